@@ -1,0 +1,139 @@
+# Needs GNU make and Python 3.11 or newer; everything else comes from the lock files in requirements/.
+.DEFAULT_GOAL := help
+# `check` ends with the tests' own last line, so lint comes first and alone.
+.NOTPARALLEL:
+
+PYTHON ?= python3
+PYTHON312 ?= python3.12
+PYTHON313 ?= python3.13
+# Processes that share the tests.
+JOBS ?= 2
+# More arguments for pytest: make test ARGS="-k council -x"
+ARGS ?=
+# The model that `make demo` asks; empty: the demo's own choice.
+MODEL ?=
+
+# Importing LiteLLM otherwise fetches its price list.
+export LITELLM_LOCAL_MODEL_COST_MAP ?= True
+# A personal pip or Python set-up must not change what is installed or imported.
+export PIP_USER := 0
+export PIP_REQUIRE_VIRTUALENV := 0
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+export PIP_NO_INPUT := 1
+unexport PIP_TARGET PIP_PREFIX PIP_CONSTRAINT PIP_REQUIRE_HASHES PIP_NO_BINARY PYTHONHOME PYTHONPATH VIRTUAL_ENV
+
+BIN = .venv/bin
+# LiteLLM silences this remark of pydantic's on its types, but not in its threads that outlive a test.
+PYTEST = -W 'ignore:Item:UserWarning' -m pytest $(ARGS)
+
+## Set up
+
+.PHONY: help
+help: ## Show this list.
+	@awk 'BEGIN { FS = ":.*## " } \
+		/^## / { printf "\n%s\n", substr($$0, 4) } \
+		/^[a-z0-9-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
+
+.PHONY: install
+install: .venv/.ready ## Make .venv from the lock; done by every other target when it is needed.
+
+.PHONY: lock
+lock: .venv-lock/.ready ## Write the lock files anew, from pyproject.toml and requirements/*.in.
+	$(LOCK) --extra mcp --output-file requirements/dev.txt
+	$(LOCK) requirements/oldest.in --output-file requirements/oldest.txt
+	$(LOCK) requirements/newest.in --extra mcp --override requirements/newest-overrides.in \
+		--output-file requirements/newest.txt
+
+.PHONY: clean
+clean: ## Remove environments, caches and reports.
+	rm -rf .venv .venv-* .coverage .coverage.* htmlcov build dist
+	rm -rf .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+## Use
+
+.PHONY: demo
+demo: .venv/.ready ## Show a deliberation against the fake server; MODEL=... asks that model.
+	$(if $(MODEL),MODEL='$(MODEL)') $(BIN)/python -m examples.demo
+
+## Check
+
+.PHONY: test
+test: .venv/.ready ## Run all tests; ARGS="-k council -x" goes to pytest.
+	$(BIN)/python $(PYTEST) -n $(JOBS)
+
+.PHONY: test-unit
+test-unit: .venv/.ready ## Run the tests that need no LiteLLM.
+	$(BIN)/python $(PYTEST) tests/unit
+
+.PHONY: docs
+docs: .venv/.ready ## Run the code in the documents, and check that they are complete.
+	$(BIN)/python $(PYTEST) tests/docs
+
+.PHONY: lint
+lint: .venv/.ready ## Check style, types and the direction of imports.
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+.PHONY: fix
+fix: .venv/.ready ## Mend what ruff can mend.
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+.PHONY: cov
+cov: .venv/.ready ## Run all tests and measure branch coverage; fails under 95 %.
+	$(BIN)/python $(PYTEST) -n $(JOBS) --cov --cov-report=term --cov-fail-under=95
+
+.PHONY: check
+check: lint cov ## All that a change has to pass.
+
+.PHONY: test-oldest
+test-oldest: .venv-oldest/.ready ## Run the integration tests on the oldest supported LiteLLM.
+	.venv-oldest/bin/python $(PYTEST) -n $(JOBS) tests/integration
+
+.PHONY: test-newest
+test-newest: .venv-newest/.ready ## Run the integration tests on the newest supported LiteLLM.
+	.venv-newest/bin/python $(PYTEST) -n $(JOBS) tests/integration
+
+.PHONY: test-py312
+test-py312: .venv-py312/.ready ## Run all tests on Python 3.12; PYTHON312=... names it.
+	.venv-py312/bin/python $(PYTEST) -n $(JOBS)
+
+.PHONY: test-py313
+test-py313: .venv-py313/.ready ## Run all tests on Python 3.13; PYTHON313=... names it.
+	.venv-py313/bin/python $(PYTEST) -n $(JOBS)
+
+# Environments. Two stamps: `.locked` when the lock is in, `.ready` when the checkout is in too, so that an edit of
+# pyproject.toml costs seconds.
+# $(call environment,directory,interpreter,lock)
+define environment
+$(1)/.locked: $(3)
+	@'$(2)' -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "'$(2)' is missing or older than Python 3.11; name another one: make PYTHON=/path/to/python" >&2; exit 1; }
+	@'$(2)' -c 'import ensurepip, venv' 2>/dev/null || \
+		{ echo "'$(2)' cannot make environments with pip; on Debian and Ubuntu: apt-get install python3-venv" >&2; exit 1; }
+	'$(2)' -m venv --clear $(1)
+	$(1)/bin/python -m pip install --quiet --no-deps -r $(3)
+	@touch $$@
+
+$(1)/.ready: $(1)/.locked pyproject.toml
+	$(1)/bin/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	@touch $$@
+endef
+$(eval $(call environment,.venv,$(PYTHON),requirements/dev.txt))
+$(eval $(call environment,.venv-oldest,$(PYTHON),requirements/oldest.txt))
+$(eval $(call environment,.venv-newest,$(PYTHON),requirements/newest.txt))
+$(eval $(call environment,.venv-py312,$(PYTHON312),requirements/dev.txt))
+$(eval $(call environment,.venv-py313,$(PYTHON313),requirements/dev.txt))
+
+# One lock for every supported Python and platform; an address never enters it.
+LOCK = .venv-lock/bin/uv pip compile pyproject.toml --group dev --extra proxy --universal --python-version 3.11 \
+	--fork-strategy fewest --upgrade --system-certs --quiet --no-annotate --no-emit-index-url --no-emit-find-links \
+	--custom-compile-command 'make lock'
+
+.venv-lock/.ready:
+	'$(PYTHON)' -m venv --clear .venv-lock
+	.venv-lock/bin/python -m pip install --quiet uv==0.13.8
+	@touch $@

@@ -1,0 +1,69 @@
+"""Several language models that answer as one, behind LiteLLM: `composite/moa/<model>` and `composite/council/<model>`.
+
+Importing this package loads nothing of LiteLLM; `register()` does, and so does touching `handler`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from composite_llm.errors import (
+    BudgetExceeded,
+    CompositeError,
+    ContextWindowExceeded,
+    FinalCallFailed,
+    InvalidConfig,
+    InvalidOption,
+    InvalidOutput,
+    OptionNotAllowed,
+    QuorumNotMet,
+    RunTimeout,
+    UnknownProfile,
+    UnknownStrategy,
+)
+from composite_llm.trace import Trace
+
+if TYPE_CHECKING:
+    from composite_llm.provider.registration import handler, register
+    from composite_llm.provider.traces import get_trace
+
+__version__ = "0.1.0"
+
+_LOADED_LATE = {
+    "handler": "composite_llm.provider.registration",
+    "register": "composite_llm.provider.registration",
+    "get_trace": "composite_llm.provider.traces",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LOADED_LATE:
+        message = f"module {__name__!r} has no attribute {name!r}"
+        raise AttributeError(message)
+    import importlib
+
+    module = importlib.import_module(_LOADED_LATE[name])
+    if name == "handler":
+        # A proxy's config only names the handler and never calls `register`.
+        module.install()
+    return getattr(module, name)
+
+
+__all__ = [
+    "BudgetExceeded",
+    "CompositeError",
+    "ContextWindowExceeded",
+    "FinalCallFailed",
+    "InvalidConfig",
+    "InvalidOption",
+    "InvalidOutput",
+    "OptionNotAllowed",
+    "QuorumNotMet",
+    "RunTimeout",
+    "Trace",
+    "UnknownProfile",
+    "UnknownStrategy",
+    "get_trace",
+    "handler",
+    "register",
+]

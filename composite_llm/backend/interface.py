@@ -1,0 +1,161 @@
+"""One attempt at one model, and what is known about models: the two things the engine needs from below."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from composite_llm.usage import NO_USAGE, Usage
+
+Message = dict[str, Any]
+"""A chat message in OpenAI's form."""
+
+Params = Mapping[str, Any]
+"""Call parameters under LiteLLM's names."""
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptRequest:
+    """Everything one attempt needs.
+
+    Attributes:
+        model: A LiteLLM model string, or a name of the router.
+        messages: The prompt; the backend does not change it.
+        params: LiteLLM call parameters: the node's own and those of the request that belong to this call.
+        inherited: Names of those parameters that come from the request, not from the node; sampling parameters among
+            them are left out where the model does not take them.
+        timeout_s: What to tell the client library; the engine enforces its own limits.
+        metadata: Markers of the run that callbacks will see.
+        trace_id: LiteLLM's trace id of the run, if any.
+        session_id: LiteLLM's session id, if any.
+        unique: Must not be answered from a response cache.
+        final: Whether this is the call whose answer goes to the caller.
+        scope: The engine's own state; what a nested composite continues. A backend only hands it on.
+    """
+
+    model: str
+    messages: Sequence[Message]
+    params: Params = field(default_factory=dict)
+    inherited: frozenset[str] = frozenset()
+    timeout_s: float | None = None
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+    trace_id: str | None = None
+    session_id: str | None = None
+    unique: bool = False
+    final: bool = False
+    scope: object = None
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """One choice of a reply; `message` in OpenAI's form, with whatever else the provider put there."""
+
+    index: int
+    message: Message
+    finish_reason: str | None
+    logprobs: Any = None
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """An answer as the model gave it.
+
+    Attributes:
+        choices: At least one.
+        usage: Tokens of this attempt.
+        cost_usd: None when the price is unknown.
+        model: The underlying model that answered.
+        extra: Further fields of the response worth passing on (`system_fingerprint`, `service_tier`, …).
+        nested: Whether this is the reply of a nested composite, whose calls are in the trace already.
+    """
+
+    choices: tuple[Choice, ...]
+    usage: Usage = NO_USAGE
+    cost_usd: float | None = 0.0
+    model: str | None = None
+    extra: Mapping[str, Any] = field(default_factory=dict)
+    nested: bool = False
+
+    @property
+    def message(self) -> Message:
+        """The first choice's message."""
+        return self.choices[0].message
+
+    @property
+    def finish_reason(self) -> str | None:
+        """The first choice's finish reason."""
+        return self.choices[0].finish_reason
+
+
+@dataclass(frozen=True, slots=True)
+class ChoiceDelta:
+    """What one chunk adds to one choice; `delta` in OpenAI's form without empty fields."""
+
+    index: int
+    delta: Message
+    finish_reason: str | None = None
+    logprobs: Any = None
+
+
+@dataclass(slots=True)
+class Chunk:
+    """One piece of a streamed answer.
+
+    Attributes:
+        choices: Deltas; empty for a chunk that only carries usage.
+        usage: Tokens of the whole attempt, on the chunk that has them.
+        cost_usd: Their price, on the same chunk.
+        raw: The library's own chunk where it can be passed on as it is.
+        extra: As in `Reply`.
+    """
+
+    choices: tuple[ChoiceDelta, ...]
+    usage: Usage | None = None
+    cost_usd: float | None = None
+    raw: Any = None
+    extra: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Backend(Protocol):
+    """Sends one attempt. Raises `AttemptFailed`, or `asyncio.CancelledError` when cancelled; retries nothing."""
+
+    async def complete(self, request: AttemptRequest) -> Reply:
+        """One plain attempt."""
+        ...
+
+    def stream(self, request: AttemptRequest) -> AsyncGenerator[Chunk, None]:
+        """One streamed attempt; closing the iterator closes the connection."""
+        ...
+
+    def endpoint(self, request: AttemptRequest) -> str | None:
+        """Host and port that will be asked, where known."""
+        ...
+
+
+class ModelFacts(Protocol):
+    """What is known about a model without asking it."""
+
+    def provider(self, model: str, params: Params) -> str | None:
+        """LiteLLM's provider name, None for a name of the router or an unknown one."""
+        ...
+
+    def context_window(self, model: str) -> int | None:
+        """Tokens a prompt may have."""
+        ...
+
+    def count_tokens(self, model: str, messages: Sequence[Message]) -> int:
+        """Prompt tokens, as well as they can be told without asking."""
+        ...
+
+    def takes(self, model: str, modality: str) -> bool | None:
+        """Whether messages may hold `image`, `audio` or `file` parts; None when unknown."""
+        ...
+
+    def price(self, model: str, prompt_tokens: int, completion_tokens: int) -> float | None:
+        """US dollars for so many tokens; None when unknown."""
+        ...
+
+    def max_output_tokens(self, model: str) -> int | None:
+        """The longest answer, where known."""
+        ...

@@ -1,0 +1,245 @@
+"""One attempt as one LiteLLM call; its response and its errors in our words."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import AsyncGenerator, Mapping
+from typing import Any
+
+import litellm
+
+from composite_llm.backend.current import within
+from composite_llm.backend.interface import AttemptRequest, Choice, ChoiceDelta, Chunk, Message, Reply
+from composite_llm.backend.litellm_errors import as_failure
+from composite_llm.backend.litellm_facts import LiteLLMFacts
+from composite_llm.errors import AttemptFailed, Failure
+from composite_llm.usage import NO_USAGE, Usage
+
+_EXTRA_FIELDS = ("system_fingerprint", "service_tier", "citations", "provider_specific_fields")
+_DELTA_FIELDS = (
+    "role",
+    "content",
+    "tool_calls",
+    "function_call",
+    "reasoning_content",
+    "thinking_blocks",
+    "refusal",
+    "audio",
+    "images",
+    "annotations",
+    "provider_specific_fields",
+)
+
+
+class LiteLLMBackend:
+    """`Backend` over `litellm.acompletion`, or over a `litellm.Router` for the names it knows."""
+
+    def __init__(self, facts: LiteLLMFacts) -> None:
+        self.router: litellm.Router | None = None
+        self._facts = facts
+
+    def endpoint(self, request: AttemptRequest) -> str | None:
+        """Host and port that will be asked; unknown for the Router's names, whose deployment it chooses itself."""
+        if self._router_for(request.model) is not None:
+            return None
+        base = request.params.get("api_base")
+        return self._facts.endpoint(request.model, base if isinstance(base, str) else None)
+
+    async def complete(self, request: AttemptRequest) -> Reply:
+        """One plain attempt.
+
+        Raises:
+            AttemptFailed: with what LiteLLM's exception means.
+        """
+        try:
+            with within(request.scope):
+                response = await self._call(request, stream=False)
+            return self._reply(request, response)
+        except AttemptFailed:
+            raise
+        except Exception as error:  # noqa: BLE001  # one of the two doors to LiteLLM
+            raise AttemptFailed(as_failure(error, self.endpoint(request))) from None
+
+    async def stream(self, request: AttemptRequest) -> AsyncGenerator[Chunk, None]:
+        """One streamed attempt.
+
+        Raises:
+            AttemptFailed: with what LiteLLM's exception means, or that the stream broke off.
+        """
+        stream: Any = None
+        try:
+            with within(request.scope):
+                stream = await self._call(request, stream=True)
+            async for raw in stream:
+                chunk = self._chunk(request, raw)
+                if chunk is not None:
+                    yield chunk
+        except Exception as error:  # noqa: BLE001  # one of the two doors to LiteLLM
+            raise AttemptFailed(as_failure(error, self.endpoint(request))) from None
+        finally:
+            if stream is not None:
+                await _close(stream)
+        if _broke_off(stream):
+            where = self.endpoint(request)
+            raise AttemptFailed(
+                Failure("unavailable", f"{where + ' ' if where else ''}ended its stream without finishing the answer")
+            )
+
+    async def _call(self, request: AttemptRequest, *, stream: bool) -> Any:
+        params = self._params(request)
+        if stream:
+            params |= {"stream": True, "stream_options": {"include_usage": True}}
+        if params.get("tools"):
+            # Without it LiteLLM imports the package `mcp`, which a plain install lacks.
+            params["_skip_mcp_handler"] = True
+        if request.unique and litellm.cache is not None:
+            params["cache"] = {"no-cache": True}
+        if request.trace_id:
+            params["litellm_trace_id"] = request.trace_id
+        if request.session_id:
+            params["litellm_session_id"] = request.session_id
+        call = {
+            "model": request.model,
+            "messages": list(request.messages),
+            "timeout": request.timeout_s,
+            "metadata": dict(request.metadata),
+            **params,
+        }
+        router = self._router_for(request.model)
+        if router is not None:
+            return await router.acompletion(**call)
+        return await litellm.acompletion(**call, max_retries=0, num_retries=0)
+
+    def _params(self, request: AttemptRequest) -> dict[str, Any]:
+        if self._router_for(request.model) is not None:
+            # Which deployment will answer is the Router's choice, and so is what it takes.
+            return {**request.params, **({"drop_params": True} if request.inherited else {})}
+        return {
+            name: value
+            for name, value in request.params.items()
+            if name not in request.inherited or self._facts.takes_parameter(request.model, name, value)
+        }
+
+    def _router_for(self, model: str) -> litellm.Router | None:
+        router = self.router or _proxy_router()
+        if router is None:
+            return None
+        known = model in router.model_names or model in (router.model_group_alias or {})
+        return router if known else None
+
+    def _reply(self, request: AttemptRequest, response: Any) -> Reply:
+        choices = tuple(
+            Choice(
+                index=choice.index,
+                message=choice.message.model_dump(exclude_none=True),
+                finish_reason=choice.finish_reason,
+                logprobs=getattr(choice, "logprobs", None),
+            )
+            for choice in response.choices
+        )
+        if not choices:
+            raise AttemptFailed(Failure("malformed", "sent an answer without choices"))
+        usage = usage_of(getattr(response, "usage", None))
+        hidden = getattr(response, "_hidden_params", None) or {}
+        return Reply(
+            choices=choices,
+            usage=usage,
+            cost_usd=self._cost(request, hidden.get("response_cost"), usage, cached=bool(hidden.get("cache_hit"))),
+            model=getattr(response, "model", None),
+            extra=_extra(response),
+        )
+
+    def _cost(self, request: AttemptRequest, told: Any, usage: Usage, *, cached: bool) -> float | None:
+        """What LiteLLM says it cost. It says 0.0 also of a model without a price, and an unknown price is not 0."""
+        if cached:
+            return 0.0
+        if isinstance(told, int | float) and told > 0:
+            return float(told)
+        if usage.total_tokens == 0 or self._has_price(request):
+            return (
+                float(told)
+                if told is not None
+                else self._facts.price(request.model, usage.prompt_tokens, usage.completion_tokens)
+            )
+        return None
+
+    def _has_price(self, request: AttemptRequest) -> bool:
+        named = any(key.endswith(("_cost_per_token", "_cost_per_second")) for key in request.params)
+        return named or self._router_for(request.model) is not None or self._facts.is_priced(request.model)
+
+    def _chunk(self, request: AttemptRequest, raw: Any) -> Chunk | None:
+        usage = getattr(raw, "usage", None)
+        choices = tuple(_choice_delta(choice) for choice in raw.choices)
+        if usage is None:
+            return Chunk(choices, raw=raw, extra=_extra(raw)) if choices else None
+        counted = usage_of(usage)
+        cost_usd = self._cost(request, getattr(usage, "cost", None), counted, cached=False)
+        return Chunk(choices, usage=counted, cost_usd=cost_usd, raw=raw, extra=_extra(raw))
+
+
+def _proxy_router() -> litellm.Router | None:
+    module = sys.modules.get("litellm.proxy.proxy_server")
+    return getattr(module, "llm_router", None) if module is not None else None
+
+
+def _choice_delta(choice: Any) -> ChoiceDelta:
+    delta = choice.delta
+    fields: Message = {}
+    for name in _DELTA_FIELDS:
+        value = getattr(delta, name, None)
+        if value is not None:
+            fields[name] = [_plain(item) for item in value] if isinstance(value, list) else _plain(value)
+    return ChoiceDelta(choice.index, fields, choice.finish_reason, _plain(getattr(choice, "logprobs", None)))
+
+
+def _plain(value: Any) -> Any:
+    dump = getattr(value, "model_dump", None)
+    return dump(exclude_none=True) if dump is not None else value
+
+
+def _extra(response: Any) -> dict[str, Any]:
+    found = {name: getattr(response, name, None) for name in _EXTRA_FIELDS}
+    return {name: value for name, value in found.items() if value}
+
+
+def usage_of(usage: Any) -> Usage:
+    """LiteLLM's usage object in our form."""
+    if usage is None:
+        return NO_USAGE
+    prompt = getattr(usage, "prompt_tokens_details", None)
+    completion = getattr(usage, "completion_tokens_details", None)
+    prompt_tokens, completion_tokens = _count(usage, "prompt_tokens"), _count(usage, "completion_tokens")
+    return Usage(
+        prompt_tokens=prompt_tokens,
+        completion_tokens=completion_tokens,
+        total_tokens=_count(usage, "total_tokens") or prompt_tokens + completion_tokens,
+        cached_tokens=_count(prompt, "cached_tokens"),
+        cache_creation_tokens=_count(prompt, "cache_creation_tokens"),
+        reasoning_tokens=_count(completion, "reasoning_tokens"),
+        audio_input_tokens=_count(prompt, "audio_tokens"),
+        audio_output_tokens=_count(completion, "audio_tokens"),
+    )
+
+
+def _count(holder: Any, name: str) -> int:
+    value = holder.get(name) if isinstance(holder, Mapping) else getattr(holder, name, None)
+    return int(value) if isinstance(value, int | float) else 0
+
+
+def _broke_off(stream: Any) -> bool:
+    """Whether a stream ended without any finish reason; LiteLLM makes one up for the caller then."""
+    if not hasattr(stream, "received_finish_reason"):
+        return False
+    return stream.received_finish_reason is None and getattr(stream, "intermittent_finish_reason", None) is None
+
+
+async def _close(stream: Any) -> None:
+    """End the connection, also when we are being cancelled ourselves."""
+    close = getattr(stream, "aclose", None)
+    if close is None:
+        return
+    try:
+        await close()
+    except (Exception, asyncio.CancelledError):  # noqa: BLE001  # closing is best effort; a cancellation is raised again by its scope
+        return

@@ -1,0 +1,147 @@
+"""LiteLLM's exceptions, as failures in our words. No upstream text gets through: it may quote prompts, answers and keys."""
+
+from __future__ import annotations
+
+import email.utils
+import time
+from typing import Any
+
+import httpx
+import litellm
+import openai
+
+from composite_llm.errors import Failure, FailureKind
+
+KIND_OF: tuple[tuple[type[BaseException], FailureKind], ...] = (
+    # The first that fits counts, so subclasses stand before their bases.
+    (litellm.exceptions.ContextWindowExceededError, "context_window"),
+    (litellm.exceptions.ContentPolicyViolationError, "content_policy"),
+    (litellm.exceptions.Timeout, "timed_out"),
+    (litellm.exceptions.RateLimitError, "rate_limited"),
+    (litellm.exceptions.BudgetExceededError, "rejected"),
+    (litellm.exceptions.AuthenticationError, "authentication"),
+    (litellm.exceptions.PermissionDeniedError, "authentication"),
+    (litellm.exceptions.NotFoundError, "not_found"),
+    (litellm.exceptions.JSONSchemaValidationError, "malformed"),
+    (litellm.exceptions.APIResponseValidationError, "malformed"),
+    (litellm.exceptions.UnprocessableEntityError, "rejected"),
+    (litellm.exceptions.GuardrailRaisedException, "content_policy"),
+    (litellm.exceptions.BlockedPiiEntityError, "content_policy"),
+    (litellm.exceptions.BadRequestError, "rejected"),
+    (litellm.exceptions.MidStreamFallbackError, "unavailable"),
+    (litellm.exceptions.ServiceUnavailableError, "unavailable"),
+    (litellm.exceptions.BadGatewayError, "unavailable"),
+    (litellm.exceptions.InternalServerError, "unavailable"),
+    (litellm.exceptions.APIConnectionError, "unavailable"),
+    (litellm.exceptions.APIError, "unavailable"),
+    (openai.APITimeoutError, "timed_out"),
+    (openai.APIConnectionError, "unavailable"),
+    (openai.BadRequestError, "rejected"),
+    (openai.OpenAIError, "unavailable"),
+    (httpx.TimeoutException, "timed_out"),
+    (httpx.HTTPError, "unavailable"),
+    (TimeoutError, "timed_out"),
+    (OSError, "unavailable"),
+)
+
+_KIND_OF_STATUS: dict[int, FailureKind] = {
+    400: "rejected",
+    401: "authentication",
+    402: "rejected",
+    403: "authentication",
+    404: "not_found",
+    408: "timed_out",
+    409: "rejected",
+    413: "context_window",
+    422: "rejected",
+    429: "rate_limited",
+    504: "timed_out",
+}
+
+_WORDS: dict[FailureKind, str] = {
+    "rejected": "rejected the request",
+    "authentication": "refused the key",
+    "not_found": "does not serve the model",
+    "context_window": "the prompt is longer than its context window",
+    "content_policy": "refused by its content policy",
+    "rate_limited": "rate limited",
+    "timed_out": "no reply in time",
+    "unavailable": "unavailable",
+    "malformed": "sent an answer that could not be read",
+}
+
+
+def as_failure(error: BaseException, endpoint: str | None) -> Failure:
+    """Any exception of a LiteLLM call as a failure.
+
+    Args:
+        error: What was raised.
+        endpoint: Host and port that were asked, where known.
+    """
+    cause = _cause(error)
+    status_code = _status_code(cause)
+    kind = _kind(cause, status_code)
+    where = f"{endpoint} " if endpoint else ""
+    code = f"HTTP {status_code}, " if status_code is not None and _has_http_status(cause) else ""
+    return Failure(
+        kind,
+        f"{where}{_WORDS.get(kind, 'failed')} ({code}{type(cause).__name__})",
+        status_code=status_code,
+        error_class=type(cause).__name__,
+        retry_after_s=_retry_after_s(cause),
+    )
+
+
+def _cause(error: BaseException) -> BaseException:
+    original = getattr(error, "original_exception", None)
+    return original if isinstance(original, BaseException) else error
+
+
+def _kind(error: BaseException, status_code: int | None) -> FailureKind:
+    for known, kind in KIND_OF:
+        if isinstance(error, known):
+            # A connection error is an APIError in name only; a bare APIError's own status says more than its class.
+            if kind == "unavailable" and status_code in _KIND_OF_STATUS and _has_http_status(error):
+                return _KIND_OF_STATUS[status_code]
+            return kind
+    if status_code is not None:
+        return _KIND_OF_STATUS.get(status_code, "unavailable")
+    return "malformed" if isinstance(error, ValueError | TypeError | KeyError | AttributeError) else "unavailable"
+
+
+def _has_http_status(error: BaseException) -> bool:
+    # LiteLLM gives connection errors and timeouts a status of its own making.
+    return not isinstance(
+        error, litellm.exceptions.APIConnectionError | litellm.exceptions.Timeout | openai.APIConnectionError
+    )
+
+
+def _status_code(error: BaseException) -> int | None:
+    status = getattr(error, "status_code", None)
+    try:
+        return int(status) if status is not None else None
+    except (TypeError, ValueError):
+        return None
+
+
+def _retry_after_s(error: BaseException) -> float | None:
+    headers: Any = getattr(error, "litellm_response_headers", None) or getattr(
+        getattr(error, "response", None), "headers", None
+    )
+    value = headers.get("retry-after") if headers is not None and hasattr(headers, "get") else None
+    return parsed_retry_after(value) if isinstance(value, str) else None
+
+
+def parsed_retry_after(value: str) -> float | None:
+    """Seconds to wait from a `Retry-After` header: a number of them, or an HTTP date (RFC 9110, 10.2.3)."""
+    try:
+        seconds = float(value)
+    except ValueError:
+        try:
+            moment = email.utils.parsedate_to_datetime(value)
+        except (TypeError, ValueError):
+            return None
+        seconds = moment.timestamp() - time.time()
+    if seconds != seconds or seconds == float("inf"):  # not a number
+        return None
+    return max(seconds, 0.0)

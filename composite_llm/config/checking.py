@@ -1,0 +1,65 @@
+"""Turns pydantic's complaints into one sentence that names the key, the value and what is allowed."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from composite_llm.config.nearest import near_miss
+from composite_llm.config.node import NODE_KEYS
+from composite_llm.errors import InvalidOption
+
+ModelT = TypeVar("ModelT", bound=BaseModel)
+
+_SECRET_NAME = re.compile(r"key|token|secret|password|credential|authorization|headers", re.IGNORECASE)
+_SHOWN_CHARACTERS = 60
+
+
+def shown(key: str, value: Any) -> str:
+    """A value as a message may show it: short, and never a secret."""
+    if _SECRET_NAME.search(key) and not isinstance(value, int | float):
+        return "***"
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{name}: {shown(str(name), inner)}" for name, inner in list(value.items())[:4]) + "}"
+    if callable(value):
+        return "a function"
+    text = repr(value)
+    return text if len(text) <= _SHOWN_CHARACTERS else text[: _SHOWN_CHARACTERS - 1] + "…"
+
+
+def checked(model: type[ModelT], values: Mapping[str, Any], *, path: str = "") -> ModelT:
+    """The values as a `model`.
+
+    Raises:
+        InvalidOption: for the first thing wrong.
+    """
+    try:
+        return model.model_validate(dict(values))
+    except ValidationError as error:
+        raise _invalid_option(error, path) from None
+
+
+def _invalid_option(error: ValidationError, path: str) -> InvalidOption:
+    first = error.errors(include_url=False, include_context=True)[0]
+    location = [str(part) for part in first["loc"] if not str(part).startswith(("function-", "tagged-union"))]
+    key = ".".join(([path] if path else []) + location)
+    value = first["input"]
+    if first["type"] == "missing":
+        return InvalidOption(key, "is missing", allowed=f"a {location[-1]}" if location else None, value=value)
+    message = first["msg"].removeprefix("Input ").removeprefix("Value error, ")
+    return InvalidOption(key, f"got {shown(key, value)}", allowed=message, value=value)
+
+
+def check_node_keys(node: BaseModel, path: str, *, known: Iterable[str] = NODE_KEYS) -> None:
+    """Refuse a node's key that is a misspelling of one of its settings.
+
+    Raises:
+        InvalidOption: with the setting that was probably meant.
+    """
+    for key in node.model_extra or {}:
+        meant = near_miss(key, known)
+        if meant is not None and meant != key:
+            raise InvalidOption(f"{path}.{key}", f"unknown key; did you mean '{meant}'?", value=key)

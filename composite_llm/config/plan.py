@@ -1,0 +1,189 @@
+"""From a model string and what came with it to a checked plan of one run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from composite_llm.config.checking import checked
+from composite_llm.config.nearest import near_miss, nearest
+from composite_llm.config.node import COMPOSITE_PREFIX, Node, NodeSettings
+from composite_llm.config.options import ALL_OPTIONS, STRATEGIES, CouncilOptions, MoaOptions, Options
+from composite_llm.config.parameters import present
+from composite_llm.config.profiles import Profiles, check_all_nodes
+from composite_llm.errors import InvalidOption, UnknownStrategy
+from composite_llm.personas import ZERO_CONFIGURATION
+
+MAX_DEPTH = 3
+"""How deep composites may nest, the outermost counted."""
+
+_FORMS = "composite/moa/<model>, composite/council/<model> or composite/profile/<name>"
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """One checked run-to-be.
+
+    Attributes:
+        logical_model: The composite model string the caller used.
+        options: The strategy's options.
+        final: The node that writes the answer.
+        params: LiteLLM call parameters of the request and its profile, by LiteLLM's names.
+        timeout_s: The limit of the whole run, if the profile or a nested node set one.
+    """
+
+    logical_model: str
+    options: Options
+    final: Node
+    params: Mapping[str, Any] = field(default_factory=dict)
+    timeout_s: float | None = None
+
+
+def make_plan(model: str, given: Mapping[str, Any], profiles: Profiles, *, ancestors: tuple[str, ...] = ()) -> Plan:
+    """The plan for `model`, with `given` options and call parameters in one mapping, checked down to its nested composites.
+
+    Args:
+        model: A composite model string, prefix included.
+        given: Keyword arguments as they reached the provider.
+        profiles: What `composite/profile/<name>` may name.
+        ancestors: The composite model strings this one is nested in.
+
+    Raises:
+        InvalidOption: for an unusable value, a misspelt option, too deep a nesting or a cycle.
+        UnknownStrategy: The model string names none.
+        UnknownProfile: The model string names none.
+    """
+    if model in ancestors and model.startswith(f"{COMPOSITE_PREFIX}profile/"):
+        raise InvalidOption("model", f"{model!r} contains itself: {' > '.join((*ancestors, model))}", value=model)
+    if len(ancestors) >= MAX_DEPTH:
+        raise InvalidOption("model", f"{model!r} is nested too deep", allowed=f"{MAX_DEPTH} levels", value=model)
+    flat = _flattened(given)
+    strategy, final_model, base, parameters = _parsed(model, profiles)
+    options_type = STRATEGIES[strategy]
+    _check_option_names(flat, strategy, options_type)
+    options = checked(options_type, {**base, **{key: flat[key] for key in flat if key in options_type.model_fields}})
+    check_all_nodes(options)
+    _check_quorum(options)
+    params = {**parameters, **{key: value for key, value in flat.items() if key not in options_type.model_fields}}
+    if options.seed is not None:
+        params["seed"] = options.seed
+    timeout_s = _timeout(params.pop("timeout", None))
+    plan = Plan(
+        logical_model=model,
+        options=options,
+        final=_final_node(options, final_model),
+        params=present(params),
+        timeout_s=timeout_s,
+    )
+    for node in nodes_of(plan):
+        if node.is_composite:
+            make_plan(node.model, nested_options(node), profiles, ancestors=(*ancestors, model))
+    return plan
+
+
+def nested_options(node: Node) -> dict[str, Any]:
+    """What a node that is a composite passes on to it."""
+    return node.params
+
+
+def nodes_of(plan: Plan) -> Iterator[Node]:
+    """Every node a plan may ask, fallbacks included."""
+    yield from _with_fallbacks(plan.final)
+    for group in (getattr(plan.options, key, None) for key in ("proposers", "members", "reviewers")):
+        for node in group or ():
+            yield from _with_fallbacks(node)
+
+
+def _with_fallbacks(node: Node) -> Iterator[Node]:
+    yield node
+    for fallback in node.fallbacks:
+        yield from _with_fallbacks(fallback)
+
+
+def _flattened(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Options from their three places: a deployment's `optional_params`, keywords, and a framework's `extra_body`."""
+    flat = {key: value for key, value in given.items() if value is not None}
+    nested = flat.pop("optional_params", None)
+    if nested is not None and not isinstance(nested, Mapping):
+        raise InvalidOption("optional_params", "is not a mapping", allowed="a mapping of options", value=nested)
+    body = flat.pop("extra_body", None)
+    taken: dict[str, Any] = {}
+    if isinstance(body, Mapping):
+        # What is not ours stays where the caller put it: it is meant for the final model's provider.
+        taken = {key: value for key, value in body.items() if key in ALL_OPTIONS or _misspelt(key)}
+        rest = {key: value for key, value in body.items() if key not in taken}
+        if rest:
+            flat["extra_body"] = rest
+    elif body is not None:
+        flat["extra_body"] = body
+    merged = {**(nested or {}), **flat, **taken}
+    return {key: value for key, value in merged.items() if value is not None}
+
+
+def _misspelt(key: str) -> str | None:
+    return near_miss(key, _MISSPELLABLE) if key not in ALL_OPTIONS else None
+
+
+# `seed` is everybody's parameter, and short enough that an honest provider parameter (`speed`) resembles it.
+_MISSPELLABLE = ALL_OPTIONS - {"seed"}
+
+
+def _parsed(model: str, profiles: Profiles) -> tuple[str, str | None, Mapping[str, Any], Mapping[str, Any]]:
+    kind, _, rest = model.removeprefix(COMPOSITE_PREFIX).partition("/")
+    if kind == "profile" and rest:
+        profile = profiles.find(rest)
+        return profile.strategy, profile.model, profile.options, profile.parameters
+    if kind not in (*STRATEGIES, "profile"):
+        near = ", ".join(repr(name) for name in nearest(kind, (*STRATEGIES, "profile"), most=2))
+        raise UnknownStrategy(f"model: {model!r} names no strategy; nearest: {near}; allowed: {_FORMS}")
+    if not rest.strip("/ "):
+        raise InvalidOption("model", f"{model!r} has nothing after the strategy", allowed=_FORMS, value=model)
+    return kind, rest, {}, {}
+
+
+def _check_option_names(flat: Mapping[str, Any], strategy: str, options_type: type[Options]) -> None:
+    for key in flat:
+        if key in options_type.model_fields:
+            continue
+        if key in ALL_OPTIONS:
+            owner = next(name for name, options in STRATEGIES.items() if key in options.model_fields)
+            raise InvalidOption(key, f"is an option of {owner}, not of {strategy}", value=key)
+        meant = _misspelt(key)
+        if meant is not None:
+            raise InvalidOption(key, f"unknown option; did you mean '{meant}'?", value=key)
+
+
+def _final_node(options: Options, model: str | None) -> Node:
+    settings: NodeSettings | None = getattr(options, options.final_role)
+    chosen = (settings.model if settings is not None else None) or model
+    if chosen is None:
+        raise InvalidOption(
+            options.final_role, "the profile names no final model", allowed=f"'model' or '{options.final_role}.model'"
+        )
+    if settings is None:
+        return Node(model=chosen)
+    return Node.model_validate({**settings.model_dump(exclude_unset=True), "model": chosen})
+
+
+def _check_quorum(options: Options) -> None:
+    if isinstance(options, MoaOptions):
+        key, size = "proposers", len(options.proposers) if options.proposers else options.samples
+    elif isinstance(options, CouncilOptions):
+        key, size = "members", len(options.members) if options.members else len(ZERO_CONFIGURATION)
+    if options.quorum > size:
+        raise InvalidOption(
+            "quorum", f"got {options.quorum}", allowed=f"at most the {size} {key}", value=options.quorum
+        )
+
+
+def _timeout(value: Any) -> float | None:
+    if value is None:
+        return None
+    try:
+        seconds = float(value)
+    except (TypeError, ValueError):
+        raise InvalidOption("timeout", "is not a number", allowed="seconds above 0", value=value) from None
+    if not seconds > 0:
+        raise InvalidOption("timeout", f"got {seconds:g}", allowed="seconds above 0", value=value)
+    return seconds

@@ -1,0 +1,152 @@
+"""Puts a streamed answer together again."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from composite_llm.backend.interface import Choice, ChoiceDelta, Chunk, Message, Reply
+from composite_llm.usage import NO_USAGE, Usage
+
+_JOINED = ("content", "reasoning_content", "refusal")
+_APPENDED = ("annotations", "images", "thinking_blocks")
+
+
+class Assembler:
+    """Adds up chunks, in any split, to the reply they are parts of."""
+
+    def __init__(self, model: str | None = None) -> None:
+        self._model = model
+        self._choices: dict[int, _Choice] = {}
+        self._usage: Usage = NO_USAGE
+        self._cost_usd: float | None = None
+        self._extra: dict[str, Any] = {}
+        self.nested = False
+
+    def add(self, chunk: Chunk) -> None:
+        """Take one chunk in."""
+        for delta in chunk.choices:
+            if delta.index not in self._choices:
+                self._choices[delta.index] = _Choice()
+            self._choices[delta.index].add(delta)
+        if chunk.usage is not None:
+            self._usage = chunk.usage
+            self._cost_usd = chunk.cost_usd
+        if chunk.extra:
+            self._extra.update(chunk.extra)
+
+    @property
+    def received_chars(self) -> int:
+        """Characters of answer text and tool arguments until now, over all choices."""
+        return sum(choice.received_chars for choice in self._choices.values())
+
+    @property
+    def answer_started(self) -> bool:
+        """Whether something of the answer itself, not just of its reasoning, has come."""
+        return any(choice.answer_started for choice in self._choices.values())
+
+    @property
+    def usage(self) -> Usage:
+        """As the provider said; zero until it did."""
+        return self._usage
+
+    def reply(self) -> Reply:
+        """What has come until now, as one reply."""
+        choices = self._choices or {0: _Choice()}
+        return Reply(
+            choices=tuple(choices[index].choice(index) for index in sorted(choices)),
+            usage=self._usage,
+            cost_usd=self._cost_usd,
+            model=self._model,
+            extra=self._extra,
+            nested=self.nested,
+        )
+
+
+class _Choice:
+    def __init__(self) -> None:
+        self._parts: dict[str, list[str]] = {}
+        self._tool_calls: dict[int, Message] = {}
+        self._function_call: Message | None = None
+        self._other: Message = {}
+        self._logprobs: dict[str, list[Any]] = {}
+        self.finish_reason: str | None = None
+
+    def add(self, delta: ChoiceDelta) -> None:
+        for key, value in delta.delta.items():
+            if value is not None and key != "role":
+                self._add_field(key, value)
+        if delta.finish_reason:
+            self.finish_reason = delta.finish_reason
+        if isinstance(delta.logprobs, Mapping):
+            for key, tokens in delta.logprobs.items():
+                if isinstance(tokens, list):
+                    self._logprobs.setdefault(key, []).extend(tokens)
+
+    def _add_field(self, key: str, value: Any) -> None:
+        if key in _JOINED:
+            self._parts.setdefault(key, []).append(value)
+        elif key == "tool_calls":
+            for call in value:
+                _add_tool_call(self._tool_calls, call)
+        elif key == "function_call":
+            self._function_call = _joined_function(self._function_call or {}, value)
+        elif key in _APPENDED and isinstance(value, list):
+            self._other.setdefault(key, []).extend(value)
+        else:
+            self._other[key] = _merged(self._other.get(key), value)
+
+    @property
+    def received_chars(self) -> int:
+        arguments = sum(len(call["function"]["arguments"]) for call in self._tool_calls.values())
+        return sum(map(len, self._parts.get("content", ()))) + arguments
+
+    @property
+    def answer_started(self) -> bool:
+        spoken = any(self._parts.get("content", ())) or any(self._parts.get("refusal", ()))
+        return bool(spoken or self._tool_calls or self._function_call or self._other.get("audio"))
+
+    def choice(self, index: int) -> Choice:
+        message: Message = {"role": "assistant", "content": None, **self._other}
+        for key, parts in self._parts.items():
+            message[key] = "".join(parts)
+        if self._tool_calls:
+            message["tool_calls"] = [self._tool_calls[place] for place in sorted(self._tool_calls)]
+        if self._function_call is not None:
+            message["function_call"] = self._function_call
+        return Choice(index, message, self.finish_reason, self._logprobs or None)
+
+
+def _add_tool_call(calls: dict[int, Message], delta: Mapping[str, Any]) -> None:
+    index = delta.get("index")
+    if index is None:
+        # Some servers leave the index out and send each call whole, or continue the last one without an id.
+        index = max(calls, default=-1) + (1 if delta.get("id") or not calls else 0)
+    call = calls.setdefault(index, {"id": None, "type": "function", "function": {"name": "", "arguments": ""}})
+    if delta.get("id"):
+        call["id"] = delta["id"]
+    if delta.get("type"):
+        call["type"] = delta["type"]
+    call["function"] = _joined_function(call["function"], delta.get("function") or {})
+    for key, value in delta.items():
+        if key not in ("index", "id", "type", "function") and value is not None:
+            call[key] = value
+
+
+def _joined_function(function: Mapping[str, Any], delta: Mapping[str, Any]) -> Message:
+    return {
+        "name": function.get("name") or delta.get("name") or "",
+        "arguments": (function.get("arguments") or "") + (delta.get("arguments") or ""),
+    }
+
+
+def _merged(old: Any, new: Any) -> Any:
+    """Later parts of a field that is no text: mappings merge (text in them joins), anything else is replaced."""
+    if not isinstance(old, Mapping) or not isinstance(new, Mapping):
+        return new
+    merged = dict(old)
+    for key, value in new.items():
+        before = merged.get(key)
+        joins = key in ("data", "transcript") and isinstance(before, str) and isinstance(value, str)
+        merged[key] = before + value if joins and isinstance(before, str) else value
+    return merged

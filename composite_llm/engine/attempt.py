@@ -1,0 +1,98 @@
+"""One attempt: recorded, limited, charged."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+
+from composite_llm.backend.interface import AttemptRequest, Reply
+from composite_llm.config.node import Node
+from composite_llm.engine.recorder import OpenAttempt, OpenCall
+from composite_llm.engine.scope import Scope
+from composite_llm.errors import AttemptFailed, BudgetExceeded, Failure
+
+
+@contextlib.asynccontextmanager
+async def slot(scope: Scope, node: Node) -> AsyncIterator[None]:
+    """A place among the attempts in flight. A nested composite takes none: its own attempts do, and must find one."""
+    if scope.limiter is None or node.is_composite:
+        yield
+        return
+    async with scope.limiter:
+        yield
+
+
+def begin(scope: Scope, node: Node, call: OpenCall, request: AttemptRequest) -> OpenAttempt:
+    """Count and record an attempt that leaves now.
+
+    Raises:
+        BudgetExceeded: It would go over a cap.
+    """
+    if not node.is_composite:
+        scope.budget.start_call()
+    attempt = OpenAttempt(node.model, scope.backend.endpoint(request), scope.recorder.clock())
+    call.attempts.append(attempt)
+    return attempt
+
+
+def finish_with_reply(scope: Scope, attempt: OpenAttempt, reply: Reply, unusable: str | None = None) -> None:
+    """Record what an attempt answered, and charge it."""
+    attempt.ended = scope.recorder.clock()
+    attempt.status = "ok" if unusable is None else "failed"
+    attempt.error = unusable
+    if reply.nested:
+        return
+    attempt.usage = reply.usage
+    attempt.cost_usd = reply.cost_usd
+    scope.budget.charge(reply.cost_usd)
+
+
+def finish_with_failure(scope: Scope, attempt: OpenAttempt, failure: Failure) -> None:
+    """Record why an attempt failed, and charge what it consumed nevertheless."""
+    attempt.ended = scope.recorder.clock()
+    attempt.status = "timed_out" if failure.kind == "timed_out" else "failed"
+    attempt.error = failure.reason
+    attempt.error_class = failure.error_class
+    attempt.status_code = failure.status_code
+    attempt.usage = failure.usage
+    attempt.cost_usd = failure.cost_usd
+    if failure.cost_usd != 0:
+        scope.budget.charge(failure.cost_usd)
+
+
+def finish_cancelled(scope: Scope, attempt: OpenAttempt) -> None:
+    """Record that an attempt was cut off from outside."""
+    if attempt.ended is None:
+        attempt.ended = scope.recorder.clock()
+        attempt.status = "cancelled"
+
+
+def timeout_failure(seconds: float) -> Failure:
+    """The failure of an attempt that ran out of its node's time."""
+    return Failure("timed_out", f"no reply within {seconds:g} s", error_class="TimeoutError")
+
+
+async def attempt_plain(
+    scope: Scope, node: Node, call: OpenCall, request: AttemptRequest
+) -> tuple[OpenAttempt, Reply] | Failure:
+    """One plain attempt; an expected failure is a value."""
+    async with slot(scope, node):
+        try:
+            attempt = begin(scope, node, call, request)
+        except BudgetExceeded as error:
+            return Failure("budget", error.message, error_class=type(error).__name__)
+        try:
+            async with asyncio.timeout(node.timeout):
+                reply = await scope.backend.complete(request)
+        except TimeoutError:
+            failure = timeout_failure(node.timeout or 0)
+        except AttemptFailed as error:
+            failure = error.failure
+        except asyncio.CancelledError:
+            finish_cancelled(scope, attempt)
+            raise
+        else:
+            return attempt, reply
+        finish_with_failure(scope, attempt, failure)
+        return failure

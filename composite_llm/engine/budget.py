@@ -1,0 +1,88 @@
+"""Hard caps of one run, nested runs included."""
+
+from __future__ import annotations
+
+from composite_llm.errors import BudgetExceeded
+from composite_llm.usage import total_cost
+
+
+class Budget:
+    """Counts calls and money; refuses the call that would go over a cap.
+
+    Args:
+        max_calls: Attempts of the whole run; None for no cap.
+        max_cost_usd: US dollars of the whole run; None for no cap.
+        parent: The budget of the run this one is nested in; its caps hold too.
+    """
+
+    def __init__(
+        self, max_calls: int | None = None, max_cost_usd: float | None = None, parent: Budget | None = None
+    ) -> None:
+        self._max_calls = max_calls
+        self._max_cost_usd = max_cost_usd
+        self._parent = parent
+        self._calls = 0
+        self._costs: list[float | None] = []
+
+    @property
+    def calls(self) -> int:
+        """Attempts started."""
+        return self._calls
+
+    @property
+    def spent_usd(self) -> float | None:
+        """Money spent; None when some of it has an unknown price."""
+        return total_cost(self._costs)
+
+    @property
+    def max_cost_usd(self) -> float | None:
+        """The tightest money cap that is left here: own and inherited."""
+        own = self._left(self._max_cost_usd)
+        above = self._parent.max_cost_usd if self._parent is not None else None
+        return min((cap for cap in (own, above) if cap is not None), default=None)
+
+    @property
+    def calls_left(self) -> int | None:
+        """Attempts that may still start: own cap and inherited ones."""
+        own = None if self._max_calls is None else max(self._max_calls - self._calls, 0)
+        above = self._parent.calls_left if self._parent is not None else None
+        return min((left for left in (own, above) if left is not None), default=None)
+
+    def _left(self, cap: float | None) -> float | None:
+        return None if cap is None else max(cap - self._known_usd(), 0.0)
+
+    def _known_usd(self) -> float:
+        return sum(cost for cost in self._costs if cost is not None)
+
+    def check(self) -> None:
+        """Refuse when a cap is already reached.
+
+        Raises:
+            BudgetExceeded: with the cap that is.
+        """
+        if self._parent is not None:
+            self._parent.check()
+        if self._max_calls is not None and self._calls >= self._max_calls:
+            raise BudgetExceeded("max_calls", self._max_calls, self._calls)
+        if self._max_cost_usd is not None and self._known_usd() >= self._max_cost_usd:
+            raise BudgetExceeded("max_cost_usd", self._max_cost_usd, self._known_usd())
+
+    def start_call(self) -> None:
+        """Count one attempt.
+
+        Raises:
+            BudgetExceeded: It would be one too many.
+        """
+        self.check()
+        self._count_call()
+
+    def _count_call(self) -> None:
+        self._calls += 1
+        if self._parent is not None:
+            self._parent._count_call()  # the same class
+
+    def charge(self, cost_usd: float | None) -> None:
+        """Add what an attempt cost; None for an unknown price."""
+        self._costs.append(cost_usd)
+        if self._parent is not None:
+            self._parent.charge(cost_usd)

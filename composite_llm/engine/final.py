@@ -1,0 +1,218 @@
+"""The final call: the same node, fallbacks, retries and limits, plain or streamed."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+from collections.abc import AsyncGenerator, Sequence
+from dataclasses import replace
+
+from composite_llm.backend.interface import AttemptRequest, Chunk, Reply
+from composite_llm.config.node import Node
+from composite_llm.engine.assemble import Assembler
+from composite_llm.engine.attempt import begin, finish_with_failure, finish_with_reply, slot, timeout_failure
+from composite_llm.engine.recorder import OpenAttempt, OpenCall
+from composite_llm.engine.scope import Scope
+from composite_llm.engine.subcall import (
+    ask,
+    final_shortcoming,
+    note_answer,
+    note_failure,
+    note_next_step,
+    wait_before_retry,
+)
+from composite_llm.engine.want import Want, attempt_request, chain
+from composite_llm.errors import AttemptFailed, BudgetExceeded, Failure, FinalCallFailed, NodeFailure
+from composite_llm.events import CallDone
+from composite_llm.messages import text_of
+from composite_llm.usage import NO_USAGE, Usage
+
+
+async def final_call(scope: Scope, want: Want, *, streamed: bool) -> AsyncGenerator[Chunk | Reply, None]:
+    """Yields the chunks of a streamed call as they come, and last, in both forms, the whole reply.
+
+    Raises:
+        FinalCallFailed: The node and its fallbacks failed, or a stream broke off within its answer.
+        BudgetExceeded: A cap of the run forbids the call.
+    """
+    call = scope.recorder.open_call(want.stage, want.role, want.name, want.node.model, scope.parent_id)
+    if streamed:
+        async with contextlib.aclosing(_StreamedFinal(scope, want, call).items()) as items:
+            async for item in items:
+                yield item
+    else:
+        outcome = await ask(scope, want, call)
+        if not isinstance(outcome, Reply):
+            raise _failed(scope, want, outcome)
+        scope.emit(CallDone(scope.recorder.call_record(call), scope.recorder.subtree_usage(call.id)))
+        yield outcome
+
+
+def _failed(scope: Scope, want: Want, failures: Sequence[NodeFailure], received_chars: int = 0) -> Exception:
+    if failures[-1].failure.kind == "budget":
+        try:
+            scope.budget.check()
+        except BudgetExceeded as error:
+            return error
+    return FinalCallFailed(want.stage, failures, received_chars)
+
+
+class _StreamedFinal:
+    """The streamed final call: what the caller has seen of an answer cannot be taken back, all before it can."""
+
+    def __init__(self, scope: Scope, want: Want, call: OpenCall) -> None:
+        self._scope = scope
+        self._inside = scope.below(call.id)
+        self._want = want
+        self._call = call
+        self._failures: list[NodeFailure] = []
+        self._spare: Reply | None = None
+        self._reply: Reply | None = None
+
+    async def items(self) -> AsyncGenerator[Chunk | Reply, None]:
+        try:
+            for node in chain(self._want.node):
+                if self._failures:
+                    reason = self._failures[-1].failure.reason
+                    self._scope.degrade(f"{self._want.name}: fallback {node.label} asked ({reason})")
+                async with contextlib.aclosing(self._ask_node(node)) as chunks:
+                    async for chunk in chunks:
+                        yield chunk
+                if self._reply is not None or self._failures[-1].failure.kind == "budget":
+                    break
+            yield self._settled()
+        finally:
+            if self._call.ended is None:
+                self._call.ended = self._scope.recorder.clock()
+
+    def _settled(self) -> Reply:
+        reply = self._reply or self._spare
+        if reply is None:
+            note_failure(self._call, self._failures[-1].failure)
+            raise _failed(self._scope, self._want, self._failures)
+        if self._reply is None:
+            self._scope.degrade(f"{self._want.name}: {self._failures[0].failure.reason}")
+            note_answer(self._call, self._want.node, reply)
+        self._call.ended = self._scope.recorder.clock()
+        record = self._scope.recorder.call_record(self._call)
+        self._scope.emit(CallDone(record, self._scope.recorder.subtree_usage(self._call.id)))
+        return reply
+
+    async def _ask_node(self, node: Node) -> AsyncGenerator[Chunk, None]:
+        """One node with its retries; leaves a reply, or another failure."""
+        request = attempt_request(self._inside, self._want, node)
+        for tries in itertools.count(1):
+            attempt = _StreamedAttempt(self._inside, node, self._call, request)
+            async with contextlib.aclosing(attempt.chunks()) as chunks:
+                async for chunk in chunks:
+                    yield chunk
+            failure = attempt.failure or self._take(node, attempt.assembler)
+            if failure is None:
+                return
+            if attempt.assembler.answer_started:
+                note_next_step(self._call, "given up: part of the answer was already passed on")
+                note_failure(self._call, failure)
+                self._call.content = text_of(attempt.assembler.reply().message.get("content")) or None
+                failures = [*self._failures, NodeFailure(node.label, failure)]
+                raise _failed(self._scope, self._want, failures, attempt.assembler.received_chars)
+            delay_s = wait_before_retry(self._scope, failure, tries, node)
+            if delay_s is None:
+                note_next_step(self._call, "given up")
+                self._failures.append(NodeFailure(node.label, failure))
+                return
+            note_next_step(self._call, f"retry after {delay_s:.1f} s")
+            await asyncio.sleep(delay_s)
+
+    def _take(self, node: Node, assembler: Assembler) -> Failure | None:
+        """Accept a whole answer; one that falls short and that nobody has seen yet is a failure like another."""
+        reply = assembler.reply()
+        shortcoming = final_shortcoming(reply)
+        if shortcoming is not None and not assembler.answer_started:
+            self._spare = self._spare or reply
+            return Failure("unusable", shortcoming)
+        if shortcoming is not None:
+            self._scope.degrade(f"{self._want.name}: {shortcoming}")
+        note_answer(self._call, node, reply)
+        self._reply = reply
+        return None
+
+
+class _StreamedAttempt:
+    """One streamed attempt; `failure` says afterwards why it gave no whole answer."""
+
+    def __init__(self, scope: Scope, node: Node, call: OpenCall, request: AttemptRequest) -> None:
+        self._scope = scope
+        self._node = node
+        self._call = call
+        self._request = request
+        self.assembler = Assembler(node.model)
+        self.assembler.nested = node.is_composite
+        self.failure: Failure | None = None
+        self._complete = False
+
+    async def chunks(self) -> AsyncGenerator[Chunk, None]:
+        async with slot(self._scope, self._node):
+            try:
+                attempt = begin(self._scope, self._node, self._call, self._request)
+            except BudgetExceeded as error:
+                self.failure = Failure("budget", error.message, error_class=type(error).__name__)
+                return
+            try:
+                async with contextlib.aclosing(self._received(attempt)) as chunks:
+                    async for chunk in chunks:
+                        yield chunk
+                self._complete = True
+            except AttemptFailed as error:
+                self.failure = error.failure
+            finally:
+                self._account(attempt)
+
+    async def _received(self, attempt: OpenAttempt) -> AsyncGenerator[Chunk, None]:
+        clock, deadline = self._scope.recorder.clock, self._scope.deadline
+        node_limit = None if self._node.timeout is None else clock() + self._node.timeout
+        limit = min((moment for moment in (node_limit, deadline) if moment is not None), default=None)
+        async with contextlib.aclosing(self._scope.backend.stream(self._request)) as chunks:
+            while True:
+                try:
+                    # The scope ends before the chunk is handed on: what the consumer does with it is not on its time.
+                    async with asyncio.timeout_at(limit):
+                        chunk = await anext(chunks)
+                except StopAsyncIteration:
+                    return
+                except TimeoutError:
+                    if limit == deadline:
+                        raise
+                    raise AttemptFailed(timeout_failure(self._node.timeout or 0)) from None
+                if attempt.first_token is None and chunk.choices:
+                    attempt.first_token = clock()
+                self.assembler.add(chunk)
+                yield chunk
+
+    def _account(self, attempt: OpenAttempt) -> None:
+        reply = self.assembler.reply()
+        if self._complete:
+            finish_with_reply(self._scope, attempt, reply)
+            return
+        usage, cost_usd = reply.usage, reply.cost_usd
+        if not usage.total_tokens and not reply.nested:
+            usage, cost_usd = _counted_here(self._scope, self._request, reply)
+            attempt.estimated = bool(usage.total_tokens)
+        failure = self.failure or Failure("unavailable", "closed before its end")
+        finish_with_failure(self._scope, attempt, replace(failure, usage=usage, cost_usd=cost_usd))
+        if self.failure is None:
+            attempt.status = "cancelled"
+
+
+def _counted_here(scope: Scope, request: AttemptRequest, partial: Reply) -> tuple[Usage, float | None]:
+    """What an answer that broke off has spent, counted from what has come; nothing if nothing has."""
+    text = "".join(text_of(choice.message.get(key)) for choice in partial.choices for key in _GENERATED)
+    if not text:
+        return NO_USAGE, 0.0
+    prompt = scope.facts.count_tokens(request.model, request.messages)
+    completion = scope.facts.count_tokens(request.model, [{"role": "assistant", "content": text}])
+    usage = Usage(prompt_tokens=prompt, completion_tokens=completion, total_tokens=prompt + completion)
+    return usage, scope.facts.price(request.model, prompt, completion)
+
+
+_GENERATED = ("content", "reasoning_content", "refusal")

@@ -1,0 +1,178 @@
+"""The record of a run while it is under way; a `Trace` can be made of it at any moment."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from composite_llm.trace import Attempt, Call, CallStatus, Ranking, ToolCall, Trace
+from composite_llm.usage import NO_USAGE, Usage, total_cost, total_usage
+
+Clock = Callable[[], float]
+
+
+def loop_clock() -> Clock:
+    """The running loop's clock, which tests can make virtual."""
+    return asyncio.get_running_loop().time
+
+
+@dataclass(slots=True)
+class OpenAttempt:
+    """One attempt under way."""
+
+    model: str
+    endpoint: str | None
+    started: float
+    first_token: float | None = None
+    ended: float | None = None
+    status: CallStatus = "cancelled"
+    error: str | None = None
+    error_class: str | None = None
+    status_code: int | None = None
+    usage: Usage = NO_USAGE
+    cost_usd: float | None = 0.0
+    next_step: str | None = None
+    estimated: bool = False
+
+
+@dataclass(slots=True)
+class OpenCall:
+    """One subcall under way."""
+
+    id: str
+    parent_id: str | None
+    stage: str
+    role: str
+    name: str
+    model: str
+    started: float
+    ended: float | None = None
+    status: CallStatus = "cancelled"
+    error: str | None = None
+    content: str | None = None
+    attempts: list[OpenAttempt] = field(default_factory=list)
+
+    @property
+    def usage(self) -> Usage:
+        """Tokens of its own attempts."""
+        return total_usage(attempt.usage for attempt in self.attempts)
+
+    @property
+    def cost_usd(self) -> float | None:
+        """Money of its own attempts."""
+        return total_cost(attempt.cost_usd for attempt in self.attempts)
+
+
+class Recorder:
+    """Collects what the run tree does."""
+
+    def __init__(self, run_id: str) -> None:
+        self.run_id = run_id
+        self.clock = loop_clock()
+        self.started = self.clock()
+        self.started_at = datetime.now(UTC)
+        self.calls: list[OpenCall] = []
+        self.tool_calls: list[ToolCall] = []
+        self.degraded: list[str] = []
+        self.ranking: Ranking | None = None
+        self.self_moa = False
+        self.reused = False
+        self._numbers = itertools.count(1)
+
+    def since_start(self, moment: float | None = None) -> float:
+        """Seconds between the run's start and a moment of its clock (now if None)."""
+        return (self.clock() if moment is None else moment) - self.started
+
+    def open_call(self, stage: str, role: str, name: str, model: str, parent_id: str | None) -> OpenCall:
+        """Begin a subcall."""
+        call = OpenCall(f"call-{next(self._numbers)}", parent_id, stage, role, name, model, self.clock())
+        self.calls.append(call)
+        return call
+
+    def degrade(self, reason: str) -> None:
+        """Note a departure from the configuration, once."""
+        if reason not in self.degraded:
+            self.degraded.append(reason)
+
+    @property
+    def usage(self) -> Usage:
+        """Tokens of all attempts until now."""
+        return total_usage(call.usage for call in self.calls)
+
+    @property
+    def cost_usd(self) -> float | None:
+        """Money of all attempts until now; None when a price is unknown."""
+        return total_cost(attempt.cost_usd for call in self.calls for attempt in call.attempts)
+
+    def call_record(self, call: OpenCall) -> Call:
+        """The finished form of one subcall."""
+        now = self.clock()
+        return Call(
+            id=call.id,
+            parent_id=call.parent_id,
+            stage=call.stage,
+            role=call.role,
+            name=call.name,
+            model=call.model,
+            start_s=self.since_start(call.started),
+            duration_s=(now if call.ended is None else call.ended) - call.started,
+            first_token_s=next(
+                (self.since_start(a.first_token) for a in reversed(call.attempts) if a.first_token is not None), None
+            ),
+            usage=call.usage,
+            cost_usd=call.cost_usd,
+            status=call.status,
+            error=call.error,
+            attempts=[self._attempt_record(attempt, now) for attempt in call.attempts],
+            content=call.content,
+        )
+
+    def _attempt_record(self, attempt: OpenAttempt, now: float) -> Attempt:
+        return Attempt(
+            model=attempt.model,
+            endpoint=attempt.endpoint,
+            start_s=self.since_start(attempt.started),
+            duration_s=(now if attempt.ended is None else attempt.ended) - attempt.started,
+            first_token_s=None if attempt.first_token is None else self.since_start(attempt.first_token),
+            status=attempt.status,
+            error=attempt.error,
+            error_class=attempt.error_class,
+            status_code=attempt.status_code,
+            usage=attempt.usage,
+            cost_usd=attempt.cost_usd,
+            next_step=attempt.next_step,
+            estimated=attempt.estimated,
+        )
+
+    def subtree_usage(self, call_id: str) -> Usage:
+        """Tokens of a call and of everything below it."""
+        own = next(call for call in self.calls if call.id == call_id)
+        below = (self.subtree_usage(call.id) for call in self.calls if call.parent_id == call_id)
+        return own.usage + total_usage(below)
+
+    def subtree_cost(self, call_id: str) -> float | None:
+        """Money of a call and of everything below it."""
+        own = next(call for call in self.calls if call.id == call_id)
+        return total_cost([own.cost_usd, *(self.subtree_cost(c.id) for c in self.calls if c.parent_id == call_id)])
+
+    def trace(self, strategy: str, model: str, error: str | None = None) -> Trace:
+        """Everything until now."""
+        return Trace(
+            id=self.run_id,
+            strategy=strategy,
+            model=model,
+            started_at=self.started_at,
+            duration_s=self.since_start(),
+            usage=self.usage,
+            cost_usd=self.cost_usd,
+            degraded=list(self.degraded),
+            calls=[self.call_record(call) for call in self.calls],
+            tool_calls=list(self.tool_calls),
+            error=error,
+            ranking=self.ranking,
+            self_moa=self.self_moa,
+            reused=self.reused,
+        )

@@ -1,0 +1,69 @@
+"""What all calls of one run share."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from composite_llm.backend.interface import Backend, ModelFacts
+from composite_llm.engine.budget import Budget
+from composite_llm.engine.recorder import Recorder
+from composite_llm.events import Degraded, Event
+
+
+def ignore_event(_: Event) -> None:
+    """The listener of a run that nobody watches."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """One run, or one nested run, as its calls see it.
+
+    Attributes:
+        backend: Sends attempts.
+        facts: What is known about models.
+        recorder: Shared by the whole run tree.
+        budget: Own caps, then the parents'.
+        limiter: At most so many attempts at once; shared by the whole run tree, None for no limit.
+        deadline: Moment of the loop's clock when the run must be over; None for never.
+        marker: Random per run; fences candidates so that they cannot pose as instructions.
+        emit: Told what happens.
+        parent_id: The call this run is nested in.
+        ancestors: Composite model strings around this run, its own last.
+        metadata: The caller's own metadata, identity stripped.
+        trace_id: LiteLLM's trace id.
+        session_id: LiteLLM's session id.
+        client_timeout_s: The run's limit, told to the client library; constant, because LiteLLM keeps one HTTP client
+            per distinct value.
+    """
+
+    backend: Backend
+    facts: ModelFacts
+    recorder: Recorder
+    budget: Budget
+    marker: str
+    limiter: asyncio.Semaphore | None = None
+    deadline: float | None = None
+    emit: Callable[[Event], None] = ignore_event
+    parent_id: str | None = None
+    ancestors: tuple[str, ...] = ()
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+    trace_id: str | None = None
+    session_id: str | None = None
+    client_timeout_s: float | None = None
+
+    def time_left(self) -> float | None:
+        """Seconds until the deadline."""
+        return None if self.deadline is None else self.deadline - self.recorder.clock()
+
+    def degrade(self, reason: str) -> None:
+        """Record a departure from the configuration and tell it."""
+        if reason not in self.recorder.degraded:
+            self.recorder.degrade(reason)
+            self.emit(Degraded(reason))
+
+    def below(self, call_id: str) -> Scope:
+        """The same scope for what runs inside one call."""
+        return replace(self, parent_id=call_id)

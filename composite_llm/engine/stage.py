@@ -1,0 +1,174 @@
+"""A stage: subcalls made at once, ended by its quorum rule, and by nothing it does not need."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from composite_llm.backend.interface import Reply
+from composite_llm.engine.recorder import OpenCall
+from composite_llm.engine.scope import Scope
+from composite_llm.engine.subcall import ask
+from composite_llm.engine.want import Answer, Want
+from composite_llm.errors import BudgetExceeded, Failure, NodeFailure, QuorumNotMet
+from composite_llm.events import CallDone, StageDone, StageStarted
+from composite_llm.messages import text_of
+
+
+@dataclass(frozen=True, slots=True)
+class StagePolicy:
+    """When a stage ends.
+
+    Attributes:
+        quorum: Usable answers it needs.
+        straggler_grace_s: Seconds the rest gets once they are in; None until the stage's time is over.
+        stage_timeout_s: Seconds for the whole stage; None for no limit of its own.
+        stages_left: Stages still to come, this one and the final call counted: without `stage_timeout_s`, a stage
+            that has its quorum may use this share of the run's time left.
+    """
+
+    quorum: int = 1
+    straggler_grace_s: float | None = None
+    stage_timeout_s: float | None = None
+    stages_left: int = 2
+
+
+async def run_stage(scope: Scope, wants: Sequence[Want], policy: StagePolicy) -> list[Answer]:
+    """Ask all at once.
+
+    Returns:
+        The usable answers, in configuration order.
+
+    Raises:
+        QuorumNotMet: Too few answered usably.
+        BudgetExceeded: Too few could be asked under the run's caps.
+    """
+    stage = wants[0].stage
+    scope.emit(StageStarted(stage, tuple(want.name for want in wants)))
+    conductor = _Conductor(scope, policy, len(wants))
+    outcomes = await _all_or_none(asyncio.create_task(_member(scope, want, conductor)) for want in wants)
+    scope.emit(StageDone(stage, scope.recorder.usage, scope.recorder.cost_usd))
+    answers = [
+        Answer(want.name, text_of(outcome.message.get("content")), outcome, index)
+        for index, (want, outcome) in enumerate(zip(wants, outcomes, strict=True))
+        if isinstance(outcome, Reply)
+    ]
+    failures = [
+        NodeFailure(want.name, outcome)
+        for want, outcome in zip(wants, outcomes, strict=True)
+        if isinstance(outcome, Failure)
+    ]
+    for failed in failures:
+        scope.degrade(f"{stage}: {failed.name} missing ({failed.failure.reason})")
+    if len(answers) < policy.quorum:
+        raise _shortfall(scope, stage, policy.quorum, answers, failures)
+    return answers
+
+
+async def _all_or_none(members: Iterable[asyncio.Task[Reply | Failure]]) -> list[Reply | Failure]:
+    tasks = list(members)
+    try:
+        return await asyncio.gather(*tasks)
+    except BaseException:
+        # Only a bug or a cancellation comes here; either way no sibling may go on spending.
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        raise
+
+
+def _shortfall(
+    scope: Scope, stage: str, needed: int, answers: Sequence[Answer], failures: Sequence[NodeFailure]
+) -> QuorumNotMet | BudgetExceeded:
+    if any(failed.failure.kind == "budget" for failed in failures):
+        try:
+            scope.budget.check()
+        except BudgetExceeded as error:
+            return error
+    return QuorumNotMet(stage, needed, len(answers), failures)
+
+
+class _Conductor:
+    """Decides when the members still under way have had their time."""
+
+    def __init__(self, scope: Scope, policy: StagePolicy, members: int) -> None:
+        self._policy = policy
+        self._clock = scope.recorder.clock
+        self._started = self._clock()
+        self._usable = 0
+        self._outstanding = members
+        self._running: dict[asyncio.Timeout, None] = {}
+        self._quorum_in = False
+        self._grace_end: float | None = None
+        self._share = self._share_of_time(scope)
+        self.reason = "stage_timeout_s is over"
+        self.abandoning = False
+
+    def _share_of_time(self, scope: Scope) -> float | None:
+        left = scope.time_left()
+        if left is None or self._policy.stage_timeout_s is not None:
+            return None
+        return self._started + left / self._policy.stages_left
+
+    @property
+    def limit(self) -> float | None:
+        """Moment when a member's time is over, as far as known now."""
+        hard = None if self._policy.stage_timeout_s is None else self._started + self._policy.stage_timeout_s
+        if not self._quorum_in:
+            return hard
+        return min((moment for moment in (hard, self._share, self._grace_end) if moment is not None), default=None)
+
+    def enter(self, timeout: asyncio.Timeout) -> None:
+        """A member starts."""
+        self._running[timeout] = None
+
+    def leave(self, timeout: asyncio.Timeout, *, usable: bool) -> None:
+        """A member is done; perhaps that settles the stage."""
+        self._running.pop(timeout, None)
+        self._outstanding -= 1
+        self._usable += usable
+        if not self._quorum_in and self._usable >= self._policy.quorum:
+            self._quorum_in = True
+            if self._policy.straggler_grace_s is not None:
+                self._grace_end = self._clock() + self._policy.straggler_grace_s
+            self._reschedule("the quorum was in and the time for stragglers over")
+        elif not self._quorum_in and self._usable + self._outstanding < self._policy.quorum:
+            # Whatever the rest answers, the stage has failed: their money can be saved.
+            self._grace_end = self._clock()
+            self._quorum_in = True
+            self._reschedule("the quorum could not be met any more")
+
+    def _reschedule(self, reason: str) -> None:
+        self.abandoning = True
+        self.reason = reason
+        for timeout in self._running:
+            timeout.reschedule(self.limit)
+
+
+async def _member(scope: Scope, want: Want, conductor: _Conductor) -> Reply | Failure:
+    call = scope.recorder.open_call(want.stage, want.role, want.name, want.node.model, scope.parent_id)
+    timeout = asyncio.timeout_at(conductor.limit)
+    usable = False
+    outcome: Reply | Failure
+    try:
+        async with timeout:
+            conductor.enter(timeout)
+            answered = await ask(scope, want, call)
+            outcome = answered if isinstance(answered, Reply) else answered[-1].failure
+            usable = isinstance(outcome, Reply)
+    except TimeoutError:
+        outcome = _cut_off(call, conductor)
+    finally:
+        conductor.leave(timeout, usable=usable)
+    scope.emit(CallDone(scope.recorder.call_record(call), scope.recorder.subtree_usage(call.id)))
+    return outcome
+
+
+def _cut_off(call: OpenCall, conductor: _Conductor) -> Failure:
+    call.status = "abandoned" if conductor.abandoning else "timed_out"
+    call.error = f"cut off: {conductor.reason}"
+    for attempt in call.attempts:
+        if attempt.status == "cancelled":
+            attempt.status = call.status
+    return Failure("timed_out", call.error, error_class="TimeoutError")

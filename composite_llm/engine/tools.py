@@ -1,0 +1,173 @@
+"""Runs the tools that the final model asks for, when the caller gave an executor."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from composite_llm.engine.recorder import Recorder
+from composite_llm.errors import InvalidOption
+from composite_llm.messages import Message, as_text
+from composite_llm.trace import ToolCall
+
+ToolFunction = Callable[..., Any]
+
+
+@dataclass(frozen=True, slots=True)
+class ToolContext:
+    """Who asks for a tool; handed to an executor that has a `call` method, such as `ToolGuard`."""
+
+    run_id: str
+    node: str
+    call_id: str
+
+
+class ToolExecutor:
+    """A caller's executor in one form.
+
+    Args:
+        source: A callable `(name, arguments)`, sync or async, or a mapping from tool name to a function that takes the
+            arguments as keywords.
+    """
+
+    def __init__(self, source: Callable[[str, dict[str, Any]], Any] | Mapping[str, ToolFunction]) -> None:
+        self._source = source
+
+    def covers(self, names: Sequence[str]) -> bool:
+        """Whether every one of these tools can be run here."""
+        return not isinstance(self._source, Mapping) or all(name in self._source for name in names)
+
+    async def run(self, name: str, arguments: dict[str, Any], context: ToolContext) -> Any:
+        """The tool's result; whatever the tool raises."""
+        source = self._source
+        if isinstance(source, Mapping):
+            return await _call(source[name], **arguments)
+        guarded = getattr(source, "run_tool", None)
+        if guarded is not None:
+            return await guarded(name, arguments, context)
+        return await _call(source, name, arguments)
+
+
+async def _call(function: ToolFunction, /, *args: Any, **kwargs: Any) -> Any:
+    """A sync function in a thread, an async one here; an awaitable that a sync one returns is awaited."""
+    if inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(getattr(function, "__call__", None)):  # noqa: B004
+        return await function(*args, **kwargs)
+    result = await asyncio.to_thread(function, *args, **kwargs)
+    return await result if inspect.isawaitable(result) else result
+
+
+def executor_of(option: Any, registered: Mapping[str, Any]) -> ToolExecutor | None:
+    """The executor an option means: itself, or the one the application registered under that name.
+
+    Raises:
+        InvalidOption: It is neither callable, nor a mapping of functions, nor a registered name.
+    """
+    if option is None:
+        return None
+    if isinstance(option, str):
+        if option not in registered:
+            known = ", ".join(sorted(registered)) or "none is registered"
+            raise InvalidOption(
+                "tool_executor", f"got {option!r}", allowed=f"a registered name ({known})", value=option
+            )
+        option = registered[option]
+    if isinstance(option, Mapping):
+        wrong = next((name for name, function in option.items() if not callable(function)), None)
+        if wrong is not None:
+            raise InvalidOption(f"tool_executor.{wrong}", "is not callable", allowed="a function", value=wrong)
+    elif not callable(option) and not hasattr(option, "run_tool"):
+        raise InvalidOption(
+            "tool_executor", f"is a {type(option).__name__}", allowed="a callable, a mapping of callables or a name"
+        )
+    return ToolExecutor(option)
+
+
+def requested(message: Message) -> list[Message]:
+    """The tool calls of a message in one form, those of the older `function_call` included."""
+    calls = list(message.get("tool_calls") or ())
+    legacy = message.get("function_call")
+    if legacy and not calls:
+        calls = [{"id": None, "type": "function", "function": legacy}]
+    return calls
+
+
+def tool_names(message: Message) -> list[str]:
+    """Names of the tools a message asks for."""
+    return [(call.get("function") or {}).get("name") or "" for call in requested(message)]
+
+
+async def run_tools(
+    executor: ToolExecutor, message: Message, recorder: Recorder, node: str, round_number: int
+) -> tuple[list[Message], list[ToolCall]]:
+    """Run one turn's tool calls at once.
+
+    Returns:
+        The messages to add to the conversation (the model's own turn, then the results in the order asked), and the records.
+    """
+    calls = requested(message)
+    records = await asyncio.gather(*(_run_one(executor, call, recorder, node, round_number) for call in calls))
+    if message.get("function_call") and not message.get("tool_calls"):
+        turn = {"role": "assistant", "content": message.get("content"), "function_call": message["function_call"]}
+        answers = [{"role": "function", "name": records[0].name, "content": _shown(records[0])}]
+    else:
+        turn = {"role": "assistant", "content": message.get("content"), "tool_calls": calls}
+        answers = [{"role": "tool", "tool_call_id": record.id, "content": _shown(record)} for record in records]
+    return [turn, *answers], records
+
+
+def _shown(record: ToolCall) -> str:
+    return record.result if record.error is None else f"Error: {record.error}"  # type: ignore[return-value]
+
+
+async def _run_one(executor: ToolExecutor, call: Message, recorder: Recorder, node: str, round_number: int) -> ToolCall:
+    function = call.get("function") or {}
+    name, raw = function.get("name") or "", function.get("arguments")
+    started = recorder.clock()
+    call_id = str(call.get("id") or "")
+    arguments: dict[str, Any] | str
+    result = error = None
+    try:
+        arguments = parsed_arguments(raw)
+    except ValueError as problem:
+        arguments, error = str(raw), str(problem)
+    else:
+        try:
+            context = ToolContext(recorder.run_id, node, call_id)
+            result = as_text(await executor.run(name, arguments, context))
+        except Exception as problem:  # noqa: BLE001  # whatever a tool raises is its answer to the model
+            error = f"{type(problem).__name__}: {problem}" if str(problem) else type(problem).__name__
+    return ToolCall(
+        id=call_id,
+        round=round_number,
+        name=name,
+        arguments=arguments,
+        result=result,
+        error=error,
+        start_s=recorder.since_start(started),
+        duration_s=recorder.clock() - started,
+    )
+
+
+def parsed_arguments(raw: Any) -> dict[str, Any]:
+    """A tool call's arguments; nothing means none.
+
+    Raises:
+        ValueError: They are no JSON object.
+    """
+    if raw is None or raw == "":
+        return {}
+    if isinstance(raw, Mapping):
+        return dict(raw)
+    try:
+        arguments = json.loads(raw)
+    except (TypeError, ValueError, RecursionError):
+        message = "the arguments are not valid JSON"
+        raise ValueError(message) from None
+    if not isinstance(arguments, dict):
+        message = "the arguments are not a JSON object"
+        raise ValueError(message)
+    return arguments

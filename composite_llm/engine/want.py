@@ -1,0 +1,130 @@
+"""What a strategy asks the engine for: one answer from one role."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from composite_llm.backend.interface import AttemptRequest, Message, ModelFacts, Reply
+from composite_llm.config.node import Node, resolved_params
+from composite_llm.config.parameters import CONNECTION, SAMPLING
+from composite_llm.engine.scope import Scope
+from composite_llm.messages import modalities_in, with_persona, without_modalities
+from composite_llm.personas import persona_text
+
+
+@dataclass(frozen=True, slots=True)
+class Want:
+    """One answer wanted from one role.
+
+    Attributes:
+        stage: The stage it belongs to.
+        role: The part it plays.
+        name: Its label in traces, unique in its stage.
+        node: Whom to ask, with fallbacks.
+        messages: The prompt without the node's persona.
+        params: Call parameters of the request that belong to this call.
+        connection: `api_base`, `api_key` and the like that came with the request, for nodes of `connection_provider`.
+        connection_provider: LiteLLM's provider name of the final node.
+        unique: Must not be answered from a response cache.
+        seed: This sample's own seed, in the place of the request's.
+        final: Whether its answer goes to the caller.
+    """
+
+    stage: str
+    role: str
+    name: str
+    node: Node
+    messages: Sequence[Message]
+    params: Mapping[str, Any] = field(default_factory=dict)
+    connection: Mapping[str, Any] = field(default_factory=dict)
+    connection_provider: str | None = None
+    unique: bool = False
+    seed: int | None = None
+    final: bool = False
+
+    def with_messages(self, messages: Sequence[Message]) -> Want:
+        """The same want with another prompt."""
+        return replace(self, messages=messages)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A usable answer of a stage."""
+
+    name: str
+    text: str
+    reply: Reply
+    index: int
+    """Its place in the configuration."""
+
+
+def chain(node: Node) -> Iterator[Node]:
+    """A node and its fallbacks, in the order in which they are tried; a fallback plays its node's persona."""
+    yield node
+    for fallback in node.fallbacks:
+        persona = {"system": node.system} if fallback.system is None and node.system is not None else {}
+        yield from chain(fallback.model_copy(update=persona) if persona else fallback)
+
+
+def attempt_request(scope: Scope, want: Want, node: Node) -> AttemptRequest:
+    """The attempt at one node of a want's chain, made inside `scope`.
+
+    Raises:
+        InvalidOption: The node names an environment variable that is not set, or an unknown persona.
+    """
+    own = resolved_params(node.params)
+    inherited = {key: value for key, value in want.params.items() if key not in own}
+    if want.seed is not None and "seed" not in own:
+        inherited["seed"] = want.seed
+    params = {**inherited, **own, **_connection(scope.facts, want, node, own)}
+    return AttemptRequest(
+        model=node.model,
+        messages=_prompt(scope.facts, want, node),
+        params=params,
+        inherited=frozenset(inherited) & SAMPLING,
+        timeout_s=node.timeout or scope.client_timeout_s,
+        metadata={
+            **scope.metadata,
+            "composite_run": scope.recorder.run_id,
+            "composite_stage": want.stage,
+            "composite_node": want.name,
+        },
+        trace_id=scope.trace_id,
+        session_id=scope.session_id,
+        unique=want.unique,
+        final=want.final,
+        scope=scope,
+    )
+
+
+def _connection(facts: ModelFacts, want: Want, node: Node, own: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The request's endpoint and key, only where they belong: never to another provider, never mixed with a node's own."""
+    if not want.connection or any(key in own for key in CONNECTION):
+        return {}
+    if want.final and node is want.node:
+        return want.connection
+    if node.is_composite:
+        # It decides by itself: its own final model may be of another provider.
+        return {}
+    provider = facts.provider(node.model, own)
+    return want.connection if provider is not None and provider == want.connection_provider else {}
+
+
+def _prompt(facts: ModelFacts, want: Want, node: Node) -> list[Message]:
+    messages = list(want.messages)
+    held = modalities_in(messages)
+    if held and not node.is_composite and not want.final:
+        messages = without_modalities(messages, {kind for kind in held if facts.takes(node.model, kind) is False})
+    return with_persona(messages, persona_text(node.system) if node.system else None)
+
+
+def numbered(labels: Sequence[str]) -> list[str]:
+    """The labels made unique: a repeated one gets `#1`, `#2`, … in order."""
+    seen: dict[str, int] = {}
+    unique = []
+    for label in labels:
+        seen[label] = seen.get(label, 0) + 1
+        unique.append(f"{label} #{seen[label]}" if labels.count(label) > 1 else label)
+    return unique

@@ -1,0 +1,288 @@
+"""Conversations: checking, cleaning, and how each kind of call sees them. Pure; the caller's messages are never changed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from composite_llm.errors import InvalidOption
+
+Message = dict[str, Any]
+
+ROLES = ("system", "developer", "user", "assistant", "tool", "function")
+
+# What a provider may be sent of a message, by an allow-list: frameworks and earlier composites leave much else in it
+# (`reasoning_content`, `thinking_blocks`, `provider_specific_fields`, `cache_breakpoint`, a tool call's `index`).
+_MESSAGE_KEYS = frozenset(
+    {
+        "role",
+        "content",
+        "name",
+        "tool_calls",
+        "tool_call_id",
+        "function_call",
+        "refusal",
+        "audio",
+        "cache_control",
+        "prefix",
+    }
+)
+_TOOL_CALL_KEYS = frozenset({"id", "type", "function", "custom", "cache_control"})
+_DROPPED_PARTS = frozenset({"thinking", "redacted_thinking", "reasoning"})
+
+TOOL_TEXT_LIMIT = 4000
+"""Characters of a tool's result that advisors are shown, head and tail."""
+
+
+def checked_messages(messages: Any) -> list[Message]:
+    """The caller's messages as plain dictionaries, cleaned, on a copy that shares the contents.
+
+    Raises:
+        InvalidOption: They are no list, empty, or one of them is no message.
+    """
+    if not isinstance(messages, Sequence) or isinstance(messages, str | bytes):
+        raise InvalidOption("messages", f"is a {type(messages).__name__}", allowed="a non-empty list of messages")
+    if not messages:
+        raise InvalidOption("messages", "is empty", allowed="a non-empty list of messages")
+    return [_cleaned(index, message) for index, message in enumerate(messages)]
+
+
+def _cleaned(index: int, message: Any) -> Message:
+    if not isinstance(message, Mapping):
+        dump = getattr(message, "model_dump", None)
+        if dump is None:
+            raise InvalidOption(f"messages.{index}", f"is a {type(message).__name__}", allowed="a mapping with 'role'")
+        message = dump(exclude_none=True)
+    role = _plain_role(message.get("role"))
+    if role not in ROLES:
+        raise InvalidOption(f"messages.{index}.role", f"got {role!r}"[:80], allowed=", ".join(ROLES), value=role)
+    cleaned = {key: value for key, value in message.items() if key in _MESSAGE_KEYS and value is not None}
+    cleaned["role"] = role
+    if not cleaned.get("name"):
+        cleaned.pop("name", None)
+    content = cleaned.get("content")
+    if isinstance(content, list):
+        cleaned["content"] = [part for part in content if not _is_thinking(part)]
+    calls = cleaned.get("tool_calls")
+    if calls:
+        cleaned["tool_calls"] = [_cleaned_tool_call(call) for call in calls]
+    else:
+        cleaned.pop("tool_calls", None)
+    if "content" not in cleaned:
+        cleaned["content"] = (
+            None if role == "assistant" and ("tool_calls" in cleaned or "function_call" in cleaned) else ""
+        )
+    return cleaned
+
+
+def _plain_role(role: Any) -> Any:
+    # smolagents' roles are str enums.
+    return getattr(role, "value", role)
+
+
+def _is_thinking(part: Any) -> bool:
+    return isinstance(part, Mapping) and part.get("type") in _DROPPED_PARTS
+
+
+def _cleaned_tool_call(call: Any) -> Message:
+    if not isinstance(call, Mapping):
+        dump = getattr(call, "model_dump", None)
+        call = dump(exclude_none=True) if dump is not None else {}
+    cleaned = {key: value for key, value in call.items() if key in _TOOL_CALL_KEYS and value is not None}
+    function = cleaned.get("function")
+    if isinstance(function, Mapping):
+        cleaned["function"] = {
+            "name": function.get("name") or "",
+            "arguments": function.get("arguments") if function.get("arguments") is not None else "{}",
+        }
+    return cleaned
+
+
+def text_of(content: Any) -> str:
+    """The text of a message's content; a short note in the place of what is no text."""
+    if content is None:
+        return ""
+    if isinstance(content, str):
+        return content
+    if isinstance(content, Mapping):
+        content = [content]
+    if not isinstance(content, Iterable):
+        return str(content)
+    return "\n".join(text for text in (_part_text(part) for part in content) if text)
+
+
+def _part_text(part: Any) -> str:
+    if isinstance(part, str):
+        return part
+    if not isinstance(part, Mapping):
+        return ""
+    if isinstance(part.get("text"), str):
+        return str(part["text"])
+    return f"[{modality(part) or part.get('type', 'attachment')}]"
+
+
+_MODALITIES = {
+    "image_url": "image",
+    "image": "image",
+    "input_image": "image",
+    "input_audio": "audio",
+    "audio": "audio",
+    "audio_url": "audio",
+    "file": "file",
+    "input_file": "file",
+    "document": "file",
+    "video_url": "video",
+}
+
+
+def modality(part: Any) -> str | None:
+    """`image`, `audio`, `file` or `video` for a content part that is one, else None."""
+    return _MODALITIES.get(str(part.get("type"))) if isinstance(part, Mapping) else None
+
+
+def modalities_in(messages: Sequence[Message]) -> set[str]:
+    """What the messages hold besides text."""
+    found: set[str] = set()
+    for message in messages:
+        content = message.get("content")
+        if isinstance(content, list):
+            found.update(kind for kind in map(modality, content) if kind)
+    return found
+
+
+def last_user_index(messages: Sequence[Message]) -> int | None:
+    """Where the last user message stands."""
+    return next((index for index in range(len(messages) - 1, -1, -1) if messages[index]["role"] == "user"), None)
+
+
+def insert_after_last_user(messages: Sequence[Message], extra: Message) -> list[Message]:
+    """`extra` as a message of its own right after the last user message.
+
+    The place does not move while tool steps are added behind it, so the prompt's prefix stays the same to the byte.
+    """
+    index = last_user_index(messages)
+    place = len(messages) if index is None else index + 1
+    return [*messages[:place], extra, *messages[place:]]
+
+
+def with_system_block(messages: Sequence[Message], block: str) -> list[Message]:
+    """`block` appended to the first message if that is a system prompt, after a blank line; else put first."""
+    if not messages or messages[0]["role"] not in ("system", "developer"):
+        return [{"role": "system", "content": block}, *messages]
+    first = messages[0]
+    content = first.get("content")
+    if isinstance(content, list):
+        joined: Any = [*content, {"type": "text", "text": block}]
+    else:
+        joined = f"{content}\n\n{block}" if content else block
+    return [{**first, "content": joined}, *messages[1:]]
+
+
+def with_persona(messages: Sequence[Message], persona: str | None) -> list[Message]:
+    """The messages with an extra system prompt after the caller's own ones."""
+    if not persona:
+        return list(messages)
+    place = next(
+        (index for index, message in enumerate(messages) if message["role"] not in ("system", "developer")),
+        len(messages),
+    )
+    return [*messages[:place], {"role": "system", "content": persona}, *messages[place:]]
+
+
+def shortened(text: str, limit: int) -> str:
+    """Head and tail of a text that is too long, with a mark of how much was left out."""
+    if len(text) <= limit:
+        return text
+    mark = f"\n[… {len(text) - limit} characters left out …]\n"
+    keep = max(limit - len(mark), 0)
+    head = keep - keep // 3
+    return text[:head] + mark + (text[len(text) - keep // 3 :] if keep >= 3 else "")
+
+
+_ADVISOR_NOTE = (
+    "You are advising the assistant that will answer this conversation. You cannot call tools and have not called any; "
+    "what you see of tool calls and their results are records of the assistant's own. Do not claim to have done "
+    "anything and do not write tool calls: say what the assistant should answer or do next, and why."
+)
+
+
+def advisor_view(messages: Sequence[Message], tools: Sequence[Any] | None) -> list[Message]:
+    """The conversation as proposers, members and reviewers see it: no tool machinery, ending on a user turn.
+
+    Without tools and tool history it is the caller's own messages.
+    """
+    acting = bool(tools) or any(_has_tool_machinery(message) for message in messages)
+    view = [_as_text(message) for message in messages] if acting else list(messages)
+    if acting:
+        view = with_persona(view, _ADVISOR_NOTE + _tool_list(tools))
+    if view[-1]["role"] != "user":
+        view.append({"role": "user", "content": "Continue from here: what should the assistant's next answer be?"})
+    return view
+
+
+def _has_tool_machinery(message: Message) -> bool:
+    return message["role"] in ("tool", "function") or "tool_calls" in message or "function_call" in message
+
+
+def _as_text(message: Message) -> Message:
+    if message["role"] in ("tool", "function"):
+        name = message.get("name") or message.get("tool_call_id") or "tool"
+        result = shortened(text_of(message.get("content")), TOOL_TEXT_LIMIT)
+        return {"role": "user", "content": f"[result of {name}]\n{result}"}
+    if "tool_calls" not in message and "function_call" not in message:
+        return message
+    calls = [call.get("function") or {} for call in message.get("tool_calls", ())]
+    if message.get("function_call"):
+        calls.append(message["function_call"])
+    lines = [f"[called {call.get('name', 'tool')} with {call.get('arguments') or '{}'}]" for call in calls]
+    spoken = text_of(message.get("content"))
+    return {"role": "assistant", "content": "\n".join(([spoken] if spoken else []) + lines)}
+
+
+def _tool_list(tools: Sequence[Any] | None) -> str:
+    described = []
+    for tool in tools or ():
+        function = tool.get("function", tool) if isinstance(tool, Mapping) else {}
+        name = function.get("name") if isinstance(function, Mapping) else None
+        if name:
+            description = str(function.get("description") or "").strip().split("\n")[0][:200]
+            described.append(f"- {name}" + (f": {description}" if description else ""))
+    return "\n\nThe assistant's tools:\n" + "\n".join(described) if described else ""
+
+
+def without_modalities(messages: Sequence[Message], unwanted: set[str]) -> list[Message]:
+    """The messages with a short text note in the place of each part a model cannot take."""
+    return [_noted(message, unwanted) for message in messages] if unwanted else list(messages)
+
+
+def _noted(message: Message, unwanted: set[str]) -> Message:
+    content = message.get("content")
+    if not isinstance(content, list) or not any(modality(part) in unwanted for part in content):
+        return message
+    parts = [
+        {"type": "text", "text": f"[{modality(part)} not shown to you]"} if modality(part) in unwanted else part
+        for part in content
+    ]
+    return {**message, "content": parts}
+
+
+def as_text(value: Any) -> str:
+    """A tool's result as the model reads it: a string as it is, anything else as JSON."""
+    if isinstance(value, str):
+        return value
+    try:
+        return json.dumps(value, ensure_ascii=False, default=_json_fallback)
+    except (TypeError, ValueError, RecursionError):
+        return repr(value)
+
+
+def _json_fallback(value: Any) -> Any:
+    dump = getattr(value, "model_dump", None)
+    if callable(dump):
+        return dump(mode="json")
+    if isinstance(value, bytes | bytearray):
+        return value.decode("utf-8", errors="replace")
+    if isinstance(value, set | frozenset | tuple):
+        return list(value)
+    return str(value)

@@ -1,0 +1,79 @@
+"""Entries in LiteLLM's model table, so that frameworks find a composite to be a normal model."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import Any
+
+import litellm
+
+from composite_llm.config.node import COMPOSITE_PREFIX, Node
+from composite_llm.config.plan import make_plan, nodes_of
+from composite_llm.config.profiles import Profiles
+from composite_llm.errors import CompositeError
+from composite_llm.provider.failures import PROVIDER
+
+_DEFAULT_WINDOW = 128_000
+_DEFAULT_OUTPUT = 16_384
+_FLAGS = ("supports_vision", "supports_audio_input", "supports_pdf_input", "supports_prompt_caching")
+
+_GENERAL: dict[str, Any] = {
+    "litellm_provider": PROVIDER,
+    "mode": "chat",
+    "supports_function_calling": True,
+    "supports_parallel_function_calling": True,
+    "supports_tool_choice": True,
+    "supports_response_schema": True,
+    "supports_system_messages": True,
+    "supports_reasoning": True,
+    "supports_native_streaming": True,
+}
+
+
+def install_capabilities(profiles: Profiles) -> None:
+    """Entries for every profile, and a rule for every other composite model string."""
+    litellm.register_model(
+        {
+            f"{COMPOSITE_PREFIX}profile/{name}": entry
+            for name in profiles.by_name
+            if (entry := _profile_entry(f"{COMPOSITE_PREFIX}profile/{name}", profiles)) is not None
+        }
+    )
+    _install_rule()
+
+
+def _profile_entry(model: str, profiles: Profiles) -> dict[str, Any] | None:
+    try:
+        plan = make_plan(model, {}, profiles)
+    except CompositeError:
+        # It names an environment variable that is not set yet, perhaps; calling it will say so.
+        return None
+    nodes = list(nodes_of(plan))
+    return {
+        **_GENERAL,
+        "max_input_tokens": min((_window(node) for node in nodes), default=_DEFAULT_WINDOW),
+        "max_output_tokens": _table(plan.final).get("max_output_tokens") or _DEFAULT_OUTPUT,
+        **{flag: bool(_table(plan.final).get(flag)) for flag in _FLAGS},
+    }
+
+
+def _window(node: Node) -> int:
+    window = node.context_window or _table(node).get("max_input_tokens") or _DEFAULT_WINDOW
+    return int(window)
+
+
+def _table(node: Node) -> dict[str, Any]:
+    with contextlib.suppress(Exception):  # LiteLLM raises a bare Exception for a model it does not know
+        return dict(litellm.get_model_info(node.model))
+    return {}
+
+
+def _install_rule() -> None:
+    """LiteLLM's own mechanism for open-ended names; internal and absent from older versions, so best effort."""
+    with contextlib.suppress(ImportError, AttributeError, TypeError, ValueError):
+        from litellm.litellm_core_utils import fallback_generalizations as rules
+
+        kept = [rule for rule in rules.get_fallback_generalization_rules() if rule.get("name") != PROVIDER]
+        info = {**_GENERAL, "max_input_tokens": _DEFAULT_WINDOW, "max_output_tokens": _DEFAULT_OUTPUT}
+        rule = {"name": PROVIDER, "pattern": f"^{COMPOSITE_PREFIX}", "model_info": info}
+        rules.set_fallback_generalizations([*kept, rule])

@@ -1,0 +1,130 @@
+"""LiteLLM's `CustomLLM` for the provider `composite`."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections.abc import AsyncGenerator, Callable, Iterator
+from typing import Any
+
+import litellm
+from litellm.types.utils import ModelResponseStream
+
+from composite_llm.backend.interface import Chunk, Reply
+from composite_llm.errors import CompositeError
+from composite_llm.provider.chunks import ChunkMaker
+from composite_llm.provider.failures import raised
+from composite_llm.provider.portal import PORTAL
+from composite_llm.provider.reply import response_of, usage_object
+from composite_llm.provider.request import run_of
+from composite_llm.provider.sync_stream import SyncStream
+from composite_llm.provider.traces import leave_on_logging
+from composite_llm.run import Run, Services
+
+_log = logging.getLogger("composite_llm")
+
+
+class CompositeLLM(litellm.CustomLLM):
+    """Answers `composite/…`; LiteLLM calls its four methods by keyword.
+
+    Args:
+        services: Where to take the backend, the profiles and the registered executors from, at each call.
+    """
+
+    def __init__(self, services: Callable[[], Services]) -> None:
+        super().__init__()
+        self._services = services
+        self._noted: set[str] = set()
+
+    def completion(self, **kwargs: Any) -> litellm.ModelResponse:  # type: ignore[override]
+        """One plain answer; also inside a running event loop, as parallel as outside."""
+        run = self._run(kwargs)
+        return PORTAL.call(lambda: self._plain(run, kwargs))
+
+    async def acompletion(self, **kwargs: Any) -> litellm.ModelResponse:  # type: ignore[override]
+        """One plain answer."""
+        return await self._plain(self._run(kwargs), kwargs)
+
+    def streaming(self, **kwargs: Any) -> Iterator[ModelResponseStream]:  # type: ignore[override]
+        """A sync stream; bad options raise here, before it exists."""
+        run = self._run(kwargs)
+        return SyncStream(PORTAL, lambda: self._chunks(run, kwargs))
+
+    def astreaming(self, **kwargs: Any) -> AsyncGenerator[ModelResponseStream, None]:  # type: ignore[override]
+        """An async stream; a plain function, so that bad options raise here, before it exists."""
+        return self._chunks(self._run(kwargs), kwargs)
+
+    def _run(self, kwargs: dict[str, Any]) -> Run:
+        with _as_litellm_errors(kwargs):
+            run = run_of(kwargs, self._services())
+        self._note_once(run)
+        leave_on_logging(kwargs.get("logging_obj"), run)
+        return run
+
+    def _note_once(self, run: Run) -> None:
+        for note in run.notes:
+            key = f"{run.plan.logical_model}: {note}"
+            if key not in self._noted:
+                self._noted.add(key)
+                _log.warning("%s: no members were named, so this is %s", run.plan.logical_model, note)
+
+    async def _plain(self, run: Run, kwargs: dict[str, Any]) -> litellm.ModelResponse:
+        with _as_litellm_errors(kwargs), _spending_recorded(run, kwargs):
+            reply = await run.reply()
+            trace = run.trace
+            assert trace is not None
+            return response_of(reply, trace, reasoning=run.plan.options.reasoning)
+
+    async def _chunks(self, run: Run, kwargs: dict[str, Any]) -> AsyncGenerator[ModelResponseStream, None]:
+        maker = ChunkMaker(run.id, run.plan.logical_model, run.plan.options.reasoning)
+        with _as_litellm_errors(kwargs), _spending_recorded(run, kwargs):
+            async with contextlib.aclosing(run.items()) as items:
+                async for item in items:
+                    if isinstance(item, Chunk):
+                        chunk = maker.of_chunk(item)
+                        if chunk is not None:
+                            yield chunk
+                    elif not isinstance(item, Reply):
+                        for chunk in maker.of_event(item):
+                            yield chunk
+            trace = run.trace
+            assert trace is not None
+            assert run.result is not None
+            for chunk in maker.of_end(run.result, trace):
+                yield chunk
+
+
+@contextlib.contextmanager
+def _as_litellm_errors(kwargs: dict[str, Any]) -> Iterator[None]:
+    try:
+        yield
+    except CompositeError as error:
+        raise raised(error, f"composite/{kwargs['model']}") from None
+    except Exception as error:  # noqa: BLE001  # the other door to LiteLLM
+        # A mistake of ours. LiteLLM would put its traceback into the caller's message; it belongs into the log.
+        _log.exception("internal error")
+        internal = CompositeError(f"internal error of composite_llm ({type(error).__name__}); its log has the details")
+        raise raised(internal, f"composite/{kwargs['model']}") from None
+
+
+@contextlib.contextmanager
+def _spending_recorded(run: Run, kwargs: dict[str, Any]) -> Iterator[None]:
+    """Whatever ends a run early, what it spent until then is charged."""
+    try:
+        yield
+    except BaseException:
+        trace = run.trace
+        if trace is not None and trace.usage.total_tokens:
+            usage = usage_object(trace.usage, trace.usage.completion_tokens, trace.cost_usd)
+            _record_partial(kwargs.get("logging_obj"), usage, trace.cost_usd or 0.0)
+        raise
+
+
+def _record_partial(logging_obj: Any, usage: litellm.Usage, cost_usd: float) -> None:
+    record = getattr(logging_obj, "record_partial_usage_for_failure", None)
+    with contextlib.suppress(Exception):  # accounting must not hide why the run ended
+        if record is not None:
+            record(usage, cost_usd)
+        else:
+            # LiteLLM before that method keeps the same two entries.
+            logging_obj.model_call_details.update(combined_usage_object=usage, response_cost=cost_usd)

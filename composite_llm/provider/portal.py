@@ -1,0 +1,73 @@
+"""The event loop that sync calls run on: one per process, on a thread of its own.
+
+`litellm.completion` may be called where a loop already runs (a notebook, `Router.completion`) and from many threads at
+once, so neither `asyncio.run` nor the caller's loop will do.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Awaitable, Callable
+from concurrent.futures import Future
+from contextlib import AbstractContextManager
+from typing import TypeVar
+
+from anyio.from_thread import BlockingPortal, start_blocking_portal
+
+T = TypeVar("T")
+
+
+class Portal:
+    """Starts on first use; closes before the interpreter joins its threads; starts anew in a forked child."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._context: AbstractContextManager[BlockingPortal] | None = None
+        self._portal: BlockingPortal | None = None
+        self._pid: int | None = None
+
+    def call(self, function: Callable[[], Awaitable[T]]) -> T:
+        """Run a coroutine function there and wait. An interrupt (Ctrl-C) cancels it."""
+        future = self.start(function)
+        try:
+            return future.result()
+        except BaseException:
+            future.cancel()
+            raise
+
+    def start(self, function: Callable[[], Awaitable[T]]) -> Future[T]:
+        """Run a coroutine function there; cancelling the future cancels it."""
+        return self._running().start_task_soon(function)
+
+    def _running(self) -> BlockingPortal:
+        with self._lock:
+            if self._portal is None or self._pid != os.getpid():
+                self._context = start_blocking_portal("asyncio", name="composite_llm")
+                self._portal = self._context.__enter__()
+                self._pid = os.getpid()
+                _before_threads_are_joined(self.close)
+            return self._portal
+
+    def close(self) -> None:
+        """End the loop; what still runs there is cancelled."""
+        with self._lock:
+            context, self._context, self._portal = self._context, None, None
+            if context is None or self._pid != os.getpid():
+                return
+        context.__exit__(SystemExit, SystemExit(), None)
+
+
+def _before_threads_are_joined(function: Callable[[], None]) -> None:
+    # An `atexit` hook comes too late: the interpreter joins the portal's thread first, and that never ends by itself.
+    # `concurrent.futures` uses the same private hook for the same reason.
+    register = getattr(threading, "_register_atexit", None)
+    if register is not None:
+        try:
+            register(function)
+        except RuntimeError:
+            # The interpreter is going down already; the call is about to fail anyway.
+            return
+
+
+PORTAL = Portal()

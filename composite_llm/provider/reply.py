@@ -1,0 +1,116 @@
+"""A run's reply as LiteLLM's `ModelResponse`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import litellm
+from litellm.types.utils import CompletionTokensDetailsWrapper, PromptTokensDetailsWrapper
+
+from composite_llm.backend.interface import Choice, Message, Reply
+from composite_llm.provider.traces import leave_on_response
+from composite_llm.summary import summary
+from composite_llm.trace import Trace
+from composite_llm.usage import Usage
+
+_COST_HEADER = "llm_provider-x-litellm-response-cost"
+FINAL_STAGES = frozenset({"aggregate", "synthesize"})
+
+
+def response_of(reply: Reply, trace: Trace, *, reasoning: str) -> litellm.ModelResponse:
+    """A new response: the final call's own choices, the whole run's usage and cost.
+
+    Args:
+        reply: The final call's.
+        trace: The run's.
+        reasoning: `summary`, `full` or `off`.
+    """
+    response = litellm.ModelResponse(
+        id=f"chatcmpl-{trace.id}",
+        model=trace.model,
+        choices=[_choice(choice, trace, reasoning) for choice in reply.choices],
+        usage=litellm_usage(trace),
+    )
+    for name, value in reply.extra.items():
+        if name != "provider_specific_fields":
+            setattr(response, name, value)
+    set_cost(response._hidden_params, trace.cost_usd)  # the documented place for a custom provider's cost
+    leave_on_response(response, trace)
+    return response
+
+
+def set_cost(hidden_params: dict[str, Any], cost_usd: float | None) -> None:
+    """Tell LiteLLM the cost in the two places that count: callbacks read the first, `/v1/completions` the second."""
+    hidden_params["response_cost"] = cost_usd
+    if cost_usd is not None:
+        hidden_params.setdefault("additional_headers", {})[_COST_HEADER] = cost_usd
+
+
+def _choice(choice: Choice, trace: Trace, reasoning: str) -> litellm.Choices:
+    own_reasoning = choice.message.get("reasoning_content")
+    message = {key: value for key, value in choice.message.items() if key != "reasoning_content"}
+    shown = reasoning_text(trace, reasoning, own_reasoning) if choice.index == 0 else own_reasoning
+    if shown:
+        message["reasoning_content"] = shown
+    if choice.index == 0 and trace.degraded:
+        message["provider_specific_fields"] = with_degraded(message.get("provider_specific_fields"), trace)
+    fields: dict[str, Any] = {"logprobs": choice.logprobs} if choice.logprobs is not None else {}
+    return litellm.Choices(
+        index=choice.index,
+        finish_reason=choice.finish_reason or "stop",
+        message=litellm.Message(**message),
+        **fields,
+    )
+
+
+def reasoning_text(trace: Trace, reasoning: str, own: str | None) -> str | None:
+    """`reasoning_content` in the form the caller asked for."""
+    if reasoning == "off":
+        return None
+    return summary(trace, full=reasoning == "full", final_reasoning=own)
+
+
+def with_degraded(fields: Message | None, trace: Trace) -> Message:
+    """`provider_specific_fields` with what HTTP clients should be able to read by machine."""
+    return {**(fields or {}), "composite": {"degraded": list(trace.degraded)}}
+
+
+def litellm_usage(trace: Trace, *, with_cost: bool = False) -> litellm.Usage:
+    """The run's tokens in OpenAI's form: what earlier stages generated counts as reasoning."""
+    return usage_object(trace.usage, reasoning_tokens(trace), trace.cost_usd if with_cost else None)
+
+
+def reasoning_tokens(trace: Trace) -> int:
+    """What all but the final call generated, and the final call's own reasoning."""
+    return sum(
+        call.usage.reasoning_tokens
+        if call.stage in FINAL_STAGES and call.parent_id is None
+        else call.usage.completion_tokens
+        for call in trace.calls
+    )
+
+
+def usage_object(usage: Usage, reasoning: int, cost_usd: float | None = None) -> litellm.Usage:
+    """LiteLLM's usage object.
+
+    Args:
+        usage: Tokens.
+        reasoning: How many of the completion tokens the user does not see as the answer.
+        cost_usd: For a stream's usage chunk: the only place from which LiteLLM takes a stream's cost.
+    """
+    counted = litellm.Usage(
+        prompt_tokens=usage.prompt_tokens,
+        completion_tokens=usage.completion_tokens,
+        total_tokens=usage.total_tokens,
+        completion_tokens_details=CompletionTokensDetailsWrapper(
+            reasoning_tokens=reasoning, audio_tokens=usage.audio_output_tokens or None
+        ),
+        prompt_tokens_details=PromptTokensDetailsWrapper(
+            cached_tokens=usage.cached_tokens,
+            cache_creation_tokens=usage.cache_creation_tokens or None,
+            audio_tokens=usage.audio_input_tokens or None,
+        ),
+    )
+    if cost_usd is not None:
+        counted.cost = cost_usd
+    return counted

@@ -1,0 +1,140 @@
+"""What LiteLLM hands to a custom provider, as one run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import httpx
+
+from composite_llm.backend.current import current_scope
+from composite_llm.config.node import COMPOSITE_PREFIX
+from composite_llm.config.plan import Plan, make_plan
+from composite_llm.engine.scope import Scope
+from composite_llm.errors import InvalidOption
+from composite_llm.messages import checked_messages
+from composite_llm.run import Caller, Run, Services
+
+_LITELLM_DEFAULT_TIMEOUTS = (600.0, 6000.0)
+"""What LiteLLM's SDK, and its Router and proxy, hand over when nobody asked for a limit."""
+
+_IDENTITY_PREFIXES = ("user_api_key", "litellm_", "composite_")
+_PROXY_KEYS = frozenset(
+    {
+        "headers",
+        "endpoint",
+        "model_group",
+        "model_group_alias",
+        "model_group_size",
+        "model_info",
+        "deployment",
+        "deployment_model_name",
+        "api_base",
+        "caching_groups",
+        "requester_metadata",
+        "requester_ip_address",
+        "global_max_parallel_requests",
+        "team_callback_settings",
+        "spend_logs_metadata",
+        "hidden_params",
+        "queue_time_seconds",
+        "attempted_retries",
+        "max_retries",
+        "previous_models",
+        "previous_attempt_id",
+        "applied_guardrails",
+        "internal_call_origin",
+    }
+)
+
+
+def run_of(kwargs: Mapping[str, Any], services: Services) -> Run:
+    """The checked run of one call of the handler.
+
+    Args:
+        kwargs: The keyword arguments of LiteLLM's `CustomLLM` methods.
+        services: What all runs share.
+
+    Raises:
+        CompositeError: The request cannot become a run; nothing was spent.
+    """
+    model = _logical_model(kwargs["model"])
+    parent = current_scope()
+    ancestors = parent.ancestors if isinstance(parent, Scope) else ()
+    messages = checked_messages(kwargs.get("messages"))
+    plan = make_plan(model, _given(kwargs), services.profiles, ancestors=ancestors)
+    caller = _caller(kwargs, plan, parent if isinstance(parent, Scope) else None)
+    return Run(plan, messages, services, caller)
+
+
+def _logical_model(model: str) -> str:
+    return model if model.startswith(COMPOSITE_PREFIX) else COMPOSITE_PREFIX + model
+
+
+def _given(kwargs: Mapping[str, Any]) -> dict[str, Any]:
+    given = dict(kwargs.get("optional_params") or {})
+    for key in ("api_base", "api_key"):
+        if kwargs.get(key):
+            given[key] = kwargs[key]
+    litellm_params = kwargs.get("litellm_params") or {}
+    if litellm_params.get("api_version"):
+        given["api_version"] = litellm_params["api_version"]
+    headers = {name: value for name, value in (kwargs.get("headers") or {}).items() if name.lower() != "user-agent"}
+    if headers:
+        given["extra_headers"] = headers
+    user = _user(kwargs.get("logging_obj"))
+    if user:
+        given["user"] = user
+    return given
+
+
+def _user(logging_obj: Any) -> str | None:
+    # LiteLLM takes `user` out of the parameters of custom providers; its own record of the call still has it.
+    details = getattr(logging_obj, "model_call_details", None)
+    user = details.get("user") if isinstance(details, Mapping) else None
+    return user if isinstance(user, str) else None
+
+
+def _caller(kwargs: Mapping[str, Any], plan: Plan, parent: Scope | None) -> Caller:
+    litellm_params = kwargs.get("litellm_params") or {}
+    metadata = litellm_params.get("metadata") or {}
+    return Caller(
+        metadata={key: value for key, value in metadata.items() if _is_callers_own(key)},
+        trace_id=_text_or_none(litellm_params.get("litellm_trace_id")),
+        session_id=_text_or_none(litellm_params.get("litellm_session_id")),
+        identity=_text_or_none(metadata.get("user_api_key_hash") or metadata.get("user_api_key")),
+        timeout_s=_run_timeout_s(kwargs.get("timeout"), plan, parent),
+        parent=parent,
+    )
+
+
+def _is_callers_own(key: Any) -> bool:
+    return isinstance(key, str) and not key.startswith(_IDENTITY_PREFIXES) and key not in _PROXY_KEYS
+
+
+def _text_or_none(value: Any) -> str | None:
+    return value if isinstance(value, str) and value else None
+
+
+def _run_timeout_s(timeout: Any, plan: Plan, parent: Scope | None) -> float | None:
+    seconds = _seconds(timeout)
+    if plan.timeout_s is not None and (seconds is None or seconds in _LITELLM_DEFAULT_TIMEOUTS):
+        # LiteLLM's default is nobody's wish; the profile's limit is.
+        seconds = plan.timeout_s
+    left = parent.time_left() if parent is not None else None
+    return min((limit for limit in (seconds, left) if limit is not None), default=None)
+
+
+def _seconds(timeout: Any) -> float | None:
+    if timeout is None:
+        return None
+    if isinstance(timeout, httpx.Timeout):
+        limits = [limit for limit in (timeout.read, timeout.write, timeout.connect, timeout.pool) if limit is not None]
+        return max(limits, default=None)
+    try:
+        seconds = float(timeout)
+    except (TypeError, ValueError):
+        raise InvalidOption("timeout", "is not a number", allowed="seconds above 0", value=timeout) from None
+    if not seconds > 0:
+        raise InvalidOption("timeout", f"got {seconds:g}", allowed="seconds above 0", value=timeout)
+    return seconds

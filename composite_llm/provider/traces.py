@@ -1,0 +1,76 @@
+"""Where a trace stays between the run and the caller who asks for it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from composite_llm.trace import Trace
+
+_KEY = "composite_trace"
+
+
+class _TraceBox:
+    """Holds a trace, or makes it when asked. LiteLLM deep-copies responses; a trace need not be."""
+
+    def __init__(self, source: Any) -> None:
+        self._source = source
+
+    @property
+    def trace(self) -> Trace | None:
+        trace: Trace | None = self._source if isinstance(self._source, Trace) else self._source.trace
+        return trace
+
+    def __deepcopy__(self, _memo: Any) -> _TraceBox:
+        return self
+
+    def __copy__(self) -> _TraceBox:
+        return self
+
+    def __repr__(self) -> str:
+        return "<composite trace>"
+
+
+def leave_on_response(response: Any, trace: Trace) -> None:
+    """Attach a trace to a response."""
+    response._hidden_params[_KEY] = _TraceBox(trace)  # LiteLLM's place for what is not the client's
+
+
+def leave_on_logging(logging_obj: Any, run: Any) -> None:
+    """Attach a run to LiteLLM's logging object, which the stream's wrapper shares."""
+    if logging_obj is not None:
+        setattr(logging_obj, _KEY, _TraceBox(run))
+
+
+def get_trace(x: Any) -> Trace:
+    """The trace of a response, of a stream (also one that broke or was closed early), or of an error.
+
+    Args:
+        x: What `litellm.completion` or `acompletion` of a composite returned or raised.
+
+    Raises:
+        ValueError: It is none of these, or the stream has not started.
+    """
+    for holder in _holders(x):
+        box = holder.get(_KEY) if isinstance(holder, dict) else getattr(holder, _KEY, None)
+        if isinstance(box, _TraceBox) and box.trace is not None:
+            return box.trace
+        trace = getattr(holder, "trace", None) if isinstance(holder, BaseException) else None
+        if isinstance(trace, Trace):
+            return trace
+    message = f"no composite trace on this {type(x).__name__}"
+    raise ValueError(message)
+
+
+def _holders(x: Any) -> list[Any]:
+    found = [x] if isinstance(x, BaseException) else []
+    original = getattr(x, "original_exception", None)
+    if original is not None:
+        found.append(original)
+    for name in ("_hidden_params", "logging_obj", "litellm_logging_obj"):
+        holder = getattr(x, name, None)
+        if holder is not None:
+            found.append(holder)
+    inner = getattr(getattr(x, "completion_stream", None), "logging_obj", None)
+    if inner is not None:
+        found.append(inner)
+    return found

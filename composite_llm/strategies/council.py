@@ -1,0 +1,206 @@
+"""Council: answers, anonymous peer review, a vote, and a chairman (after Karpathy's llm-council, 2025).
+
+Beyond it: every reviewer sees the answers in an order of its own, does not vote for itself, and the vote is counted by a
+named rule.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+from composite_llm.backend.interface import Message
+from composite_llm.config.node import Node
+from composite_llm.config.options import CouncilOptions
+from composite_llm.config.plan import Plan
+from composite_llm.engine.scope import Scope
+from composite_llm.engine.stage import run_stage
+from composite_llm.engine.want import Answer, numbered
+from composite_llm.events import BallotsCounted
+from composite_llm.messages import advisor_view, insert_after_last_user, with_system_block
+from composite_llm.personas import PREFIX, ZERO_CONFIGURATION
+from composite_llm.strategies.ballots import Ballot, candidates_of, labels, parse_ballot
+from composite_llm.strategies.base import Deliberation, Strategy
+from composite_llm.strategies.prompts import chairman_request, review_request
+from composite_llm.strategies.voting import Vote, dissent, kendall_w, rank, without_self
+from composite_llm.trace import Dissent, RankedAnswer, Ranking, ReviewRecord
+
+
+@dataclass(frozen=True, slots=True)
+class _Review:
+    """One reviewer's reply, read: the ballot by author, and its text with the common labels."""
+
+    reviewer: str
+    ballot: Ballot
+    ranking: tuple[str, ...]
+    text: str
+
+
+class Council(Strategy[CouncilOptions]):
+    """Members answer; reviewers rank the answers under shuffled labels; the chairman writes the answer.
+
+    `members + reviewers + 1` calls, 3 rounds.
+    """
+
+    final_stage: ClassVar[str] = "synthesize"
+    stages = 3
+
+    def __init__(self, plan: Plan, options: CouncilOptions, messages: Sequence[Message]) -> None:
+        super().__init__(plan, options, messages)
+        self.members = members_of(plan, options)
+        self.reviewers = options.reviewers or self.members
+        self.member_names = numbered([node.label for node in self.members])
+        self.reviewer_names = numbered([node.label for node in self.reviewers])
+        if options.members is None:
+            self.notes = (f"Council of {len(self.members)} personas of {plan.final.model}",)
+
+    async def deliberate(self, scope: Scope) -> Deliberation:
+        """Answers, then reviews."""
+        view = advisor_view(self.messages, self.tools)
+        wants = self.wants(scope, "answer", "member", self.members, [view] * len(self.members), self.member_names)
+        answers = await run_stage(scope, wants, self.policy(3, len(wants)))
+        ranking, reviews = await self._review(scope, view, answers)
+        names = [answer.name for answer in answers]
+        best = names.index(ranking.order[0]) if ranking is not None else 0
+        scope.recorder.ranking = ranking if scope.parent_id is None else scope.recorder.ranking
+        return Deliberation(
+            marker=scope.marker,
+            names=tuple(names),
+            answers=tuple(answer.text for answer in answers),
+            reviews=reviews,
+            ranking=ranking,
+            best=best,
+        )
+
+    def final_messages(self, deliberation: Deliberation) -> list[Message]:
+        """The conversation with answers, reviews and vote."""
+        common = labels(len(deliberation.answers))
+        request = chairman_request(
+            dict(zip(common, deliberation.answers, strict=True)),
+            deliberation.reviews,
+            deliberation.ranking,
+            deliberation.marker,
+            self.options.criteria,
+        )
+        if self.options.reference_placement == "system":
+            return with_system_block(self.messages, request)
+        return insert_after_last_user(self.messages, {"role": "user", "content": request})
+
+    async def _review(
+        self, scope: Scope, view: Sequence[Message], answers: Sequence[Answer]
+    ) -> tuple[Ranking | None, dict[str, str]]:
+        if len(answers) < 2:
+            scope.degrade("review: left out, since there is only one answer")
+            return None, {}
+        orders = [self._order_for(name, index, len(answers)) for index, name in enumerate(self.reviewer_names)]
+        prompts = [self._review_prompt(view, answers, order, scope.marker) for order in orders]
+        wants = self.wants(scope, "review", "reviewer", self.reviewers, prompts, self.reviewer_names)
+        replies = await run_stage(scope, wants, self.policy(2, len(wants)))
+        reviews = [self._read(reply, answers, orders[reply.index]) for reply in replies]
+        for review in reviews:
+            if review.ballot.abstained:
+                scope.degrade(f"review: {review.reviewer} abstained")
+        ranking = self._count(reviews, [answer.name for answer in answers])
+        if ranking is None:
+            scope.degrade("review: no ballot counted")
+        else:
+            scope.emit(BallotsCounted(ranking))
+        return ranking, {f"reviewer {number}": review.text for number, review in enumerate(reviews, start=1)}
+
+    def _order_for(self, reviewer: str, index: int, answers: int) -> list[int]:
+        order = list(range(answers))
+        self.shuffler(f"{reviewer}/{index}").shuffle(order)
+        return order
+
+    def _review_prompt(
+        self, view: Sequence[Message], answers: Sequence[Answer], order: Sequence[int], marker: str
+    ) -> list[Message]:
+        texts = [answers[place].text for place in order]
+        request = review_request(labels(len(order)), texts, marker, self.options.criteria)
+        return [*view, {"role": "user", "content": request}]
+
+    def _read(self, reply: Answer, answers: Sequence[Answer], order: Sequence[int]) -> _Review:
+        shown = labels(len(order))
+        ballot = parse_ballot(reply.text, shown)
+        author = {label: answers[place].name for label, place in zip(shown, order, strict=True)}
+        common = dict(zip(shown, (labels(len(order))[place] for place in order), strict=True))
+        return _Review(reply.name, ballot, candidates_of(ballot, author), _review_text(ballot, reply.text, common))
+
+    def _count(self, reviews: Sequence[_Review], names: Sequence[str]) -> Ranking | None:
+        ballots = {review.reviewer: review.ranking for review in reviews if not review.ballot.abstained}
+        if self.options.exclude_self:
+            votes = list(without_self(ballots, names, {name: name for name in names}))
+        else:
+            votes = [Vote(reviewer, tuple(names), tuple(ranking)) for reviewer, ranking in ballots.items()]
+        votes = [vote for vote in votes if vote.ranking]
+        tally = rank(votes, names, self.options.ranking)
+        if not tally.ballots_counted:
+            return None
+        label_of = dict(zip(names, labels(len(names)), strict=True))
+        place = _places(tally.order, tally.ties)
+        ranking_of = {vote.reviewer: vote.ranking for vote in votes}
+        return Ranking(
+            method=self.options.ranking,
+            table=[
+                RankedAnswer(
+                    label=label_of[name],
+                    name=name,
+                    rank=place[name],
+                    score=tally.scores[name],
+                    mean_position=tally.mean_positions[name] or None,
+                    first_places=tally.first_places[name],
+                )
+                for name in tally.order
+            ],
+            ballots=[
+                ReviewRecord(
+                    reviewer=review.reviewer,
+                    ranking=list(ranking_of.get(review.reviewer, ())),
+                    abstained=review.reviewer not in ranking_of,
+                    problems=list(review.ballot.problems),
+                )
+                for review in reviews
+            ],
+            agreement=kendall_w(votes, names),
+            dissent=[
+                Dissent(
+                    name=found.candidate,
+                    label=label_of[found.candidate],
+                    champions=list(found.champions),
+                    rank=place[found.candidate],
+                )
+                for found in dissent(votes, tally.order)
+            ],
+        )
+
+
+def _places(order: Sequence[str], ties: Sequence[Sequence[str]]) -> dict[str, int]:
+    """Rank of each name from 1; tied ones share the best of theirs."""
+    place = {name: index for index, name in enumerate(order, start=1)}
+    for group in ties:
+        shared = min(place[name] for name in group)
+        place.update(dict.fromkeys(group, shared))
+    return place
+
+
+def _review_text(ballot: Ballot, text: str, common: Mapping[str, str]) -> str:
+    """The review with the labels that all share in the place of the reviewer's own."""
+    if ballot.reviews:
+        return "\n".join(f"{common[label]}: {_relabelled(review, common)}" for label, review in ballot.reviews.items())
+    return _relabelled(text, common)
+
+
+def _relabelled(text: str, common: Mapping[str, str]) -> str:
+    return re.sub(r"\bResponse [A-Z]+\b", lambda match: common.get(match.group(), match.group()), text)
+
+
+def members_of(plan: Plan, options: CouncilOptions) -> tuple[Node, ...]:
+    """The members named, or three personas of the chairman's own model."""
+    if options.members is not None:
+        return options.members
+    return tuple(
+        plan.final.model_copy(update={"system": PREFIX + persona, "name": f"{plan.final.label} as {persona}"})
+        for persona in ZERO_CONFIGURATION
+    )

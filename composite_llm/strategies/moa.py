@@ -1,0 +1,70 @@
+"""Mixture-of-Agents (Wang et al. 2024, arXiv 2406.04692) and Self-MoA (Li et al. 2025, arXiv 2502.00674)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+from composite_llm.backend.interface import Message
+from composite_llm.config.node import Node
+from composite_llm.config.options import MoaOptions
+from composite_llm.config.plan import Plan
+from composite_llm.engine.scope import Scope
+from composite_llm.engine.stage import run_stage
+from composite_llm.engine.want import Answer
+from composite_llm.messages import advisor_view, insert_after_last_user, with_system_block
+from composite_llm.strategies.base import Deliberation, Strategy
+from composite_llm.strategies.prompts import references_block, trailing_references
+
+
+class MixtureOfAgents(Strategy[MoaOptions]):
+    """Proposers answer at once, layer by layer; the aggregator writes the answer from the last layer's.
+
+    Layer 1 sees the caller's messages; from layer 2 on the same proposers see the answers of the layer before as well.
+    `layers * proposers + 1` calls, `layers + 1` rounds.
+    """
+
+    final_stage: ClassVar[str] = "aggregate"
+
+    def __init__(self, plan: Plan, options: MoaOptions, messages: Sequence[Message]) -> None:
+        super().__init__(plan, options, messages)
+        self.proposers = proposers_of(plan, options)
+        self.stages = options.layers + 1
+        if options.proposers is None:
+            self.notes = (f"Self-MoA: {options.samples} samples of {plan.final.model}",)
+
+    async def deliberate(self, scope: Scope) -> Deliberation:
+        """Layer by layer."""
+        scope.recorder.self_moa = scope.recorder.self_moa or (
+            self.options.proposers is None and scope.parent_id is None
+        )
+        view = advisor_view(self.messages, self.tools)
+        answers: list[Answer] = []
+        for layer in range(self.options.layers):
+            prompt = self._with_references(view, [answer.text for answer in answers], scope.marker) if answers else view
+            stage = "propose" if layer == 0 else f"propose-{layer + 1}"
+            wants = self.wants(scope, stage, "proposer", self.proposers, [prompt] * len(self.proposers))
+            answers = await run_stage(scope, wants, self.policy(self.stages - layer, len(wants)))
+        return Deliberation(
+            marker=scope.marker,
+            names=tuple(answer.name for answer in answers),
+            answers=tuple(answer.text for answer in answers),
+        )
+
+    def final_messages(self, deliberation: Deliberation) -> list[Message]:
+        """The conversation with the last layer's answers."""
+        return self._with_references(self.messages, deliberation.answers, deliberation.marker)
+
+    def _with_references(self, messages: Sequence[Message], references: Sequence[str], marker: str) -> list[Message]:
+        if self.options.reference_placement == "system":
+            return with_system_block(messages, references_block(references))
+        note = {"role": "user", "content": trailing_references(references, marker)}
+        return insert_after_last_user(messages, note)
+
+
+def proposers_of(plan: Plan, options: MoaOptions) -> tuple[Node, ...]:
+    """The proposers named, or samples of the aggregator's own model with its settings but without its persona."""
+    if options.proposers is not None:
+        return options.proposers
+    sample = plan.final.model_copy(update={"system": None, "name": None})
+    return (sample,) * options.samples

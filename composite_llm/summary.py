@@ -1,0 +1,162 @@
+"""The deliberation as text: `reasoning_content`, in one piece after a plain run, or line by line in a stream. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from composite_llm.events import (
+    BallotsCounted,
+    CallDone,
+    Degraded,
+    Event,
+    RunStarted,
+    StageDone,
+    StageStarted,
+    ToolsRun,
+)
+from composite_llm.trace import Call, Ranking, ToolCall, Trace
+from composite_llm.usage import Usage, total_cost, total_usage
+
+_TITLES = {
+    "propose": "Proposals",
+    "answer": "Answers",
+    "review": "Reviews",
+    "aggregate": "Aggregation",
+    "synthesize": "Synthesis",
+}
+
+
+def summary(trace: Trace, *, full: bool = False, final_reasoning: str | None = None) -> str:
+    """Sections, one per stage, in configuration order.
+
+    Args:
+        trace: A finished run.
+        full: Also each member's own text.
+        final_reasoning: The final model's own reasoning, for a heading of its own.
+    """
+    parts = []
+    if trace.degraded:
+        parts.append("\n".join(["Degraded:", *(f"- {reason}" for reason in trace.degraded)]))
+    if trace.self_moa:
+        samples = sum(call.stage == "propose" for call in trace.children(None))
+        model = next((call.model for call in trace.children(None) if call.stage == "propose"), trace.model)
+        parts.append(f"Self-MoA: {samples} samples of {model}")
+    if trace.reused:
+        parts.append("The answers of this user turn's deliberation are used again.")
+    for stage, calls in _by_stage(trace.children(None)):
+        lines = [title(stage), *(_call_line_in(trace, call) for call in calls)]
+        if full and not _is_final(stage):
+            lines += [f"\n{call.name} wrote:\n{call.content}" for call in calls if call.content]
+        if stage == "review" and trace.ranking is not None:
+            lines.append(vote_table(trace.ranking))
+        parts.append("\n".join(lines))
+    if trace.tool_calls:
+        parts.append("\n".join(["Tools", *map(tool_line, trace.tool_calls)]))
+    parts.append(total_line(trace.usage, trace.cost_usd, len(trace.calls), trace.duration_s))
+    if final_reasoning:
+        parts.append(f"{REASONING_HEADING}\n{final_reasoning}")
+    return "\n\n".join(parts)
+
+
+REASONING_HEADING = "The final model's own reasoning"
+
+
+def title(stage: str) -> str:
+    """A stage's heading."""
+    base, _, layer = stage.partition("-")
+    return _TITLES.get(base, stage.capitalize()) + (f", layer {layer}" if layer else "")
+
+
+def event_text(event: Event, *, full: bool = False) -> str | None:
+    """What a stream says when something happens; None for nothing."""
+    match event:
+        case RunStarted(notes):
+            return "".join(f"{note}\n" for note in notes) or None
+        case StageStarted(stage, names):
+            return f"{title(stage)}: asking {', '.join(names)}\n"
+        case CallDone(call, spent):
+            text = call_line(call, spent) + "\n"
+            return (
+                text + f"\n{call.name} wrote:\n{call.content}\n\n"
+                if full and call.content and not _is_final(call.stage)
+                else text
+            )
+        case BallotsCounted(ranking):
+            return vote_table(ranking) + "\n"
+        case ToolsRun(records):
+            return "".join(f"{tool_line(record)}\n" for record in records)
+        case Degraded(reason):
+            return f"Degraded: {reason}\n"
+        case StageDone():
+            return None
+
+
+def call_line(call: Call, spent: Usage, cost_usd: float | None = None, *, with_cost: bool = False) -> str:
+    """One member in one line."""
+    mark = {"ok": "✓", "abandoned": "-", "cancelled": "-"}.get(call.status, "✗")
+    parts = [f"{call.duration_s:.1f} s"]
+    if spent.total_tokens:
+        parts.append(
+            f"{spent.total_tokens} tokens" + (f" ({spent.cached_tokens} cached)" if spent.cached_tokens else "")
+        )
+        if with_cost:
+            parts.append(money(cost_usd))
+    if len(call.attempts) > 1:
+        parts.append(f"{len(call.attempts)} attempts")
+    if call.status == "ok" and call.attempts and call.attempts[0].model != call.model:
+        parts.append(f"answered by {call.model}")
+    if call.status != "ok":
+        parts.append(f"{call.status.replace('_', ' ')}: {call.error}" if call.error else call.status.replace("_", " "))
+    return f"{mark} {call.name}: {', '.join(parts)}"
+
+
+def _call_line_in(trace: Trace, call: Call) -> str:
+    below = list(trace.subtree(call))
+    spent, cost_usd = total_usage(c.usage for c in below), total_cost(c.cost_usd for c in below)
+    return call_line(call, spent, cost_usd, with_cost=True)
+
+
+def tool_line(record: ToolCall) -> str:
+    """One executed tool in one line; neither arguments nor results, which may be long or secret."""
+    outcome = "failed: " + record.error.split(":")[0] if record.error else "ok"
+    return f"tool {record.name} (round {record.round}): {outcome}, {record.duration_s:.1f} s"
+
+
+def vote_table(ranking: Ranking) -> str:
+    """The vote, best first, with agreement and dissent."""
+    counted = sum(not ballot.abstained for ballot in ranking.ballots)
+    lines = [f"Vote ({ranking.method}, {counted} ballots)"]
+    for row in ranking.table:
+        place = "" if row.mean_position is None else f", mean place {row.mean_position:.2f}"
+        lines.append(f"{row.rank}. {row.name}: {row.score:.2f}{place}, {row.first_places} first")
+    if ranking.agreement is not None:
+        lines.append(f"Agreement (Kendall's W): {ranking.agreement:.2f}")
+    lines += [
+        f"Dissent: {', '.join(dissent.champions)} ranked {dissent.name} first; the majority ranked it low"
+        for dissent in ranking.dissent
+    ]
+    return "\n".join(lines)
+
+
+def total_line(usage: Usage, cost_usd: float | None, calls: int, duration_s: float) -> str:
+    """The bill."""
+    return (
+        f"Total: {calls} calls, {usage.prompt_tokens} prompt + {usage.completion_tokens} completion tokens, "
+        f"{money(cost_usd)}, {duration_s:.1f} s"
+    )
+
+
+def money(cost_usd: float | None) -> str:
+    """A price for people; an unknown one says so."""
+    return "price unknown" if cost_usd is None else f"${cost_usd:.6f}"
+
+
+def _is_final(stage: str) -> bool:
+    return stage in ("aggregate", "synthesize")
+
+
+def _by_stage(calls: Iterable[Call]) -> list[tuple[str, Sequence[Call]]]:
+    stages: dict[str, list[Call]] = {}
+    for call in calls:
+        stages.setdefault(call.stage, []).append(call)
+    return list(stages.items())

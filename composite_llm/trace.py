@@ -1,0 +1,168 @@
+"""What a run did: every call, attempt and tool, their tokens and money. Data only."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from composite_llm.usage import Usage
+
+CallStatus = Literal["ok", "failed", "timed_out", "abandoned", "cancelled"]
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
+
+
+class Attempt(_Record):
+    """One try at one model."""
+
+    model: str
+    endpoint: str | None = None
+    """Host and port that were asked, where known."""
+    start_s: float
+    """Seconds after the run's start."""
+    duration_s: float
+    first_token_s: float | None = None
+    """Seconds after the run's start; only of streamed attempts."""
+    status: CallStatus
+    error: str | None = None
+    error_class: str | None = None
+    status_code: int | None = None
+    usage: Usage = Usage()
+    cost_usd: float | None = 0.0
+    next_step: str | None = None
+    """What followed a failed attempt and why: a retry, a fallback, or giving up."""
+    estimated: bool = False
+    """Whether the tokens were counted here because the answer broke off before the provider told them."""
+
+
+class Call(_Record):
+    """One answer wanted from one role: all its attempts, fallbacks and hedges.
+
+    `usage` and `cost_usd` are what its own attempts consumed.
+    A nested composite consumes nothing itself: its calls are entries of their own, with its `id` as their `parent_id`.
+    So the sums over `Trace.calls` are the sums of the run.
+    """
+
+    id: str
+    parent_id: str | None = None
+    stage: str
+    role: str
+    name: str
+    model: str
+    """The model that answered; a fallback's, if it came to that."""
+    start_s: float
+    duration_s: float
+    first_token_s: float | None = None
+    usage: Usage = Usage()
+    cost_usd: float | None = 0.0
+    status: CallStatus
+    error: str | None = None
+    attempts: list[Attempt] = []
+    content: str | None = None
+    """The answer's text; None if there was none."""
+
+
+class ToolCall(_Record):
+    """One tool that the run itself executed."""
+
+    id: str
+    """The model's id of the call."""
+    round: int
+    name: str
+    arguments: dict[str, Any] | str
+    """As parsed; the raw text where the model sent no valid JSON object."""
+    result: str | None = None
+    error: str | None = None
+    start_s: float
+    duration_s: float
+
+
+class RankedAnswer(_Record):
+    """One row of a council's table, best first."""
+
+    label: str
+    name: str
+    rank: int
+    """From 1; tied answers share a rank."""
+    score: float
+    """The chosen method's own score."""
+    mean_position: float | None
+    """Mean place over the ballots that could rank it, from 1; None without a ballot."""
+    first_places: int
+
+
+class Dissent(_Record):
+    """An answer that some reviewer ranked first and the majority ranked low."""
+
+    name: str
+    label: str
+    champions: list[str]
+    """The reviewers who ranked it first."""
+    rank: int
+    """Its place in the group's order."""
+
+
+class ReviewRecord(_Record):
+    """One reviewer's ballot, labels already translated back to names."""
+
+    reviewer: str
+    ranking: list[str]
+    """Names of the answers, best first, without the reviewer's own."""
+    abstained: bool = False
+    problems: list[str] = []
+
+
+class Ranking(_Record):
+    """The outcome of a council's vote."""
+
+    method: Literal["borda", "mean_position", "copeland"]
+    table: list[RankedAnswer]
+    ballots: list[ReviewRecord]
+    agreement: float | None
+    """Kendall's W between the reviewers, 0 to 1; None where it is undefined."""
+    dissent: list[Dissent] = []
+
+    @property
+    def order(self) -> list[str]:
+        """Names, best first."""
+        return [row.name for row in self.table]
+
+
+class Trace(_Record):
+    """One run, start to finish; `model_dump_json` round-trips."""
+
+    id: str
+    strategy: str
+    model: str
+    """The composite model string that the caller used."""
+    started_at: datetime
+    """UTC."""
+    duration_s: float
+    usage: Usage = Usage()
+    cost_usd: float | None = 0.0
+    """US dollars over all attempts; None as soon as one price is unknown."""
+    degraded: list[str] = []
+    """Every departure from the configuration; empty when all went as configured."""
+    calls: list[Call] = []
+    tool_calls: list[ToolCall] = []
+    error: str | None = None
+    ranking: Ranking | None = None
+    self_moa: bool = False
+    """Whether the proposers are samples of the aggregator's own model because none were named."""
+    reused: bool = False
+    """Whether this run used the answers of an earlier deliberation of the same user turn."""
+
+    def children(self, parent_id: str | None) -> Iterator[Call]:
+        """The calls directly below one call, or the run's own for None."""
+        return (call for call in self.calls if call.parent_id == parent_id)
+
+    def subtree(self, call: Call) -> Iterator[Call]:
+        """A call and everything that ran below it."""
+        yield call
+        for child in self.children(call.id):
+            yield from self.subtree(child)

@@ -1,0 +1,83 @@
+"""A deterministic server that speaks OpenAI's chat completions over HTTP, for tests and benchmarks.
+
+Start it with ``python -m fake_server --port 0`` (the first line on stdout is its address), inside a coroutine with
+``async with running(...) as server``, or from plain code with ``with running_in_thread(...) as server``. All
+three answer the same way; see :mod:`fake_server.running` for what ``server`` offers.
+
+Without a scenario a model answers from the request alone: the text is made from the model's name, a digest of the
+request (model, messages, tools, response_format, seed, temperature and the number of the choice) and the first words
+of the last user message. When the current turn (all after the last assistant message) names labels such as
+``Response A`` and it, or a system message, has the word "ranking", the answer is a JSON ballot over these labels
+instead. Tokens are ``ceil(characters / 4)``, never 0. Ids count up from 1; ``created`` is a constant.
+
+Scenarios: a mapping of model name (or glob pattern; an exact name wins, then the pattern with most literal
+characters, ``*`` last) to a mapping with any of these keys. An unknown key is an error.
+
+Time
+    ``latency_s``             seconds before anything is answered, errors included
+    ``first_token_s``         streams: seconds between the headers and the first chunk
+    ``time_per_token_s``      streams: pause before each further token; plain answers: added per completion token
+    ``hang``                  never answers
+    ``hang_after_chunks``     streams: falls silent after that many chunks
+
+Content (``{model}``, ``{last_user}``, ``{digest}`` and ``{n}``, the number of the choice from 1, are filled in)
+    ``text``                  the text of every choice
+    ``texts``                 handed out in turn, one for each choice of each request of a model, then from the start
+    ``reasoning``             ``reasoning_content``; it counts against the token limit before the text does
+    ``tool_calls``            list of ``{name, arguments (object, or a raw string sent as it is), id}``
+    ``refusal``               sent as ``refusal`` with ``content: null``
+    ``blank``                 the content is an empty string
+    ``finish_reason``         ``stop``, ``length``, ``content_filter`` or ``tool_calls``, instead of the true one
+    ``logprobs``              ``true``: always sent, ``false``: never; without the key: when asked for
+    ``usage``                 overrides any of ``prompt_tokens``, ``completion_tokens``, ``cached_tokens``,
+                              ``cache_creation_tokens``, ``reasoning_tokens``, ``audio_tokens`` (of the prompt),
+                              ``completion_audio_tokens``
+    ``no_usage``              usage is not sent (the ledger still has it)
+    ``headers``               further response headers
+
+Faults
+    ``error``                 ``{status, message, code, type, param, retry_after, context_window}``;
+                              ``context_window: true`` is OpenAI's context_length_exceeded
+    ``error_rate``, ``seed``  the share of requests that get ``error`` (a 500 without one), decided by a digest of seed,
+                              model and number of the request
+    ``drop``                  closes the connection: ``before`` the response, after its ``headers``, in the middle of
+                              its ``body``, or ``mid_stream`` after ``drop_after_chunks`` (1) chunks; of the last two
+                              the one that fits the kind of answer is done
+    ``malformed_json``        the body, or the second chunk of a stream, is cut JSON in a well-formed response
+
+Streams
+    ``ignore_stream``                 plain JSON although a stream was asked for
+    ``chunk_chars``                   characters of text for each delta (4: one token)
+    ``tool_argument_chars``           characters of tool arguments for each delta (16)
+    ``interleaved_tool_deltas``       the deltas of several tool calls take turns
+    ``usage_on_last_content_chunk``   the last content, ``finish_reason`` and usage share one chunk, asked for or not
+    ``empty_first_chunk``             a chunk with ``choices: []`` comes first
+    ``split_utf8``                    TCP segments end inside multi-byte characters (plain answers too)
+    ``comment_keepalive``             an SSE comment before every chunk
+
+Choice of scenario (a chosen scenario stands alone: it takes nothing from the one that holds it)
+    ``by_content``            list of ``{contains, then}``; the first whose text occurs in the messages is used; when
+                              none does, the other keys count
+    ``sequence``              list of scenarios for consecutive requests of a model, the last repeats; beside it only
+                              ``by_content`` is allowed, which goes first
+
+Over HTTP: ``PUT /scenarios/<model>``, ``GET`` and ``DELETE /scenarios``, ``DELETE /scenarios/<model>``,
+``GET`` and ``DELETE /ledger``, ``GET /health``, ``GET /stats``. These need no key and are not in the ledger.
+"""
+
+from fake_server.ledger import Ledger, Record
+from fake_server.running import RunningServer, ThreadedServer, running, running_in_thread
+from fake_server.scenario import Scenario, ScenarioError, parse_scenario, parse_scenarios
+
+__all__ = [
+    "Ledger",
+    "Record",
+    "RunningServer",
+    "Scenario",
+    "ScenarioError",
+    "ThreadedServer",
+    "parse_scenario",
+    "parse_scenarios",
+    "running",
+    "running_in_thread",
+]
