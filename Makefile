@@ -24,7 +24,8 @@ unexport PIP_TARGET PIP_PREFIX PIP_CONSTRAINT PIP_REQUIRE_HASHES PIP_NO_BINARY P
 
 BIN = .venv/bin
 # LiteLLM silences this remark of pydantic's on its types, but not in its threads that outlive a test.
-PYTEST = -W 'ignore:Item:UserWarning' -m pytest $(ARGS)
+export PYTHONWARNINGS := ignore:Item:UserWarning
+PYTEST = -m pytest $(ARGS)
 
 ## Set up
 
@@ -111,7 +112,7 @@ test-py313: .venv-py313/.ready ## Run all tests on Python 3.13; PYTHON313=... na
 define environment
 $(1)/.locked: $(3)
 	@'$(2)' -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
-		{ echo "'$(2)' is missing or older than Python 3.11; name another one: make PYTHON=/path/to/python" >&2; exit 1; }
+		{ echo "'$(2)' is missing or older than Python 3.11; name another one: PYTHON=... (PYTHON312=..., PYTHON313=...)" >&2; exit 1; }
 	@'$(2)' -c 'import ensurepip, venv' 2>/dev/null || \
 		{ echo "'$(2)' cannot make environments with pip; on Debian and Ubuntu: apt-get install python3-venv" >&2; exit 1; }
 	'$(2)' -m venv --clear $(1)

@@ -26,6 +26,8 @@ from composite_llm.trace import Trace
 if TYPE_CHECKING:
     from composite_llm.provider.registration import handler, register
     from composite_llm.provider.traces import get_trace
+    from composite_llm.tools.guard import ToolGuard
+    from composite_llm.tools.mcp import mcp_executor
 
 __version__ = "0.1.0"
 
@@ -33,6 +35,8 @@ _LOADED_LATE = {
     "handler": "composite_llm.provider.registration",
     "register": "composite_llm.provider.registration",
     "get_trace": "composite_llm.provider.traces",
+    "ToolGuard": "composite_llm.tools.guard",
+    "mcp_executor": "composite_llm.tools.mcp",
 }
 
 
@@ -60,10 +64,12 @@ __all__ = [
     "OptionNotAllowed",
     "QuorumNotMet",
     "RunTimeout",
+    "ToolGuard",
     "Trace",
     "UnknownProfile",
     "UnknownStrategy",
     "get_trace",
     "handler",
+    "mcp_executor",
     "register",
 ]

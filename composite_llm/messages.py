@@ -268,9 +268,11 @@ def _noted(message: Message, unwanted: set[str]) -> Message:
 
 
 def as_text(value: Any) -> str:
-    """A tool's result as the model reads it: a string as it is, anything else as JSON."""
+    """A tool's result as the model reads it: text as it is, anything else as JSON."""
     if isinstance(value, str):
         return value
+    if isinstance(value, bytes | bytearray):
+        return bytes(value).decode("utf-8", errors="replace")
     try:
         return json.dumps(value, ensure_ascii=False, default=_json_fallback)
     except (TypeError, ValueError, RecursionError):
@@ -282,7 +284,7 @@ def _json_fallback(value: Any) -> Any:
     if callable(dump):
         return dump(mode="json")
     if isinstance(value, bytes | bytearray):
-        return value.decode("utf-8", errors="replace")
+        return bytes(value).decode("utf-8", errors="replace")
     if isinstance(value, set | frozenset | tuple):
         return list(value)
     return str(value)

@@ -21,15 +21,29 @@ from composite_llm.backend.interface import (
     Reply,
 )
 from composite_llm.config.node import COMPOSITE_PREFIX
+from composite_llm.config.parameters import for_every_call
 from composite_llm.config.plan import Plan, make_plan
 from composite_llm.config.profiles import Profiles
 from composite_llm.engine.answer import ToolPolicy, answer
 from composite_llm.engine.budget import Budget
 from composite_llm.engine.recorder import Recorder
+from composite_llm.engine.reuse import MAX_AGE_S, MemoryStore, ReuseStore, is_tool_step, turn_key
 from composite_llm.engine.scope import Scope
 from composite_llm.engine.tools import executor_of
-from composite_llm.errors import AttemptFailed, CompositeError, Failure, FinalCallFailed, QuorumNotMet, RunTimeout
+from composite_llm.engine.validate import OutputCheck
+from composite_llm.errors import (
+    AttemptFailed,
+    CompositeError,
+    Failure,
+    FailureKind,
+    FinalCallFailed,
+    InvalidOption,
+    InvalidOutput,
+    QuorumNotMet,
+    RunTimeout,
+)
 from composite_llm.events import Event, RunStarted, StageDone, StageStarted
+from composite_llm.messages import modalities_in
 from composite_llm.strategies import Deliberation, Strategy, strategy_for
 from composite_llm.summary import event_text
 from composite_llm.trace import Trace
@@ -67,12 +81,14 @@ class Services:
         facts: What is known about models.
         profiles: Named strategies.
         tool_executors: Executors by the name they were registered under.
+        store: Where deliberations are kept for the tool steps that follow them.
     """
 
     backend: Backend
     facts: ModelFacts
     profiles: Profiles = field(default_factory=Profiles)
     tool_executors: Mapping[str, Any] = field(default_factory=dict)
+    store: ReuseStore = field(default_factory=MemoryStore)
 
 
 class Run:
@@ -91,7 +107,9 @@ class Run:
         self.result: Reply | None = None
         self._services = services
         self._caller = caller
+        self._messages = messages
         self._strategy: Strategy[Any] = strategy_for(plan, messages)
+        self._check_readable()
         self._tools = ToolPolicy(
             executor_of(plan.options.tool_executor, services.tool_executors), plan.options.max_tool_rounds
         )
@@ -120,7 +138,7 @@ class Run:
         with self._accounted():
             scope = self._open_scope(self._note)
             async with asyncio.timeout_at(scope.deadline):
-                deliberation = await self._strategy.deliberate(scope)
+                deliberation = await self._deliberate(scope)
                 async with contextlib.aclosing(self._answer(scope, deliberation, streamed=False)) as items:
                     async for item in items:
                         if isinstance(item, Reply):
@@ -165,14 +183,67 @@ class Run:
 
     async def _deliberate_in_time(self, scope: Scope) -> Deliberation:
         async with asyncio.timeout_at(scope.deadline):
-            return await self._strategy.deliberate(scope)
+            return await self._deliberate(scope)
+
+    async def _deliberate(self, scope: Scope) -> Deliberation:
+        key = self._turn_key()
+        if key is not None and is_tool_step(self._messages):
+            kept = await self._kept(key)
+            if kept is not None:
+                return self._used_again(scope, kept)
+        deliberation: Deliberation = await self._strategy.deliberate(scope)
+        if scope.recorder.degraded:
+            deliberation = replace(deliberation, degraded=tuple(scope.recorder.degraded))
+        if key is not None:
+            await self._services.store.put(key, deliberation.to_json(), MAX_AGE_S)
+        return deliberation
+
+    async def _kept(self, key: str) -> Deliberation | None:
+        text = await self._services.store.get(key)
+        try:
+            return Deliberation.from_json(text) if text is not None else None
+        except ValueError:
+            # Written by another version; a miss deliberates again.
+            return None
+
+    def _used_again(self, scope: Scope, deliberation: Deliberation) -> Deliberation:
+        for reason in deliberation.degraded:
+            scope.degrade(reason)
+        if scope.parent_id is None:
+            scope.recorder.reused = True
+            scope.recorder.ranking = deliberation.ranking
+        return deliberation
+
+    def _turn_key(self) -> str | None:
+        """Under what this turn's deliberation is kept; None where no tool step can follow it."""
+        options = self.plan.options
+        if options.fanout != "user_turn" or self._strategy.tools is None:
+            return None
+        settings = {
+            "options": options.model_dump(mode="json", exclude={"tool_executor"}, fallback=str),
+            "final": self.plan.final.model_dump(mode="json", fallback=str),
+            "params": for_every_call(self.plan.params),
+        }
+        return turn_key(self._messages, settings, self._caller.identity)
+
+    def _check_readable(self) -> None:
+        """Refuse a conversation with an image, a sound or a file that no member can take."""
+        nodes = self._strategy.deliberating
+        if any(node.is_composite for node in nodes):
+            # It checks its own members.
+            return
+        for kind in sorted(modalities_in(self._messages)):
+            if all(self._services.facts.takes(node.model, kind) is False for node in nodes):
+                names = ", ".join(dict.fromkeys(node.model for node in nodes))
+                raise InvalidOption("messages", f"holds content of type {kind}, which none of {names} takes")
 
     async def _answer(
         self, scope: Scope, deliberation: Deliberation, *, streamed: bool
     ) -> AsyncGenerator[Chunk | Reply, None]:
         want = self._strategy.want_final(scope, deliberation)
+        check = OutputCheck(want.params) if self.plan.options.validate_output else None
         try:
-            async with contextlib.aclosing(answer(scope, want, self._tools, streamed=streamed)) as items:
+            async with contextlib.aclosing(answer(scope, want, self._tools, streamed=streamed, check=check)) as items:
                 async for item in items:
                     yield item
         except FinalCallFailed as error:
@@ -300,8 +371,17 @@ def _is_composite(request: AttemptRequest) -> bool:
 
 def _as_failure(error: CompositeError) -> Failure:
     """A nested run's error, as the failure of the attempt that it was."""
-    kind = error.kind if isinstance(error, QuorumNotMet | FinalCallFailed) else None
-    if isinstance(error, RunTimeout):
-        kind = "timed_out"
+    kind = error.kind if isinstance(error, QuorumNotMet | FinalCallFailed) else _KIND_OF_STATUS.get(error.status_code)
+    if isinstance(error, InvalidOutput):
+        kind = "invalid_output"
     reason = f"{type(error).__name__}: {error.message}"
     return Failure(kind or "unavailable", reason, status_code=error.status_code, error_class=type(error).__name__)
+
+
+_KIND_OF_STATUS: dict[int, FailureKind] = {
+    400: "rejected",
+    402: "budget",
+    403: "rejected",
+    404: "rejected",
+    408: "timed_out",
+}

@@ -7,10 +7,11 @@ from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass, replace
 
 from composite_llm.backend.interface import Choice, ChoiceDelta, Chunk, Message, Reply
-from composite_llm.engine.final import final_call
+from composite_llm.engine.checked import Turn
 from composite_llm.engine.scope import Scope
 from composite_llm.engine.subcall import has_tool_calls
 from composite_llm.engine.tools import ToolExecutor, run_tools, tool_names
+from composite_llm.engine.validate import OutputCheck
 from composite_llm.engine.want import Want
 from composite_llm.events import ToolsRun
 from composite_llm.messages import text_of
@@ -32,7 +33,7 @@ class ToolPolicy:
 
 
 async def answer(
-    scope: Scope, want: Want, policy: ToolPolicy, *, streamed: bool
+    scope: Scope, want: Want, policy: ToolPolicy, *, streamed: bool, check: OutputCheck | None = None
 ) -> AsyncGenerator[Chunk | Reply, None]:
     """Yields the chunks the caller may see as they come, and last the reply.
 
@@ -40,78 +41,78 @@ async def answer(
     its own; with `response_format` only the last turn counts, since JSON allows nothing beside it.
 
     Raises:
+        InvalidOutput: The answer never satisfied `check`.
         FinalCallFailed, BudgetExceeded: as the final call.
     """
     if policy.executor is None or not (want.params.get("tools") or want.params.get("functions")):
-        async with contextlib.aclosing(final_call(scope, want, streamed=streamed)) as items:
-            async for item in items:
-                yield item
+        turn = Turn(scope, want, check, lambda _: False)
+        async with contextlib.aclosing(turn.items(streamed=streamed)) as chunks:
+            async for chunk in chunks:
+                yield chunk
+        yield turn.reply
         return
-    loop = _ToolLoop(scope, want, policy, policy.executor)
-    async with contextlib.aclosing(loop.run(streamed=streamed)) as items:
+    loop = _ToolLoop(scope, want, policy, policy.executor, check)
+    async with contextlib.aclosing(loop.items(streamed=streamed)) as items:
         async for item in items:
             yield item
 
 
 class _ToolLoop:
-    def __init__(self, scope: Scope, want: Want, policy: ToolPolicy, executor: ToolExecutor) -> None:
+    def __init__(
+        self, scope: Scope, want: Want, policy: ToolPolicy, executor: ToolExecutor, check: OutputCheck | None
+    ) -> None:
         self._scope = scope
         self._want = want
         self._policy = policy
         self._executor = executor
+        self._check = check
         self._spoken: list[str] = []
+        self._between_turns = False
         # The caller must get valid JSON, so a turn's text is held until it is known to be the last.
         self._holds_text = bool(want.params.get("response_format"))
 
-    async def run(self, *, streamed: bool) -> AsyncGenerator[Chunk | Reply, None]:
-        want = self._want
+    async def items(self, *, streamed: bool) -> AsyncGenerator[Chunk | Reply, None]:
         for round_number in range(1, self._policy.max_rounds + 2):
             exhausted = round_number > self._policy.max_rounds
             if exhausted:
-                want = replace(want, params=_without_tools(want))
-            held: list[Chunk] = []
-            reply: Reply | None = None
-            async with contextlib.aclosing(final_call(self._scope, want, streamed=streamed)) as items:
-                async for item in items:
-                    if isinstance(item, Reply):
-                        reply = item
-                    elif self._must_hold(item):
-                        held.append(item)
-                    else:
-                        yield self._joined(item)
-            assert reply is not None
-            names = tool_names(reply.message)
-            ours = bool(names) and not exhausted and self._executor.covers(names)
-            if not ours:
-                if exhausted and names:
-                    self._scope.degrade(f"{want.name}: asked for tools again after max_tool_rounds")
-                    reply, held = _without_tool_calls(reply), [chunk for chunk in held if not _has_tool_delta(chunk)]
-                for chunk in held:
+                self._want = replace(self._want, params=_without_tools(self._want))
+            turn = Turn(self._scope, self._want, self._check, self._must_hold)
+            async with contextlib.aclosing(turn.items(streamed=streamed)) as chunks:
+                async for chunk in chunks:
                     yield self._joined(chunk)
-                yield self._whole(reply)
-                return
-            messages, records = await run_tools(
-                self._executor, reply.message, self._scope.recorder, want.name, round_number
-            )
-            self._scope.recorder.tool_calls.extend(records)
-            self._scope.emit(ToolsRun(tuple(records)))
-            if not self._holds_text and (text := text_of(reply.message.get("content"))):
-                self._spoken.append(text)
-            want = replace(want, messages=[*want.messages, *messages], params=_free_choice(want))
-            self._turn_started = False
+            names = tool_names(turn.reply.message)
+            if names and not exhausted and self._executor.covers(names):
+                await self._run_tools(turn.reply, round_number)
+                continue
+            if exhausted and names:
+                self._scope.degrade(f"{self._want.name}: asked for tools again after max_tool_rounds")
+            for chunk in turn.held:
+                if not (exhausted and _has_tool_delta(chunk)):
+                    yield self._joined(chunk)
+            yield self._whole(_without_tool_calls(turn.reply) if exhausted else turn.reply)
+            return
 
-    _turn_started = False
+    async def _run_tools(self, reply: Reply, round_number: int) -> None:
+        messages, records = await run_tools(
+            self._executor, reply.message, self._scope.recorder, self._want.name, round_number
+        )
+        self._scope.recorder.tool_calls.extend(records)
+        self._scope.emit(ToolsRun(tuple(records)))
+        text = text_of(reply.message.get("content"))
+        if text and not self._holds_text:
+            self._spoken.append(text)
+            self._between_turns = True
+        self._want = replace(self._want, messages=[*self._want.messages, *messages], params=_free_choice(self._want))
 
     def _must_hold(self, chunk: Chunk) -> bool:
         return _has_tool_delta(chunk) or (self._holds_text and any("content" in c.delta for c in chunk.choices))
 
     def _joined(self, chunk: Chunk) -> Chunk:
         """The chunk, with the paragraph break before a further turn's first text."""
-        if self._turn_started or not self._spoken or not any(choice.delta.get("content") for choice in chunk.choices):
+        if not self._between_turns or not any(choice.delta.get("content") for choice in chunk.choices):
             return chunk
-        self._turn_started = True
-        choices = tuple(_prefixed(choice) for choice in chunk.choices)
-        return replace(chunk, choices=choices, raw=None)
+        self._between_turns = False
+        return replace(chunk, choices=tuple(_prefixed(choice) for choice in chunk.choices), raw=None)
 
     def _whole(self, reply: Reply) -> Reply:
         if not self._spoken:

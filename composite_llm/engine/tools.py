@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from composite_llm.engine.recorder import Recorder
+from composite_llm.engine.threads import in_daemon_thread
 from composite_llm.errors import InvalidOption
 from composite_llm.messages import Message, as_text
 from composite_llm.trace import ToolCall
@@ -39,6 +40,9 @@ class ToolExecutor:
 
     def covers(self, names: Sequence[str]) -> bool:
         """Whether every one of these tools can be run here."""
+        guarded = getattr(self._source, "covers", None)
+        if guarded is not None:
+            return bool(guarded(names))
         return not isinstance(self._source, Mapping) or all(name in self._source for name in names)
 
     async def run(self, name: str, arguments: dict[str, Any], context: ToolContext) -> Any:
@@ -56,7 +60,7 @@ async def _call(function: ToolFunction, /, *args: Any, **kwargs: Any) -> Any:
     """A sync function in a thread, an async one here; an awaitable that a sync one returns is awaited."""
     if inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(getattr(function, "__call__", None)):  # noqa: B004
         return await function(*args, **kwargs)
-    result = await asyncio.to_thread(function, *args, **kwargs)
+    result = await in_daemon_thread(function, *args, **kwargs)
     return await result if inspect.isawaitable(result) else result
 
 

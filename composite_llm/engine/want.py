@@ -115,7 +115,7 @@ def _connection(facts: ModelFacts, want: Want, node: Node, own: Mapping[str, Any
 def _prompt(facts: ModelFacts, want: Want, node: Node) -> list[Message]:
     messages = list(want.messages)
     held = modalities_in(messages)
-    if held and not node.is_composite and not want.final:
+    if held and not node.is_composite:
         messages = without_modalities(messages, {kind for kind in held if facts.takes(node.model, kind) is False})
     return with_persona(messages, persona_text(node.system) if node.system else None)
 

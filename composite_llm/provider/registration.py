@@ -12,6 +12,7 @@ from litellm.utils import custom_llm_setup
 
 from composite_llm.backend.litellm_backend import LiteLLMBackend
 from composite_llm.backend.litellm_facts import LiteLLMFacts
+from composite_llm.backend.litellm_store import LiteLLMStore
 from composite_llm.config.profiles import load_profiles
 from composite_llm.engine.tools import executor_of
 from composite_llm.provider.capabilities import install_capabilities
@@ -22,6 +23,7 @@ from composite_llm.run import Services
 
 _facts = LiteLLMFacts()
 _backend = LiteLLMBackend(_facts)
+_store = LiteLLMStore()
 _services: Services | None = None
 _lock = threading.Lock()
 
@@ -31,7 +33,7 @@ def services() -> Services:
     global _services  # one per process, as LiteLLM's own registry
     with _lock:
         if _services is None:
-            _services = Services(_backend, _facts, load_profiles())
+            _services = Services(_backend, _facts, load_profiles(), store=_store)
         return _services
 
 
@@ -65,7 +67,7 @@ def register(
         if router is not None:
             _backend.router = router
         known = _services.tool_executors if _services is not None else {}
-        _services = Services(_backend, _facts, profiles, {**known, **executors})
+        _services = Services(_backend, _facts, profiles, {**known, **executors}, _store)
     install()
 
 

@@ -11,7 +11,7 @@ what came back. It tries, in this order, and stops at the first that yields a la
 
 JSON is read with an own, iterative reader instead of `json`: it must survive a cut in the middle, trailing commas, and
 unescaped quotes in a review that follows an intact ranking, and it must not recurse. All patterns are written with
-possessive or bounded repeats, and objects that lead nowhere share a work budget, so the time is linear in the text.
+possessive or bounded repeats, and the search for JSON has a budget of work, so the time is linear in the text.
 
 Reading less is always preferred to reading something wrong: a label that the end of the text may have cut short is
 dropped, as are rank numbers of which the first are missing and scores that are incomplete.
@@ -22,7 +22,7 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass, field
-from itertools import pairwise
+from itertools import islice, pairwise
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 if TYPE_CHECKING:
@@ -36,9 +36,10 @@ _MAX_PROBLEMS = 12
 _MAX_QUOTED = 40
 _MAX_DEPTH = 40
 _MAX_STRAY_LINES = 8
-# In characters that a regular expression passes over in about the same time.
-_ATTEMPT_COST = 64
-_STEP_COST = 16
+# Keys and values read from a text, plus attempts to do so. A ballot on 60 candidates has some 200.
+_MAX_STEPS = 20_000
+# How many sections of a text, items of a list and links of a chain are looked at.
+_MAX_PARTS = 2_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -279,13 +280,13 @@ _LITERALS: dict[str, bool | None] = {"null": None, "none": None, "true": True, "
 class _Reader:
     """Reads one object that starts at `pos`, keeping what was complete when the text ends or stops making sense."""
 
-    def __init__(self, text: str, pos: int, end: int) -> None:
+    def __init__(self, text: str, pos: int, end: int, steps: int) -> None:
         self._text = text
         self._end = end
         self.pos = pos + 1
         self.root = _Object()
         self.cut = False
-        self.steps = 0
+        self.steps = steps
 
     def read(self) -> None:
         try:
@@ -313,7 +314,9 @@ class _Reader:
                     raise _BrokenError
 
     def _put(self, top: _Array | _Object) -> _Value:
-        self.steps += 1
+        self.steps -= 1
+        if self.steps < 0:
+            raise _BrokenError
         if isinstance(top, _Array):
             value = self._value()
             top.items.append(value)
@@ -421,22 +424,22 @@ def _key_name(key: str) -> str:
 def _objects(text: str, start: int, end: int) -> Iterator[_Json]:
     """The objects in a span, outermost only.
 
-    A start that leads nowhere is charged to a budget linear in the span, which ends the search when it is used up.
+    The number of steps is limited, and so are the characters spent on starts that lead nowhere: to a multiple of the
+    span's. The search ends when either is used up.
     """
     budget = 8 * (end - start) + 65_536
-    pos = start
-    while match := _OPEN.search(text, pos, end):
-        reader = _Reader(text, match.start(), end)
+    steps, pos = _MAX_STEPS, start
+    while steps > 0 and budget > 0 and (match := _OPEN.search(text, pos, end)):
+        reader = _Reader(text, match.start(), end, steps)
         reader.read()
+        steps = reader.steps - 1
         one = _Json(_unwrapped(reader.root), match.start(), reader.pos, reader.cut)
         yield one
         if one.relevant or reader.root.closed:
             pos = reader.pos
-            continue
-        pos = match.end()
-        budget -= _ATTEMPT_COST + _STEP_COST * reader.steps + reader.pos - pos
-        if budget < 0:
-            break
+        else:
+            pos = match.end()
+            budget -= reader.pos - pos
 
 
 def _unwrapped(root: _Object) -> _Object:
@@ -669,8 +672,9 @@ _HEADING = re.compile(
     re.IGNORECASE,
 )
 _BULLET = re.compile(r"[ \t]*+[-*+\u2022\u2013\u2014\u2023\u25e6][ \t]++")
-_CHAIN = re.compile(r"&gt;|[>\u227b\u2192]")
-_LIST = re.compile(r"[>\u227b\u2192=,;/&+]|(?<!\w)(?:and|then)(?!\w)", re.IGNORECASE)
+_BETTER = re.compile(r"&gt;|[>\u227b\u2192\u2265]")
+_CHAIN = re.compile(r"(?:&gt;|[>\u227b\u2192\u2265])=?|=")
+_LIST = re.compile(r",[ \t]*+and(?!\w)|[>\u227b\u2192\u2265=,;/&+]|(?<!\w)(?:and|then)(?!\w)", re.IGNORECASE)
 _WORST_FIRST = re.compile(r"(?<!\w)(?:worst|lowest)[ \t-]{1,3}(?:to|first)(?!\w)", re.IGNORECASE)
 _REFUSAL = re.compile(
     r"(?<!\w)I(?:['\u2019]m|[ \t]+am)[ \t]+(?:unable|not[ \t]+able|not[ \t]+comfortable)(?!\w)"
@@ -724,7 +728,7 @@ def _sections(text: str) -> Iterator[_Section]:
     """The stretches after a "final ranking" heading: with a colon, or alone on its line."""
     heads = [head for head in _HEADING.finditer(text) if head["colon"] or _alone(text, head)]
     ends = [*(head.start() for head in heads[1:]), len(text)]
-    for head, end in zip(heads, ends, strict=False):
+    for head, end in [*zip(heads, ends, strict=False)][-_MAX_PARTS:]:
         yield _Section(head.end(), end, bool(_WORST_FIRST.search(head["note"] or "")))
 
 
@@ -755,7 +759,7 @@ def _section_items(text: str, section: _Section, lexicon: _Lexicon) -> list[_Ite
             strays += any(char.isalnum() for char in line[0])
         elif items[0].style != "number" and not line[0][0].isspace():
             break
-        if strays > _MAX_STRAY_LINES:
+        if strays > _MAX_STRAY_LINES or len(items) > _MAX_PARTS:
             break
     return _one_list(items)
 
@@ -821,7 +825,7 @@ def _labels_in(text: str, start: int, end: int, lexicon: _Lexicon) -> list[_Matc
 
 
 def _pieces(separator: re.Pattern[str], text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
-    for mark in separator.finditer(text, start, end):
+    for mark in islice(separator.finditer(text, start, end), _MAX_PARTS):
         yield start, mark.start()
         start = mark.end()
     yield start, end
@@ -878,6 +882,8 @@ def _chains(text: str, start: int, end: int, lexicon: _Lexicon, *, full_first: b
 def _longest_run(text: str, lexicon: _Lexicon) -> list[_Match]:
     """The longest numbered list or ">" chain of labels anywhere in the text; the last of several as long."""
     best: list[_Match] = []
+    if lexicon.full_pattern.search(text) is None:
+        return best
     for run in _runs(text, lexicon):
         if len({match.label for match in run if match.label}) >= max(2, len({match.label for match in best})):
             best = run
@@ -888,7 +894,8 @@ def _runs(text: str, lexicon: _Lexicon) -> Iterator[list[_Match]]:
     numbered: list[_Item] = []
     for line in _LINE.finditer(text):
         start, end = line.span()
-        yield from _chains(text, start, end, lexicon, full_first=True)
+        if _BETTER.search(text, start, end):
+            yield from _chains(text, start, end, lexicon, full_first=True)
         marker = _MARKER.match(text, _after_decoration(text, start, end), end)
         if marker is None:
             continue

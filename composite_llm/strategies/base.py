@@ -10,6 +10,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Generic, TypeVar
 
+from pydantic import TypeAdapter
+
 from composite_llm.backend.interface import Message
 from composite_llm.config.node import Node
 from composite_llm.config.options import Options
@@ -34,6 +36,7 @@ class Deliberation:
         reviews: By anonymous reviewer; empty for MoA.
         ranking: A council's vote.
         best: Index of the answer to fall back on.
+        degraded: What was missing, for runs that use it again.
     """
 
     marker: str
@@ -42,6 +45,23 @@ class Deliberation:
     reviews: Mapping[str, str] = field(default_factory=dict)
     ranking: Ranking | None = None
     best: int = 0
+    degraded: tuple[str, ...] = ()
+
+    def to_json(self) -> str:
+        """For a store."""
+        return _AS_JSON.dump_json(self).decode()
+
+    @classmethod
+    def from_json(cls, text: str) -> Deliberation:
+        """What `to_json` wrote.
+
+        Raises:
+            ValueError: It is something else, perhaps of another version.
+        """
+        return _AS_JSON.validate_json(text)
+
+
+_AS_JSON: TypeAdapter[Deliberation] = TypeAdapter(Deliberation)
 
 
 class Strategy(ABC, Generic[OptionsT]):
@@ -127,6 +147,11 @@ class Strategy(ABC, Generic[OptionsT]):
             stage_timeout_s=self.options.stage_timeout_s,
             stages_left=stages_left,
         )
+
+    @property
+    @abstractmethod
+    def deliberating(self) -> Sequence[Node]:
+        """The nodes of the first stage: who has to be able to read the conversation."""
 
     @property
     def tools(self) -> Sequence[Any] | None:

@@ -56,6 +56,11 @@ class Council(Strategy[CouncilOptions]):
         if options.members is None:
             self.notes = (f"Council of {len(self.members)} personas of {plan.final.model}",)
 
+    @property
+    def deliberating(self) -> Sequence[Node]:
+        """The members."""
+        return self.members
+
     async def deliberate(self, scope: Scope) -> Deliberation:
         """Answers, then reviews."""
         view = advisor_view(self.messages, self.tools)

@@ -33,6 +33,11 @@ class MixtureOfAgents(Strategy[MoaOptions]):
         if options.proposers is None:
             self.notes = (f"Self-MoA: {options.samples} samples of {plan.final.model}",)
 
+    @property
+    def deliberating(self) -> Sequence[Node]:
+        """The proposers."""
+        return self.proposers
+
     async def deliberate(self, scope: Scope) -> Deliberation:
         """Layer by layer."""
         scope.recorder.self_moa = scope.recorder.self_moa or (

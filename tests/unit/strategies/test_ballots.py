@@ -57,7 +57,7 @@ def test_candidates_of() -> None:
     [
         (["Response C", "A", "response b", " RESPONSE  D "], "C A B D"),
         (["**Response C**", "2. Response A", "b.", "Response_D"], "C A B D"),
-        ([{"label": "C"}, {"response": "Response A"}, {"name": "n/a", "id": "B"}, {"Response D": "bad"}], "C A B D"),
+        ([{"label": "C"}, {"response": "Response A"}, {"label": "n/a", "id": "B"}, {"Response D": "bad"}], "C A B D"),
         ([["C", "A"], [["B"]], None, "D"], "C A B D"),
         (["Response C = Response A", "B and D"], "C A B D"),
         (["Response C because it beats Response A", "A: better than B, D"], "C A"),
@@ -130,10 +130,10 @@ def test_tied_ranks_are_reported() -> None:
         ('{"ranking": ["C" "A"]}', "C A"),
         ("{'ranking': ['Response C', 'A'], 'reviews': {'A': 'it\\'s'}}", "C A"),
         ("{ranking: [Response C, A, None, true, 7]}", "C A"),
-        ('{"ranking": ["Response\\u0020C", "A\\x"]}', "C"),
+        ('{"ranking": ["Response\\u0020C", "A\\x"]}', "C A"),
         ('{"ranking": ["Response C", "Response A", ...]}', ""),
         ('{"ranking": ' + "[" * 99 + '"A"' + "]" * 99 + "}", ""),
-        ('{"a": ' * 99 + ranking_json("CA"), "C A"),
+        ('{"a": ' * 9 + ranking_json("CA"), "C A"),
         ('{"ranking": ["C"], "ranking": ["A", "C"]}', "A C"),
     ],
 )
@@ -170,7 +170,7 @@ def test_reviews_are_not_read_as_prose() -> None:
         ("__FINAL RANKING\uff1a__\n**1. Response C**\n   It is better than Response D.\n**2. Response A**", "C A"),
         ("FINAL RANKING: Response C > Response A > B", "C A B"),
         ("FINAL RANKING: **Response C** (best) > A = B > Response D because of\nits tone", "C A B D"),
-        ("FINAL RANKING: Response C, Response A, and Response B", "C"),
+        ("FINAL RANKING: Response C, Response A, and Response B", "C A B"),
         ("FINAL RANKING: Response C, Response A and Response B", "C A B"),
         ("FINAL RANKING:\nC\nA\nB\nThat is my order.\nD", "C A B"),
         ("Final ranking (best to worst):\n#1 Response C\n#2 Response A", "C A"),
@@ -210,7 +210,10 @@ def test_final_ranking(text: str, expected: str) -> None:
     ("text", "expected"),
     [
         ("I compared them.\n1. Response C is best\n2. Response A\n3. **Response B**", "C A B"),
-        ("So Response C > Response A > B, clearly.", "C A"),
+        ("So Response C > Response A > B, clearly.", "C A B"),
+        ("So Response C > Response A > B is my order.", "C A"),
+        ("Response C = Response A", ""),
+        ("Response C >= Response A = Response B > D", "C A B D"),
         ("So **Response C** > Response A > Response B, clearly.", "C A B"),
         ("Response C &gt; Response A", "C A"),
         ("Response C > Response A on tone.\nIn all, Response B > Response C > Response A.", "B C A"),
@@ -385,24 +388,36 @@ def test_every_cut_of_one_ballot(form: str) -> None:
     assert max(lengths) >= len(ranking) - 1
 
 
-PIECES = st.sampled_from(
-    [
-        "Response A",
-        "Response B",
-        "Response AB",
-        "Response ",
-        "A",
-        "B",
-        "1. ",
-        "2) ",
-        "- ",
-        "\n",
-        " > ",
-        "FINAL RANKING:",
-    ]
-    + ["```json\n", "```", "{", "}", "[", "]", '"', ", ", ": ", '"ranking"', '"scores"', '"reviews"', "\\", "**", "1"]
-    + ["null", "I cannot rank ", "worst to best", "(", ")", "#", "|", "\ud800", "\x00", "\u2028", "'", "_"]
-)
+LABEL_PIECES = [
+    "Response A",
+    "Response B",
+    "Response AB",
+    "Response ",
+    "A",
+    "B",
+    "1",
+    "I cannot rank ",
+    "worst to best",
+]
+LAYOUT_PIECES = [
+    "1. ",
+    "2) ",
+    "- ",
+    "\n",
+    " > ",
+    "FINAL RANKING:",
+    "**",
+    "(",
+    ")",
+    "#",
+    "|",
+    "_",
+    "\ud800",
+    "\x00",
+    "\u2028",
+]
+JSON_PIECES = ["```json\n", "```", *'{}[]"', ", ", ": ", '"ranking"', '"scores"', '"reviews"', "\\", "null", "'"]
+PIECES = st.sampled_from([*LABEL_PIECES, *LAYOUT_PIECES, *JSON_PIECES])
 
 
 @given(

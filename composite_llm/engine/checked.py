@@ -1,0 +1,96 @@
+"""One turn of the final model, checked and, while nobody has seen it, repaired once."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncGenerator, Callable
+from dataclasses import replace
+
+from composite_llm.backend.interface import Chunk, Reply
+from composite_llm.engine.final import final_call
+from composite_llm.engine.scope import Scope
+from composite_llm.engine.subcall import has_tool_calls
+from composite_llm.engine.validate import OutputCheck, repair_note
+from composite_llm.engine.want import Want, chain
+from composite_llm.errors import InvalidOutput
+
+Holds = Callable[[Chunk], bool]
+
+
+class Turn:
+    """One turn: `items` yields what may be passed on at once; then `reply` and `held` are there.
+
+    Args:
+        scope: The run.
+        want: The final call.
+        check: What the reply must satisfy; None for no check.
+        holds: Which chunks must not be passed on before the turn is over.
+    """
+
+    def __init__(self, scope: Scope, want: Want, check: OutputCheck | None, holds: Holds) -> None:
+        self._scope = scope
+        self._want = want
+        self._check = check
+        self._holds = holds
+        self._seen = False
+        self._reply: Reply | None = None
+        self.held: list[Chunk] = []
+
+    @property
+    def reply(self) -> Reply:
+        """The turn's reply."""
+        assert self._reply is not None
+        return self._reply
+
+    async def items(self, *, streamed: bool) -> AsyncGenerator[Chunk, None]:
+        """The chunks to pass on.
+
+        Raises:
+            InvalidOutput: No node gave what `response_format` asks for.
+            FinalCallFailed, BudgetExceeded: as the final call.
+        """
+        fallbacks = list(chain(self._want.node))[1:]
+        want, repaired = self._want, False
+        while True:
+            async with contextlib.aclosing(self._once(want, streamed=streamed)) as chunks:
+                async for chunk in chunks:
+                    yield chunk
+            problem = self._check.problem(self.reply) if self._check is not None else None
+            if problem is None:
+                return
+            name = self._want.name
+            if self._seen:
+                self._scope.degrade(f"{name}: {problem}; it was already passed on")
+                return
+            if repaired and has_tool_calls(self.reply.message):
+                # The caller, or the tool itself, can still say what is wrong with it.
+                self._scope.degrade(f"{name}: {problem}")
+                return
+            if not repaired:
+                self._scope.degrade(f"{name}: asked again, since {problem}")
+                want, repaired = self._want.with_messages([*want.messages, *repair_note(problem, self.reply)]), True
+            elif fallbacks:
+                node = fallbacks.pop(0)
+                self._scope.degrade(f"{name}: fallback {node.label} asked, since {problem}")
+                want = replace(self._want, node=node.model_copy(update={"fallbacks": ()}))
+            else:
+                raise InvalidOutput(f"stage '{want.stage}': {name}: {problem}, also when asked again")
+
+    async def _once(self, want: Want, *, streamed: bool) -> AsyncGenerator[Chunk, None]:
+        self.held = []
+        async with contextlib.aclosing(final_call(self._scope, want, streamed=streamed)) as items:
+            async for item in items:
+                if isinstance(item, Reply):
+                    self._reply = item
+                elif self._holds(item):
+                    self.held.append(item)
+                else:
+                    self._seen = self._seen or _is_answer(item)
+                    yield item
+
+
+def _is_answer(chunk: Chunk) -> bool:
+    return any(
+        choice.delta.get("content") or choice.delta.get("tool_calls") or choice.delta.get("function_call")
+        for choice in chunk.choices
+    )

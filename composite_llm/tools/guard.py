@@ -1,0 +1,152 @@
+"""A guard around a tool executor: approval, time limits, output caps and an audit."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import logging
+import os
+import time
+from collections.abc import Awaitable, Callable, Collection, Mapping
+from typing import Any, Literal
+
+from composite_llm.engine.tools import ToolContext, ToolExecutor, executor_of
+from composite_llm.errors import InvalidOption
+from composite_llm.messages import as_text
+from composite_llm.tools.audit import AuditEntry, AuditSink, audit_sink
+
+Approval = Callable[[str, dict[str, Any]], bool | Awaitable[bool]]
+Decision = Literal["allowed", "approved", "refused"]
+
+_log = logging.getLogger("composite_llm")
+
+
+class ToolRefused(Exception):  # told to the model, not a fault of the program
+    """A tool call that was not allowed."""
+
+
+class ToolGuard:
+    """An executor that asks before it runs, and writes down what it ran.
+
+    Args:
+        executor: As for `tool_executor`: a callable or a mapping of functions.
+        mode: `manual`: a call that is not allowed by name is put to `approve`. `trust`: so is a call of a tool that is
+            not on the list, but without a list everything runs.
+        allow: Names of tools that run without asking.
+        approve: `(name, arguments) -> bool`, sync or async. Without one, a call that would be put to it is refused, as
+            it is when `approve` raises.
+        timeout_s: Seconds for one tool. A sync tool cannot be stopped: it is left behind on its thread.
+        max_output_bytes: UTF-8 bytes of a result that the model gets to see; the rest is cut with a mark.
+        audit: Path of a JSON-lines file to append to, or a callable that gets each entry as a mapping.
+
+    Raises:
+        InvalidOption: One of them cannot be used.
+    """
+
+    def __init__(
+        self,
+        executor: Callable[..., Any] | Mapping[str, Callable[..., Any]],
+        *,
+        mode: Literal["manual", "trust"] = "manual",
+        allow: Collection[str] | None = None,
+        approve: Approval | None = None,
+        timeout_s: float | None = None,
+        max_output_bytes: int | None = None,
+        audit: str | os.PathLike[str] | Callable[[dict[str, Any]], object] | None = None,
+    ) -> None:
+        checked = executor_of(executor, {})
+        if checked is None:
+            raise InvalidOption("executor", "is missing", allowed="a callable or a mapping of functions")
+        if mode not in ("manual", "trust"):
+            raise InvalidOption("mode", f"got {mode!r}", allowed="manual or trust", value=mode)
+        if isinstance(allow, str):
+            raise InvalidOption("allow", f"got {allow!r}", allowed="a list of tool names", value=allow)
+        _check_positive("timeout_s", timeout_s)
+        _check_positive("max_output_bytes", max_output_bytes)
+        self._executor: ToolExecutor = checked
+        self._mode = mode
+        self._allow = frozenset(allow or ())
+        self._allows_all = mode == "trust" and allow is None
+        self._approve = approve
+        self._timeout_s = timeout_s
+        self._max_output_bytes = max_output_bytes
+        self._audit: AuditSink | None = audit_sink(audit)
+
+    def __deepcopy__(self, _memo: Any) -> ToolGuard:
+        # Frameworks and LiteLLM's Router copy options; a guard holds what cannot be copied, and must stay one guard.
+        return self
+
+    def covers(self, names: Collection[str]) -> bool:
+        """Whether the executor inside has every one of these tools."""
+        return self._executor.covers(list(names))
+
+    async def __call__(self, name: str, arguments: dict[str, Any]) -> str:
+        """Run one tool under guard, asked by nobody in particular."""
+        return await self.run_tool(name, arguments, ToolContext("", "", ""))
+
+    async def run_tool(self, name: str, arguments: dict[str, Any], context: ToolContext) -> str:
+        """Run one tool under guard.
+
+        Raises:
+            ToolRefused: It was not allowed.
+            TimeoutError: It took too long.
+            Exception: Whatever the tool raises.
+        """
+        entry = AuditEntry.opened(name, arguments, context)
+        started = time.perf_counter()
+        try:
+            entry.approval = await self._decision(name, arguments)
+            if entry.approval == "refused":
+                message = f"the call of {name} was not approved"
+                raise ToolRefused(message)
+            result = self._capped(await self._in_time(name, arguments, context))
+            entry.note_result(result)
+        except BaseException as error:
+            entry.error = "cancelled" if isinstance(error, asyncio.CancelledError) else type(error).__name__
+            raise
+        else:
+            return result
+        finally:
+            entry.seconds = time.perf_counter() - started
+            self._write(entry)
+
+    async def _decision(self, name: str, arguments: dict[str, Any]) -> Decision:
+        if self._allows_all or name in self._allow:
+            return "allowed"
+        if self._approve is None:
+            return "refused"
+        try:
+            verdict = self._approve(name, arguments)
+            approved = await verdict if inspect.isawaitable(verdict) else verdict
+        except Exception:  # noqa: BLE001  # who cannot decide has not approved
+            _log.exception("the approval callback failed; the call of %s is refused", name)
+            return "refused"
+        return "approved" if approved is True else "refused"
+
+    async def _in_time(self, name: str, arguments: dict[str, Any], context: ToolContext) -> str:
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                return as_text(await self._executor.run(name, arguments, context))
+        except TimeoutError:
+            message = f"{name} did not finish within {self._timeout_s:g} s" if self._timeout_s else f"{name} timed out"
+            raise TimeoutError(message) from None
+
+    def _capped(self, result: str) -> str:
+        data = result.encode("utf-8", errors="replace")
+        if self._max_output_bytes is None or len(data) <= self._max_output_bytes:
+            return result
+        kept = data[: self._max_output_bytes].decode("utf-8", errors="ignore")
+        return f"{kept}\n[… cut: {len(data)} bytes in all, {self._max_output_bytes} shown]"
+
+    def _write(self, entry: AuditEntry) -> None:
+        if self._audit is None:
+            return
+        try:
+            self._audit(entry.as_mapping())
+        except Exception:  # noqa: BLE001  # the tool has run; failing its call now would not undo it
+            _log.exception("the audit entry of %s could not be written", entry.tool)
+
+
+def _check_positive(name: str, value: float | None) -> None:
+    if value is not None and not value > 0:
+        raise InvalidOption(name, f"got {value!r}", allowed="a number above 0", value=value)

@@ -1,0 +1,85 @@
+"""MCP servers as tool executors, over a session of the official `mcp` package."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from composite_llm.messages import as_text
+
+
+class ToolFailed(Exception):  # told to the model
+    """The server says that its tool failed."""
+
+
+class MCPExecutor:
+    """Runs tools on an MCP server.
+
+    Args:
+        session: An initialized `mcp.ClientSession`.
+    """
+
+    def __init__(self, session: Any) -> None:
+        self._session = session
+        try:
+            self._loop: asyncio.AbstractEventLoop | None = asyncio.get_running_loop()
+        except RuntimeError:
+            self._loop = None
+
+    def __deepcopy__(self, _memo: Any) -> MCPExecutor:
+        return self
+
+    async def __call__(self, name: str, arguments: dict[str, Any]) -> str:
+        """The tool's result as text.
+
+        Raises:
+            ToolFailed: The server says so.
+        """
+        result = await self._on_its_loop(self._session.call_tool(name, arguments))
+        text = _text_of(result)
+        if _either(result, "is_error", "isError"):
+            raise ToolFailed(text or f"{name} failed")
+        return text
+
+    async def tools(self) -> list[dict[str, Any]]:
+        """The server's tools in the form of the `tools` parameter."""
+        listed = await self._on_its_loop(self._session.list_tools())
+        return [
+            {
+                "type": "function",
+                "function": {
+                    "name": tool.name,
+                    "description": tool.description or "",
+                    "parameters": _either(tool, "input_schema", "inputSchema") or {"type": "object", "properties": {}},
+                },
+            }
+            for tool in listed.tools
+        ]
+
+    async def _on_its_loop(self, request: Any) -> Any:
+        """A session lives on the loop it was opened on; a sync call runs on another."""
+        if self._loop is None or self._loop is asyncio.get_running_loop():
+            return await request
+        return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(request, self._loop))
+
+
+def mcp_executor(session: Any) -> MCPExecutor:
+    """A tool executor over an initialized `mcp.ClientSession`.
+
+    Make it on the event loop of the session. With the sync `litellm.completion` that loop must run on another thread.
+    """
+    return MCPExecutor(session)
+
+
+def _either(holder: Any, new: str, old: str) -> Any:
+    # mcp 2 renamed its fields from camel case.
+    return getattr(holder, new, None) if hasattr(holder, new) else getattr(holder, old, None)
+
+
+def _text_of(result: Any) -> str:
+    parts = []
+    for part in getattr(result, "content", None) or ():
+        text = getattr(part, "text", None)
+        parts.append(text if isinstance(text, str) else f"[{getattr(part, 'type', 'content')}]")
+    structured = _either(result, "structured_content", "structuredContent")
+    return "\n".join(parts) if parts else as_text(structured) if structured is not None else ""

@@ -1,0 +1,46 @@
+"""The environment of every test: no key, no proxy and no network; one fake upstream for all of a session's tests."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from fake_server import ThreadedServer
+
+_KEY_SUFFIXES = ("_API_KEY", "_API_BASE", "_BASE_URL", "_API_TOKEN", "_PROXY")
+_KEY_PREFIXES = ("AWS_", "AZURE_", "GOOGLE_", "VERTEX", "COMPOSITE_LLM_")
+
+# LiteLLM reads it when it is imported; without it the import fetches a price list.
+os.environ["LITELLM_LOCAL_MODEL_COST_MAP"] = "True"
+for name in list(os.environ):
+    if name.upper().endswith(_KEY_SUFFIXES) or name.upper().startswith(_KEY_PREFIXES):
+        del os.environ[name]
+
+
+@pytest.fixture(scope="session")
+def provider() -> None:
+    """The provider is registered in LiteLLM."""
+    import composite_llm
+
+    composite_llm.register()
+
+
+@pytest.fixture(scope="session")
+def _fake() -> Iterator[ThreadedServer]:
+    import fake_server
+
+    with fake_server.running_in_thread() as running:
+        yield running
+
+
+@pytest.fixture
+def server(_fake: ThreadedServer, provider: None) -> Iterator[ThreadedServer]:
+    """The session's upstream with an empty ledger and no scenario; afterwards nobody may still be asking it."""
+    _fake.reset_scenarios()
+    _fake.ledger.clear()
+    yield _fake
+    _fake.wait_until(lambda ledger: ledger.open_requests == 0)
