@@ -17,18 +17,20 @@ from composite_llm.errors import AttemptFailed, Failure
 from composite_llm.usage import NO_USAGE, Usage
 
 _EXTRA_FIELDS = ("system_fingerprint", "service_tier", "citations", "provider_specific_fields")
-_DELTA_FIELDS = (
-    "role",
-    "content",
-    "tool_calls",
-    "function_call",
-    "reasoning_content",
-    "thinking_blocks",
-    "refusal",
-    "audio",
-    "images",
-    "annotations",
-    "provider_specific_fields",
+_DELTA_FIELDS = frozenset(
+    (
+        "role",
+        "content",
+        "tool_calls",
+        "function_call",
+        "reasoning_content",
+        "thinking_blocks",
+        "refusal",
+        "audio",
+        "images",
+        "annotations",
+        "provider_specific_fields",
+    )
 )
 
 
@@ -147,7 +149,7 @@ class LiteLLMBackend:
             usage=usage,
             cost_usd=self._cost(request, hidden.get("response_cost"), usage, cached=bool(hidden.get("cache_hit"))),
             model=getattr(response, "model", None),
-            extra=_extra(response),
+            extra=_extra(_fields(response)),
         )
 
     def _cost(self, request: AttemptRequest, told: Any, usage: Usage, *, cached: bool) -> float | None:
@@ -169,13 +171,14 @@ class LiteLLMBackend:
         return named or self._router_for(request.model) is not None or self._facts.is_priced(request.model)
 
     def _chunk(self, request: AttemptRequest, raw: Any) -> Chunk | None:
-        usage = getattr(raw, "usage", None)
-        choices = tuple(_choice_delta(choice) for choice in raw.choices)
+        choices = tuple([_choice_delta(choice) for choice in raw.choices])
+        fields = _fields(raw)
+        usage = fields.get("usage")
         if usage is None:
-            return Chunk(choices, raw=raw, extra=_extra(raw)) if choices else None
+            return Chunk(choices, raw=raw, extra=_extra(fields)) if choices else None
         counted = usage_of(usage)
         cost_usd = self._cost(request, getattr(usage, "cost", None), counted, cached=False)
-        return Chunk(choices, usage=counted, cost_usd=cost_usd, raw=raw, extra=_extra(raw))
+        return Chunk(choices, usage=counted, cost_usd=cost_usd, raw=raw, extra=_extra(fields))
 
 
 def _proxy_router() -> litellm.Router | None:
@@ -184,23 +187,29 @@ def _proxy_router() -> litellm.Router | None:
 
 
 def _choice_delta(choice: Any) -> ChoiceDelta:
-    delta = choice.delta
-    fields: Message = {}
-    for name in _DELTA_FIELDS:
-        value = getattr(delta, name, None)
-        if value is not None:
-            fields[name] = [_plain(item) for item in value] if isinstance(value, list) else _plain(value)
-    return ChoiceDelta(choice.index, fields, choice.finish_reason, _plain(getattr(choice, "logprobs", None)))
+    fields = _fields(choice)
+    delta: Message = {}
+    for name, value in _fields(fields["delta"]).items():
+        if value is not None and name in _DELTA_FIELDS:
+            delta[name] = value if isinstance(value, str) else _plain(value)
+    return ChoiceDelta(fields["index"], delta, fields["finish_reason"], _plain(fields.get("logprobs")))
+
+
+def _fields(response: Any) -> Mapping[str, Any]:
+    """What a LiteLLM object holds. Asking pydantic for an attribute that is absent, or not declared, costs ten times as much."""
+    extra = response.model_extra
+    return {**vars(response), **extra} if extra else vars(response)
 
 
 def _plain(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_plain(item) for item in value]
     dump = getattr(value, "model_dump", None)
     return dump(exclude_none=True) if dump is not None else value
 
 
-def _extra(response: Any) -> dict[str, Any]:
-    found = {name: getattr(response, name, None) for name in _EXTRA_FIELDS}
-    return {name: value for name, value in found.items() if value}
+def _extra(fields: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: fields[name] for name in _EXTRA_FIELDS if fields.get(name)}
 
 
 def usage_of(usage: Any) -> Usage:

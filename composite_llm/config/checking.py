@@ -16,17 +16,24 @@ ModelT = TypeVar("ModelT", bound=BaseModel)
 
 _SECRET_NAME = re.compile(r"key|token|secret|password|credential|authorization|headers", re.IGNORECASE)
 _SHOWN_CHARACTERS = 60
+_SHOWN_LEVELS = 3
 
 
-def shown(key: str, value: Any) -> str:
-    """A value as a message may show it: short, and never a secret."""
-    if _SECRET_NAME.search(key) and not isinstance(value, int | float):
+def shown(key: str, value: Any, *, depth: int = 0) -> str:
+    """A value as a message may show it: short, and never a secret, however deep it lies."""
+    if _SECRET_NAME.search(key) and not (isinstance(value, int | float) and key.endswith("tokens")):
         return "***"
-    if isinstance(value, Mapping):
-        return "{" + ", ".join(f"{name}: {shown(str(name), inner)}" for name, inner in list(value.items())[:4]) + "}"
     if callable(value):
         return "a function"
-    text = repr(value)
+    if isinstance(value, Mapping | list | tuple) and depth == _SHOWN_LEVELS:
+        return "…"
+    if isinstance(value, Mapping):
+        inside = (f"{name}: {shown(str(name), inner, depth=depth + 1)}" for name, inner in list(value.items())[:4])
+        text = "{" + ", ".join(inside) + "}"
+    elif isinstance(value, list | tuple):
+        text = "[" + ", ".join(shown(key, inner, depth=depth + 1) for inner in value[:4]) + "]"
+    else:
+        text = repr(value)
     return text if len(text) <= _SHOWN_CHARACTERS else text[: _SHOWN_CHARACTERS - 1] + "…"
 
 

@@ -107,6 +107,8 @@ def _flattened(given: Mapping[str, Any]) -> dict[str, Any]:
     nested = flat.pop("optional_params", None)
     if nested is not None and not isinstance(nested, Mapping):
         raise InvalidOption("optional_params", "is not a mapping", allowed="a mapping of options", value=nested)
+    if any(not isinstance(key, str) for key in nested or ()):
+        raise InvalidOption("optional_params", "has a key that is no string", allowed="names of options")
     body = flat.pop("extra_body", None)
     taken: dict[str, Any] = {}
     if isinstance(body, Mapping):
@@ -117,12 +119,12 @@ def _flattened(given: Mapping[str, Any]) -> dict[str, Any]:
             flat["extra_body"] = rest
     elif body is not None:
         flat["extra_body"] = body
-    merged = {**(nested or {}), **flat, **taken}
+    merged = {**(nested or {}), **flat, **{key: value for key, value in taken.items() if value is not None}}
     return {key: value for key, value in merged.items() if value is not None}
 
 
-def _misspelt(key: str) -> str | None:
-    return near_miss(key, _MISSPELLABLE) if key not in ALL_OPTIONS else None
+def _misspelt(key: object) -> str | None:
+    return near_miss(key, _MISSPELLABLE) if isinstance(key, str) and key not in ALL_OPTIONS else None
 
 
 # `seed` is everybody's parameter, and short enough that an honest provider parameter (`speed`) resembles it.
@@ -182,7 +184,7 @@ def _timeout(value: Any) -> float | None:
         return None
     try:
         seconds = float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise InvalidOption("timeout", "is not a number", allowed="seconds above 0", value=value) from None
     if not seconds > 0:
         raise InvalidOption("timeout", f"got {seconds:g}", allowed="seconds above 0", value=value)
