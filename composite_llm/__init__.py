@@ -24,7 +24,7 @@ from composite_llm.errors import (
 from composite_llm.trace import Trace
 
 if TYPE_CHECKING:
-    from composite_llm.provider.registration import handler, register
+    from composite_llm.provider.registration import breakers, handler, register, reset_breakers
     from composite_llm.provider.traces import get_trace
     from composite_llm.tools.guard import ToolGuard
     from composite_llm.tools.mcp import mcp_executor
@@ -34,6 +34,8 @@ __version__ = "0.1.0"
 _LOADED_LATE = {
     "handler": "composite_llm.provider.registration",
     "register": "composite_llm.provider.registration",
+    "breakers": "composite_llm.provider.registration",
+    "reset_breakers": "composite_llm.provider.registration",
     "get_trace": "composite_llm.provider.traces",
     "ToolGuard": "composite_llm.tools.guard",
     "mcp_executor": "composite_llm.tools.mcp",
@@ -68,8 +70,10 @@ __all__ = [
     "Trace",
     "UnknownProfile",
     "UnknownStrategy",
+    "breakers",
     "get_trace",
     "handler",
     "mcp_executor",
     "register",
+    "reset_breakers",
 ]

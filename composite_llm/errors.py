@@ -225,8 +225,9 @@ class BudgetExceeded(CompositeError):
 
     status_code = 402
 
-    def __init__(self, limit_name: str, limit: float, used: float, detail: str = "") -> None:
-        super().__init__(f"{limit_name} of {limit:g} is reached: used {used:g}{detail}")
+    def __init__(self, limit_name: str, limit: float, used: float, detail: str = "", *, reached: bool = True) -> None:
+        state = "is reached" if reached else "leaves too little"
+        super().__init__(f"{limit_name} of {limit:g} {state}: used {used:g}{detail}")
         self.limit_name = limit_name
         self.limit = limit
         self.used = used

@@ -20,20 +20,28 @@ from composite_llm.backend.interface import (
     ModelFacts,
     Reply,
 )
+from composite_llm.backend.store import MemoryStore, ReuseStore
 from composite_llm.config.node import COMPOSITE_PREFIX
-from composite_llm.config.parameters import for_every_call
+from composite_llm.config.parameters import CONNECTION, for_every_call
 from composite_llm.config.plan import Plan, make_plan
 from composite_llm.config.profiles import Profiles
+from composite_llm.engine.afford import Caps, worst_call
 from composite_llm.engine.answer import ToolPolicy, answer
+from composite_llm.engine.breaker import Breakers
 from composite_llm.engine.budget import Budget
+from composite_llm.engine.fit import fits, window_of
 from composite_llm.engine.recorder import Recorder
-from composite_llm.engine.reuse import MAX_AGE_S, MemoryStore, ReuseStore, is_tool_step, turn_key
+from composite_llm.engine.reuse import MAX_AGE_S, is_tool_step, turn_key
+from composite_llm.engine.salvage import Salvage, SalvageStore
 from composite_llm.engine.scope import Scope
 from composite_llm.engine.tools import executor_of
 from composite_llm.engine.validate import OutputCheck
+from composite_llm.engine.want import Want, chain
 from composite_llm.errors import (
     AttemptFailed,
+    BudgetExceeded,
     CompositeError,
+    ContextWindowExceeded,
     Failure,
     FailureKind,
     FinalCallFailed,
@@ -82,6 +90,8 @@ class Services:
         profiles: Named strategies.
         tool_executors: Executors by the name they were registered under.
         store: Where deliberations are kept for the tool steps that follow them.
+        breakers: Which models failed too often just now.
+        salvages: What failed runs had been answered.
     """
 
     backend: Backend
@@ -89,6 +99,8 @@ class Services:
     profiles: Profiles = field(default_factory=Profiles)
     tool_executors: Mapping[str, Any] = field(default_factory=dict)
     store: ReuseStore = field(default_factory=MemoryStore)
+    breakers: Breakers = field(default_factory=Breakers)
+    salvages: SalvageStore = field(default_factory=SalvageStore)
 
 
 class Run:
@@ -110,12 +122,15 @@ class Run:
         self._messages = messages
         self._strategy: Strategy[Any] = strategy_for(plan, messages)
         self._check_readable()
+        self._check_priced()
+        self._check_fits()
         self._tools = ToolPolicy(
             executor_of(plan.options.tool_executor, services.tool_executors), plan.options.max_tool_rounds
         )
         self._scope: Scope | None = None
         self._stages_finished: list[str] = []
         self._error: str | None = None
+        self._key: str | None = None
 
     @property
     def trace(self) -> Trace | None:
@@ -208,7 +223,7 @@ class Run:
 
     def _used_again(self, scope: Scope, deliberation: Deliberation) -> Deliberation:
         for reason in deliberation.degraded:
-            scope.degrade(reason)
+            scope.degrade_as(reason)
         if scope.parent_id is None:
             scope.recorder.reused = True
             scope.recorder.ranking = deliberation.ranking
@@ -225,6 +240,42 @@ class Run:
             "params": for_every_call(self.plan.params),
         }
         return turn_key(self._messages, settings, self._caller.identity)
+
+    def _check_priced(self) -> None:
+        """Refuse a money cap that cannot be kept."""
+        options = self.plan.options
+        if options.max_cost_usd is None or options.allow_unpriced:
+            return
+        facts = self._services.facts
+        for node in self._strategy.all_nodes():
+            if not node.is_composite and facts.price(node.model, 1, 1) is None:
+                raise InvalidOption(
+                    "max_cost_usd",
+                    f"the price of {node.model} is unknown, so the cap could not be kept",
+                    allowed="models with a known price, or allow_unpriced=True",
+                )
+
+    def _check_fits(self) -> None:
+        """Refuse a conversation that no final node can hold, before money is spent on answers to it."""
+        facts, max_tokens = self._services.facts, self.plan.params.get("max_tokens")
+        reserve = max_tokens if isinstance(max_tokens, int) else None
+        nodes = [node for node in chain(self.plan.final) if not node.is_composite]
+        windows = [(node, window_of(facts, node, reserve)) for node in nodes]
+        if windows and not any(fits(facts, node.model, self._messages, window) for node, window in windows):
+            node, window = windows[0]
+            raise ContextWindowExceeded(f"messages: longer than the {window} tokens that {node.model} takes")
+
+    @staticmethod
+    def _check_affordable(scope: Scope, want: Want) -> None:
+        """Refuse a final call that may cost more than is left."""
+        left = scope.budget.cost_left_usd
+        if left is None or want.node.is_composite:
+            return
+        max_tokens = want.params.get("max_tokens")
+        prompt = scope.facts.count_tokens(want.node.model, want.messages)
+        worst = worst_call(scope.facts, want.node, prompt, max_tokens if isinstance(max_tokens, int) else None)
+        if not Caps(cost_usd=left).allow(worst):
+            raise scope.budget.exceeded_by(worst.cost_usd)
 
     def _check_readable(self) -> None:
         """Refuse a conversation with an image, a sound or a file that no member can take."""
@@ -243,14 +294,16 @@ class Run:
         want = self._strategy.want_final(scope, deliberation)
         check = OutputCheck(want.params) if self.plan.options.validate_output else None
         try:
+            self._check_affordable(scope, want)
             async with contextlib.aclosing(answer(scope, want, self._tools, streamed=streamed, check=check)) as items:
                 async for item in items:
                     yield item
-        except FinalCallFailed as error:
-            if self.plan.options.on_final_failure != "best" or error.received_chars:
+        except (FinalCallFailed, BudgetExceeded) as error:
+            seen = isinstance(error, FinalCallFailed) and error.received_chars
+            if self.plan.options.on_final_failure != "best" or seen or not deliberation.answers:
                 raise
             scope.degrade(
-                f"{want.stage}: {want.name} failed; the answer is {deliberation.names[deliberation.best]}'s own"
+                "final_failed", f"{want.name} failed; the answer is {deliberation.names[deliberation.best]}'s own"
             )
             reply = _best(deliberation)
             if streamed:
@@ -278,11 +331,16 @@ class Run:
     def _with_trace(self, error: CompositeError) -> CompositeError:
         self._error = error.message
         error.trace = self.trace
+        kept = self._scope.kept if self._scope is not None else None
+        if kept and error.status_code in _REPEATED:
+            self._services.salvages.put(self._request_key(), kept)
         return error
 
     def _open_scope(self, emit: Callable[[Event], None]) -> Scope:
         options, parent = self.plan.options, self._caller.parent
         recorder = parent.recorder if parent is not None else Recorder(self.id)
+        # A nested run is repeated by the run around it, whose own salvage holds its answer.
+        salvage = self._taken_salvage() if parent is None else None
         own_limiter = asyncio.Semaphore(options.max_parallel) if options.max_parallel else None
         timeout_s = self._caller.timeout_s
         own_deadline = None if timeout_s is None else recorder.clock() + timeout_s
@@ -291,9 +349,11 @@ class Run:
             facts=self._services.facts,
             recorder=recorder,
             budget=Budget(options.max_calls, options.max_cost_usd, parent.budget if parent is not None else None),
-            marker=secrets.token_hex(4),
+            marker=salvage.marker if salvage is not None else secrets.token_hex(4),
             limiter=(parent.limiter if parent is not None else None) or own_limiter,
             deadline=own_deadline,
+            breakers=self._services.breakers,
+            salvage=salvage,
             emit=emit,
             parent_id=parent.parent_id if parent is not None else None,
             ancestors=(*(parent.ancestors if parent is not None else ()), self.plan.logical_model),
@@ -302,7 +362,30 @@ class Run:
             session_id=self._caller.session_id,
             client_timeout_s=parent.client_timeout_s if parent is not None else timeout_s,
         )
+        if parent is None:
+            self._scope = replace(self._scope, kept=Salvage(self._scope.marker))
         return self._scope
+
+    def _taken_salvage(self) -> Salvage | None:
+        # The digest of a long conversation is not free, and there is hardly ever something to find.
+        return self._services.salvages.take(self._request_key()) if len(self._services.salvages) else None
+
+    def _request_key(self) -> str:
+        """The whole request as a digest."""
+        if self._key is None:
+            plan = self.plan
+            settings = {
+                "options": plan.options.model_dump(mode="json", exclude={"tool_executor"}, fallback=str),
+                "final": plan.final.model_dump(mode="json", fallback=str),
+                "params": {key: value for key, value in plan.params.items() if key not in CONNECTION},
+                "behind": list(self._messages),
+            }
+            self._key = turn_key(self._messages, settings, self._caller.identity)
+        return self._key
+
+
+_REPEATED = frozenset({408, 429, 500, 502, 503})
+"""Statuses after which clients, and LiteLLM's Router, send the same request again."""
 
 
 def _best(deliberation: Deliberation) -> Reply:
@@ -315,6 +398,9 @@ class _NestingBackend:
 
     def __init__(self, services: Services) -> None:
         self._services = services
+
+    def routed(self, model: str) -> bool:
+        return self._services.backend.routed(model)
 
     def endpoint(self, request: AttemptRequest) -> str | None:
         return None if _is_composite(request) else self._services.backend.endpoint(request)

@@ -132,6 +132,10 @@ class Backend(Protocol):
         """Host and port that will be asked, where known."""
         ...
 
+    def routed(self, model: str) -> bool:
+        """Whether a router with retries, cooldowns and fallbacks of its own answers for this name."""
+        ...
+
 
 class ModelFacts(Protocol):
     """What is known about a model without asking it."""

@@ -48,6 +48,10 @@ class LiteLLMBackend:
         base = request.params.get("api_base")
         return self._facts.endpoint(request.model, base if isinstance(base, str) else None)
 
+    def routed(self, model: str) -> bool:
+        """Whether the Router answers for this name."""
+        return self._router_for(model) is not None
+
     async def complete(self, request: AttemptRequest) -> Reply:
         """One plain attempt.
 

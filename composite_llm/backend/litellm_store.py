@@ -7,7 +7,7 @@ from typing import Any
 
 import litellm
 
-from composite_llm.engine.reuse import MemoryStore
+from composite_llm.backend.store import MemoryStore
 
 _log = logging.getLogger("composite_llm")
 

@@ -85,7 +85,7 @@ class _ToolLoop:
                 await self._run_tools(turn.reply, round_number)
                 continue
             if exhausted and names:
-                self._scope.degrade(f"{self._want.name}: asked for tools again after max_tool_rounds")
+                self._scope.degrade("tool_rounds_used_up", f"{self._want.name}: asked for tools after max_tool_rounds")
             for chunk in turn.held:
                 if not (exhausted and _has_tool_delta(chunk)):
                     yield self._joined(chunk)
@@ -102,7 +102,7 @@ class _ToolLoop:
         if text and not self._holds_text:
             self._spoken.append(text)
             self._between_turns = True
-        self._want = replace(self._want, messages=[*self._want.messages, *messages], params=_free_choice(self._want))
+        self._want = replace(self._want.with_more(messages), params=_free_choice(self._want))
 
     def _must_hold(self, chunk: Chunk) -> bool:
         return _has_tool_delta(chunk) or (self._holds_text and any("content" in c.delta for c in chunk.choices))

@@ -37,7 +37,7 @@ class Assembler:
 
     @property
     def received_chars(self) -> int:
-        """Characters of answer text and tool arguments until now, over all choices."""
+        """Characters of answer text, refusals and tool calls until now, over all choices."""
         return sum(choice.received_chars for choice in self._choices.values())
 
     @property
@@ -98,8 +98,9 @@ class _Choice:
 
     @property
     def received_chars(self) -> int:
-        arguments = sum(len(call["function"]["arguments"]) for call in self._tool_calls.values())
-        return sum(map(len, self._parts.get("content", ()))) + arguments
+        functions = [call["function"] for call in self._tool_calls.values()] + [self._function_call or {}]
+        asked = sum(len(function.get(key) or "") for function in functions for key in ("name", "arguments"))
+        return sum(len(part) for key in ("content", "refusal") for part in self._parts.get(key, ())) + asked
 
     @property
     def answer_started(self) -> bool:
@@ -121,7 +122,9 @@ def _add_tool_call(calls: dict[int, Message], delta: Mapping[str, Any]) -> None:
     index = delta.get("index")
     if index is None:
         # Some servers leave the index out and send each call whole, or continue the last one without an id.
-        index = max(calls, default=-1) + (1 if delta.get("id") or not calls else 0)
+        last = max(calls, default=-1)
+        continues = last in calls and delta.get("id") in (None, "", calls[last]["id"])
+        index = last if continues else last + 1
     call = calls.setdefault(index, {"id": None, "type": "function", "function": {"name": "", "arguments": ""}})
     if delta.get("id"):
         call["id"] = delta["id"]

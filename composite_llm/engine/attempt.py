@@ -7,7 +7,8 @@ import contextlib
 from collections.abc import AsyncIterator
 
 from composite_llm.backend.interface import AttemptRequest, Reply
-from composite_llm.config.node import Node
+from composite_llm.config.node import COMPOSITE_PREFIX, Node
+from composite_llm.engine.breaker import Breakers
 from composite_llm.engine.recorder import OpenAttempt, OpenCall
 from composite_llm.engine.scope import Scope
 from composite_llm.errors import AttemptFailed, BudgetExceeded, Failure
@@ -28,12 +29,28 @@ def begin(scope: Scope, node: Node, call: OpenCall, request: AttemptRequest) -> 
 
     Raises:
         BudgetExceeded: It would go over a cap.
+        AttemptFailed: Its breaker is open; recorded all the same.
     """
-    if not node.is_composite:
-        scope.budget.start_call()
     attempt = OpenAttempt(node.model, scope.backend.endpoint(request), scope.recorder.clock())
+    if not node.is_composite:
+        scope.budget.check()
+        breakers = _breakers_of(scope, attempt)
+        refusal = breakers.refusal(attempt.model, attempt.endpoint) if breakers is not None else None
+        if refusal is not None:
+            call.attempts.append(attempt)
+            _note_failure(scope, attempt, refusal)
+            scope.degrade("breaker_open", f"{call.name}: {refusal.reason}")
+            raise AttemptFailed(refusal)
+        scope.budget.start_call()
     call.attempts.append(attempt)
     return attempt
+
+
+def _breakers_of(scope: Scope, attempt: OpenAttempt) -> Breakers | None:
+    """The process's breakers, but for composites, which have their own nodes', and names the Router looks after."""
+    if attempt.model.startswith(COMPOSITE_PREFIX) or scope.backend.routed(attempt.model):
+        return None
+    return scope.breakers
 
 
 def finish_with_reply(scope: Scope, attempt: OpenAttempt, reply: Reply, unusable: str | None = None) -> None:
@@ -41,6 +58,9 @@ def finish_with_reply(scope: Scope, attempt: OpenAttempt, reply: Reply, unusable
     attempt.ended = scope.recorder.clock()
     attempt.status = "ok" if unusable is None else "failed"
     attempt.error = unusable
+    breakers = _breakers_of(scope, attempt)
+    if breakers is not None:
+        breakers.succeeded(attempt.model, attempt.endpoint)
     if reply.nested:
         return
     attempt.usage = reply.usage
@@ -50,6 +70,15 @@ def finish_with_reply(scope: Scope, attempt: OpenAttempt, reply: Reply, unusable
 
 def finish_with_failure(scope: Scope, attempt: OpenAttempt, failure: Failure) -> None:
     """Record why an attempt failed, and charge what it consumed nevertheless."""
+    _note_failure(scope, attempt, failure)
+    breakers = _breakers_of(scope, attempt)
+    if breakers is not None:
+        breakers.failed(attempt.model, attempt.endpoint, failure.kind)
+    if failure.cost_usd != 0:
+        scope.budget.charge(failure.cost_usd)
+
+
+def _note_failure(scope: Scope, attempt: OpenAttempt, failure: Failure) -> None:
     attempt.ended = scope.recorder.clock()
     attempt.status = "timed_out" if failure.kind == "timed_out" else "failed"
     attempt.error = failure.reason
@@ -57,8 +86,6 @@ def finish_with_failure(scope: Scope, attempt: OpenAttempt, failure: Failure) ->
     attempt.status_code = failure.status_code
     attempt.usage = failure.usage
     attempt.cost_usd = failure.cost_usd
-    if failure.cost_usd != 0:
-        scope.budget.charge(failure.cost_usd)
 
 
 def finish_cancelled(scope: Scope, attempt: OpenAttempt) -> None:
@@ -66,11 +93,15 @@ def finish_cancelled(scope: Scope, attempt: OpenAttempt) -> None:
     if attempt.ended is None:
         attempt.ended = scope.recorder.clock()
         attempt.status = "cancelled"
+    breakers = _breakers_of(scope, attempt)
+    if breakers is not None:
+        breakers.released(attempt.model, attempt.endpoint)
 
 
-def timeout_failure(seconds: float) -> Failure:
+def timeout_failure(node: Node, endpoint: str | None) -> Failure:
     """The failure of an attempt that ran out of its node's time."""
-    return Failure("timed_out", f"no reply within {seconds:g} s", error_class="TimeoutError")
+    where = f"{endpoint} " if endpoint else ""
+    return Failure("timed_out", f"{where}gave no reply within {node.timeout or 0:g} s", error_class="TimeoutError")
 
 
 async def attempt_plain(
@@ -82,11 +113,13 @@ async def attempt_plain(
             attempt = begin(scope, node, call, request)
         except BudgetExceeded as error:
             return Failure("budget", error.message, error_class=type(error).__name__)
+        except AttemptFailed as error:
+            return error.failure
         try:
             async with asyncio.timeout(node.timeout):
                 reply = await scope.backend.complete(request)
         except TimeoutError:
-            failure = timeout_failure(node.timeout or 0)
+            failure = timeout_failure(node, attempt.endpoint)
         except AttemptFailed as error:
             failure = error.failure
         except asyncio.CancelledError:

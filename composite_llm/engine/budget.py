@@ -35,11 +35,11 @@ class Budget:
         return total_cost(self._costs)
 
     @property
-    def max_cost_usd(self) -> float | None:
-        """The tightest money cap that is left here: own and inherited."""
-        own = self._left(self._max_cost_usd)
-        above = self._parent.max_cost_usd if self._parent is not None else None
-        return min((cap for cap in (own, above) if cap is not None), default=None)
+    def cost_left_usd(self) -> float | None:
+        """Money that may still be spent: under the own cap and inherited ones; None without a cap."""
+        own = None if self._max_cost_usd is None else max(self._max_cost_usd - self._known_usd(), 0.0)
+        above = self._parent.cost_left_usd if self._parent is not None else None
+        return min((left for left in (own, above) if left is not None), default=None)
 
     @property
     def calls_left(self) -> int | None:
@@ -47,9 +47,6 @@ class Budget:
         own = None if self._max_calls is None else max(self._max_calls - self._calls, 0)
         above = self._parent.calls_left if self._parent is not None else None
         return min((left for left in (own, above) if left is not None), default=None)
-
-    def _left(self, cap: float | None) -> float | None:
-        return None if cap is None else max(cap - self._known_usd(), 0.0)
 
     def _known_usd(self) -> float:
         return sum(cost for cost in self._costs if cost is not None)
@@ -66,6 +63,15 @@ class Budget:
             raise BudgetExceeded("max_calls", self._max_calls, self._calls)
         if self._max_cost_usd is not None and self._known_usd() >= self._max_cost_usd:
             raise BudgetExceeded("max_cost_usd", self._max_cost_usd, self._known_usd())
+
+    def exceeded_by(self, worst_cost_usd: float | None) -> BudgetExceeded:
+        """The error for a next step that does not fit, with the cap that forbids it."""
+        self.check()
+        if self.calls_left is not None and self.calls_left < 1:
+            return BudgetExceeded("max_calls", self._max_calls or 0, self._calls)
+        limit = self._max_cost_usd if self._max_cost_usd is not None else self.cost_left_usd or 0.0
+        next_step = f", and the next call may cost ${worst_cost_usd:.6f}" if worst_cost_usd is not None else ""
+        return BudgetExceeded("max_cost_usd", limit, self._known_usd(), next_step, reached=False)
 
     def start_call(self) -> None:
         """Count one attempt.

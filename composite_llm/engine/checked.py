@@ -60,18 +60,18 @@ class Turn:
                 return
             name = self._want.name
             if self._seen:
-                self._scope.degrade(f"{name}: {problem}; it was already passed on")
+                self._scope.degrade("output_invalid", f"{name}: {problem}; it was already passed on")
                 return
             if repaired and has_tool_calls(self.reply.message):
                 # The caller, or the tool itself, can still say what is wrong with it.
-                self._scope.degrade(f"{name}: {problem}")
+                self._scope.degrade("output_invalid", f"{name}: {problem}")
                 return
             if not repaired:
-                self._scope.degrade(f"{name}: asked again, since {problem}")
-                want, repaired = self._want.with_messages([*want.messages, *repair_note(problem, self.reply)]), True
+                self._scope.degrade("output_repaired", f"{name}: asked again, since {problem}")
+                want, repaired = self._want.with_more(repair_note(problem, self.reply)), True
             elif fallbacks:
                 node = fallbacks.pop(0)
-                self._scope.degrade(f"{name}: fallback {node.label} asked, since {problem}")
+                self._scope.degrade("fallback_used", f"{name}: {node.label} asked, since {problem}")
                 want = replace(self._want, node=node.model_copy(update={"fallbacks": ()}))
             else:
                 raise InvalidOutput(f"stage '{want.stage}': {name}: {problem}, also when asked again")

@@ -11,7 +11,7 @@ from dataclasses import replace
 from composite_llm.backend.interface import AttemptRequest, Chunk, Reply
 from composite_llm.config.node import Node
 from composite_llm.engine.assemble import Assembler
-from composite_llm.engine.attempt import begin, finish_with_failure, finish_with_reply, slot, timeout_failure
+from composite_llm.engine.attempt import begin, finish_cancelled, finish_with_failure, finish_with_reply, slot, timeout_failure
 from composite_llm.engine.recorder import OpenAttempt, OpenCall
 from composite_llm.engine.scope import Scope
 from composite_llm.engine.subcall import (
@@ -75,7 +75,7 @@ class _StreamedFinal:
             for node in chain(self._want.node):
                 if self._failures:
                     reason = self._failures[-1].failure.reason
-                    self._scope.degrade(f"{self._want.name}: fallback {node.label} asked ({reason})")
+                    self._scope.degrade("fallback_used", f"{self._want.name}: {node.label} asked ({reason})")
                 async with contextlib.aclosing(self._ask_node(node)) as chunks:
                     async for chunk in chunks:
                         yield chunk
@@ -92,7 +92,7 @@ class _StreamedFinal:
             note_failure(self._call, self._failures[-1].failure)
             raise _failed(self._scope, self._want, self._failures)
         if self._reply is None:
-            self._scope.degrade(f"{self._want.name}: {self._failures[0].failure.reason}")
+            self._scope.degrade("final_unusable", f"{self._want.name}: {self._failures[0].failure.reason}")
             note_answer(self._call, self._want.node, reply)
         self._call.ended = self._scope.recorder.clock()
         record = self._scope.recorder.call_record(self._call)
@@ -132,7 +132,7 @@ class _StreamedFinal:
             self._spare = self._spare or reply
             return Failure("unusable", shortcoming)
         if shortcoming is not None:
-            self._scope.degrade(f"{self._want.name}: {shortcoming}")
+            self._scope.degrade("final_unusable", f"{self._want.name}: {shortcoming}")
         note_answer(self._call, node, reply)
         self._reply = reply
         return None
@@ -157,6 +157,9 @@ class _StreamedAttempt:
                 attempt = begin(self._scope, self._node, self._call, self._request)
             except BudgetExceeded as error:
                 self.failure = Failure("budget", error.message, error_class=type(error).__name__)
+                return
+            except AttemptFailed as error:
+                self.failure = error.failure
                 return
             try:
                 async with contextlib.aclosing(self._received(attempt)) as chunks:
@@ -183,7 +186,7 @@ class _StreamedAttempt:
                 except TimeoutError:
                     if limit == deadline:
                         raise
-                    raise AttemptFailed(timeout_failure(self._node.timeout or 0)) from None
+                    raise AttemptFailed(timeout_failure(self._node, attempt.endpoint)) from None
                 if attempt.first_token is None and chunk.choices:
                     attempt.first_token = clock()
                 self.assembler.add(chunk)
@@ -192,21 +195,38 @@ class _StreamedAttempt:
     def _account(self, attempt: OpenAttempt) -> None:
         reply = self.assembler.reply()
         if self._complete:
-            finish_with_reply(self._scope, attempt, reply)
+            unseen = not self.assembler.answer_started
+            finish_with_reply(self._scope, attempt, reply, final_shortcoming(reply) if unseen else None)
             return
-        usage, cost_usd = reply.usage, reply.cost_usd
-        if not usage.total_tokens and not reply.nested:
-            usage, cost_usd = _counted_here(self._scope, self._request, reply)
-            attempt.estimated = bool(usage.total_tokens)
-        failure = self.failure or Failure("unavailable", "closed before its end")
-        finish_with_failure(self._scope, attempt, replace(failure, usage=usage, cost_usd=cost_usd))
-        if self.failure is None:
-            attempt.status = "cancelled"
+        usage, cost_usd, attempt.estimated = self._spent(reply)
+        if self.failure is not None:
+            finish_with_failure(self._scope, attempt, replace(self.failure, usage=usage, cost_usd=cost_usd))
+            return
+        # Closed by whoever reads it, or by the end of the run's time: no fault of the model's.
+        attempt.error, attempt.usage, attempt.cost_usd = "closed before its end", usage, cost_usd
+        if cost_usd != 0:
+            self._scope.budget.charge(cost_usd)
+        finish_cancelled(self._scope, attempt)
+
+    def _spent(self, reply: Reply) -> tuple[Usage, float | None, bool]:
+        """Tokens and money of an answer that broke off, and whether they were counted here."""
+        if reply.nested:
+            # Its calls are in the trace themselves.
+            return NO_USAGE, 0.0, False
+        if reply.usage.total_tokens:
+            return reply.usage, reply.cost_usd, False
+        if self.failure is not None and self.failure.usage.total_tokens:
+            return self.failure.usage, self.failure.cost_usd, False
+        usage, cost_usd = _counted_here(self._scope, self._request, reply)
+        return usage, cost_usd, bool(usage.total_tokens)
 
 
 def _counted_here(scope: Scope, request: AttemptRequest, partial: Reply) -> tuple[Usage, float | None]:
     """What an answer that broke off has spent, counted from what has come; nothing if nothing has."""
-    text = "".join(text_of(choice.message.get(key)) for choice in partial.choices for key in _GENERATED)
+    messages = [choice.message for choice in partial.choices]
+    asked = [call["function"] for message in messages for call in message.get("tool_calls") or ()]
+    text = "".join(text_of(message.get(key)) for message in messages for key in _GENERATED)
+    text += "".join(f" {function['name']} {function['arguments']}" for function in asked)
     if not text:
         return NO_USAGE, 0.0
     prompt = scope.facts.count_tokens(request.model, request.messages)

@@ -8,8 +8,10 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from composite_llm.backend.interface import Backend, ModelFacts
+from composite_llm.engine.breaker import Breakers
 from composite_llm.engine.budget import Budget
 from composite_llm.engine.recorder import Recorder
+from composite_llm.engine.salvage import Salvage
 from composite_llm.events import Degraded, Event
 
 
@@ -29,6 +31,9 @@ class Scope:
         limiter: At most so many attempts at once; shared by the whole run tree, None for no limit.
         deadline: Moment of the loop's clock when the run must be over; None for never.
         marker: Random per run; fences candidates so that they cannot pose as instructions.
+        breakers: Shared by the whole process; None for none.
+        salvage: What the same request had been answered when it failed a moment ago.
+        kept: Where this run's own answers are put, in case that it fails.
         emit: Told what happens.
         parent_id: The call this run is nested in.
         ancestors: Composite model strings around this run, its own last.
@@ -46,6 +51,9 @@ class Scope:
     marker: str
     limiter: asyncio.Semaphore | None = None
     deadline: float | None = None
+    breakers: Breakers | None = None
+    salvage: Salvage | None = None
+    kept: Salvage | None = None
     emit: Callable[[Event], None] = ignore_event
     parent_id: str | None = None
     ancestors: tuple[str, ...] = ()
@@ -58,8 +66,17 @@ class Scope:
         """Seconds until the deadline."""
         return None if self.deadline is None else self.deadline - self.recorder.clock()
 
-    def degrade(self, reason: str) -> None:
-        """Record a departure from the configuration and tell it."""
+    def degrade(self, code: str, text: str) -> None:
+        """Record a departure from the configuration, and tell it.
+
+        Args:
+            code: What kind of departure, for machines; one of a small set.
+            text: One clause for people.
+        """
+        self.degrade_as(f"{code}: {text}")
+
+    def degrade_as(self, reason: str) -> None:
+        """The same for a reason that is put together already."""
         if reason not in self.recorder.degraded:
             self.recorder.degrade(reason)
             self.emit(Degraded(reason))

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from composite_llm.backend.interface import Reply
 from composite_llm.engine.recorder import OpenCall
 from composite_llm.engine.scope import Scope
-from composite_llm.engine.subcall import ask
+from composite_llm.engine.subcall import ask, note_answer
 from composite_llm.engine.want import Answer, Want
 from composite_llm.errors import BudgetExceeded, Failure, NodeFailure, QuorumNotMet
 from composite_llm.events import CallDone, StageDone, StageStarted
@@ -49,6 +49,9 @@ async def run_stage(scope: Scope, wants: Sequence[Want], policy: StagePolicy) ->
     conductor = _Conductor(scope, policy, len(wants))
     outcomes = await _all_or_none(asyncio.create_task(_member(scope, want, conductor)) for want in wants)
     scope.emit(StageDone(stage, scope.recorder.usage, scope.recorder.cost_usd))
+    for want, outcome in zip(wants, outcomes, strict=True):
+        if isinstance(outcome, Reply) and scope.kept is not None:
+            scope.kept.keep(want.stage, want.name, want.messages, outcome)
     answers = [
         Answer(want.name, text_of(outcome.message.get("content")), outcome, index)
         for index, (want, outcome) in enumerate(zip(wants, outcomes, strict=True))
@@ -60,7 +63,7 @@ async def run_stage(scope: Scope, wants: Sequence[Want], policy: StagePolicy) ->
         if isinstance(outcome, Failure)
     ]
     for failed in failures:
-        scope.degrade(f"{stage}: {failed.name} missing ({failed.failure.reason})")
+        scope.degrade("member_missing", f"{stage}: {failed.name} ({failed.failure.reason})")
     if len(answers) < policy.quorum:
         raise _shortfall(scope, stage, policy.quorum, answers, failures)
     return answers
@@ -98,12 +101,10 @@ class _Conductor:
         self._started = self._clock()
         self._usable = 0
         self._outstanding = members
-        self._running: dict[asyncio.Timeout, None] = {}
+        self._running: dict[asyncio.Timeout, str | None] = {}
         self._quorum_in = False
         self._grace_end: float | None = None
         self._share = self._share_of_time(scope)
-        self.reason = "stage_timeout_s is over"
-        self.abandoning = False
 
     def _share_of_time(self, scope: Scope) -> float | None:
         left = scope.time_left()
@@ -140,10 +141,15 @@ class _Conductor:
             self._reschedule("the quorum could not be met any more")
 
     def _reschedule(self, reason: str) -> None:
-        self.abandoning = True
-        self.reason = reason
         for timeout in self._running:
-            timeout.reschedule(self.limit)
+            # One whose time is over at this very moment ends by itself, and cannot be moved any more.
+            if not timeout.expired():
+                self._running[timeout] = reason
+                timeout.reschedule(self.limit)
+
+    def why_abandoned(self, timeout: asyncio.Timeout) -> str | None:
+        """Why a member that was cut off was not needed any more; None when its time was over."""
+        return self._running.get(timeout)
 
 
 async def _member(scope: Scope, want: Want, conductor: _Conductor) -> Reply | Failure:
@@ -154,20 +160,29 @@ async def _member(scope: Scope, want: Want, conductor: _Conductor) -> Reply | Fa
     try:
         async with timeout:
             conductor.enter(timeout)
-            answered = await ask(scope, want, call)
+            answered = _salvaged(scope, want, call) or await ask(scope, want, call)
             outcome = answered if isinstance(answered, Reply) else answered[-1].failure
             usable = isinstance(outcome, Reply)
     except TimeoutError:
-        outcome = _cut_off(call, conductor)
+        outcome = _cut_off(call, conductor.why_abandoned(timeout))
     finally:
         conductor.leave(timeout, usable=usable)
     scope.emit(CallDone(scope.recorder.call_record(call), scope.recorder.subtree_usage(call.id)))
     return outcome
 
 
-def _cut_off(call: OpenCall, conductor: _Conductor) -> Failure:
-    call.status = "abandoned" if conductor.abandoning else "timed_out"
-    call.error = f"cut off: {conductor.reason}"
+def _salvaged(scope: Scope, want: Want, call: OpenCall) -> Reply | None:
+    """The answer that the same request was given before it failed, if that was just now."""
+    reply = scope.salvage.find(want.stage, want.name, want.messages) if scope.salvage is not None else None
+    if reply is not None:
+        note_answer(call, want.node, reply)
+        call.ended = scope.recorder.clock()
+    return reply
+
+
+def _cut_off(call: OpenCall, why_abandoned: str | None) -> Failure:
+    call.status = "timed_out" if why_abandoned is None else "abandoned"
+    call.error = f"cut off: {why_abandoned or 'stage_timeout_s is over'}"
     for attempt in call.attempts:
         if attempt.status == "cancelled":
             attempt.status = call.status

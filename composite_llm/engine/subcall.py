@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
+from dataclasses import replace
 
-from composite_llm.backend.interface import Message, Reply
+from composite_llm.backend.interface import AttemptRequest, Message, Reply
 from composite_llm.config.node import Node
 from composite_llm.engine.attempt import attempt_plain, finish_with_reply
-from composite_llm.engine.recorder import OpenCall
+from composite_llm.engine.recorder import OpenAttempt, OpenCall
 from composite_llm.engine.retry import delay_before_retry
 from composite_llm.engine.scope import Scope
 from composite_llm.engine.want import Want, attempt_request, chain
-from composite_llm.errors import Failure, NodeFailure
+from composite_llm.errors import AttemptFailed, Failure, NodeFailure
 from composite_llm.messages import text_of
 
 
@@ -29,7 +31,7 @@ async def ask(scope: Scope, want: Want, call: OpenCall) -> Reply | list[NodeFail
     try:
         for node in chain(want.node):
             if failures:
-                scope.degrade(f"{want.name}: fallback {node.label} asked ({failures[-1].failure.reason})")
+                scope.degrade("fallback_used", f"{want.name}: {node.label} asked ({failures[-1].failure.reason})")
             outcome = await _ask_node(scope, want, node, call)
             if isinstance(outcome, Reply):
                 note_answer(call, node, outcome)
@@ -40,7 +42,7 @@ async def ask(scope: Scope, want: Want, call: OpenCall) -> Reply | list[NodeFail
             if failure.kind == "budget":
                 break
         if want.final and spare is not None:
-            scope.degrade(f"{want.name}: {failures[0].failure.reason}")
+            scope.degrade("final_unusable", f"{want.name}: {failures[0].failure.reason}")
             note_answer(call, want.node, spare)
             return spare
         note_failure(call, failures[-1].failure)
@@ -64,19 +66,27 @@ def note_failure(call: OpenCall, failure: Failure) -> None:
 
 async def _ask_node(scope: Scope, want: Want, node: Node, call: OpenCall) -> Reply | tuple[Failure, Reply | None]:
     inside = scope.below(call.id)
-    request = attempt_request(inside, want, node)
+    squeezed = False
     tries = 0
     while True:
         tries += 1
-        outcome = await attempt_plain(inside, node, call, request)
         reply: Reply | None = None
+        try:
+            request = attempt_request(inside, want, node, squeezed=squeezed)
+        except AttemptFailed as error:
+            return error.failure, None
+        outcome = await hedged(inside, want, node, call, request)
         if not isinstance(outcome, Failure):
             attempt, reply = outcome
-            unusable = final_shortcoming(reply) if want.final else why_unusable(reply)
+            unusable = shortcoming(want, reply)
             finish_with_reply(scope, attempt, reply, unusable)
             if unusable is None:
                 return reply
             outcome = Failure("unusable", unusable)
+        if can_squeeze(want, outcome) and not squeezed:
+            note_next_step(call, "asked again with shorter answers")
+            squeezed = True
+            continue
         delay_s = wait_before_retry(scope, outcome, tries, node)
         if delay_s is None:
             note_next_step(call, "given up")
@@ -85,8 +95,63 @@ async def _ask_node(scope: Scope, want: Want, node: Node, call: OpenCall) -> Rep
         await asyncio.sleep(delay_s)
 
 
+def can_squeeze(want: Want, failure: Failure) -> bool:
+    """Whether a prompt that the provider found too long can be made shorter."""
+    return failure.kind == "context_window" and bool(want.materials)
+
+
+async def hedged(
+    scope: Scope, want: Want, node: Node, call: OpenCall, request: AttemptRequest
+) -> tuple[OpenAttempt, Reply] | Failure:
+    """One attempt, or two when the first is slow: the first usable answer counts, the other is cancelled."""
+    if node.hedge_after_s is None:
+        return await attempt_plain(scope, node, call, request)
+    tasks = [asyncio.create_task(attempt_plain(scope, node, call, request))]
+    try:
+        await asyncio.wait(tasks, timeout=node.hedge_after_s)
+        if not tasks[0].done():
+            note_next_step(call, f"hedged after {node.hedge_after_s:g} s")
+            tasks.append(asyncio.create_task(attempt_plain(scope, node, call, replace(request, unique=True))))
+        return await _first_usable(want, tasks)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        for attempt in call.attempts:
+            if attempt.status == "cancelled" and len(tasks) > 1 and not _being_cancelled():
+                attempt.status = "abandoned"
+
+
+def _being_cancelled() -> bool:
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
+
+
+async def _first_usable(
+    want: Want, tasks: Sequence[asyncio.Task[tuple[OpenAttempt, Reply] | Failure]]
+) -> tuple[OpenAttempt, Reply] | Failure:
+    waiting = set(tasks)
+    outcome: tuple[OpenAttempt, Reply] | Failure | None = None
+    while waiting:
+        done, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            outcome = task.result()
+            if not isinstance(outcome, Failure) and shortcoming(want, outcome[1]) is None:
+                return outcome
+    assert outcome is not None
+    return outcome
+
+
+def shortcoming(want: Want, reply: Reply) -> str | None:
+    """Why a reply is not what was wanted; None if it is."""
+    return final_shortcoming(reply) if want.final else why_unusable(reply)
+
+
 def wait_before_retry(scope: Scope, failure: Failure, tries: int, node: Node) -> float | None:
     """Seconds until the next try of this node; None when it is not worth it or would outlast the run."""
+    if scope.backend.routed(node.model):
+        # The Router has retried already, by its own settings.
+        return None
     delay_s = delay_before_retry(failure, tries, node.num_retries)
     left = scope.time_left()
     return None if delay_s is None or (left is not None and delay_s >= left) else delay_s

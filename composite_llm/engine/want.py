@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -9,8 +10,10 @@ from typing import Any
 from composite_llm.backend.interface import AttemptRequest, Message, ModelFacts, Reply
 from composite_llm.config.node import Node, resolved_params
 from composite_llm.config.parameters import CONNECTION, SAMPLING
+from composite_llm.engine.fit import Compose, fitted, window_of
 from composite_llm.engine.scope import Scope
-from composite_llm.messages import modalities_in, with_persona, without_modalities
+from composite_llm.errors import AttemptFailed, Failure
+from composite_llm.messages import alternating, modalities_in, with_persona, without_modalities
 from composite_llm.personas import persona_text
 
 
@@ -30,6 +33,8 @@ class Want:
         unique: Must not be answered from a response cache.
         seed: This sample's own seed, in the place of the request's.
         final: Whether its answer goes to the caller.
+        materials: Texts in the prompt that may be cut to make it fit: other models' answers.
+        compose: Makes the prompt from them; None when there are none.
     """
 
     stage: str
@@ -43,10 +48,14 @@ class Want:
     unique: bool = False
     seed: int | None = None
     final: bool = False
+    materials: tuple[str, ...] = ()
+    compose: Compose | None = None
 
-    def with_messages(self, messages: Sequence[Message]) -> Want:
-        """The same want with another prompt."""
-        return replace(self, messages=messages)
+    def with_more(self, further: Sequence[Message]) -> Want:
+        """The same want with messages added to its prompt."""
+        compose = self.compose
+        longer = None if compose is None else (lambda materials: [*compose(materials), *further])
+        return replace(self, messages=[*self.messages, *further], compose=longer)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,10 +77,17 @@ def chain(node: Node) -> Iterator[Node]:
         yield from chain(fallback.model_copy(update=persona) if persona else fallback)
 
 
-def attempt_request(scope: Scope, want: Want, node: Node) -> AttemptRequest:
-    """The attempt at one node of a want's chain, made inside `scope`.
+def attempt_request(scope: Scope, want: Want, node: Node, *, squeezed: bool = False) -> AttemptRequest:
+    """The attempt at one node of a want's chain, made inside `scope`; other models' answers are cut where they must be.
+
+    Args:
+        scope: Inside the want's call.
+        want: What is wanted.
+        node: Whom to ask.
+        squeezed: The provider said that the same prompt was too long, whatever the tables say.
 
     Raises:
+        AttemptFailed: The conversation itself does not fit the node's context window.
         InvalidOption: The node names an environment variable that is not set, or an unknown persona.
     """
     own = resolved_params(node.params)
@@ -81,7 +97,7 @@ def attempt_request(scope: Scope, want: Want, node: Node) -> AttemptRequest:
     params = {**inherited, **own, **_connection(scope.facts, want, node, own)}
     return AttemptRequest(
         model=node.model,
-        messages=_prompt(scope.facts, want, node),
+        messages=_prompt(scope, want, node, squeezed=squeezed),
         params=params,
         inherited=frozenset(inherited) & SAMPLING,
         timeout_s=node.timeout or scope.client_timeout_s,
@@ -112,19 +128,49 @@ def _connection(facts: ModelFacts, want: Want, node: Node, own: Mapping[str, Any
     return want.connection if provider is not None and provider == want.connection_provider else {}
 
 
-def _prompt(facts: ModelFacts, want: Want, node: Node) -> list[Message]:
-    messages = list(want.messages)
+def _prompt(scope: Scope, want: Want, node: Node, *, squeezed: bool) -> list[Message]:
+    facts, persona = scope.facts, persona_text(node.system) if node.system else None
+
+    def as_seen(messages: Sequence[Message]) -> list[Message]:
+        seen = with_persona(_readable(facts, node, messages), persona)
+        return alternating(seen) if node.params.get("ensure_alternating_roles") else seen
+
+    def compose(materials: Sequence[str]) -> list[Message]:
+        return as_seen(want.compose(materials) if want.compose is not None else want.messages)
+
+    if node.is_composite:
+        return as_seen(want.messages)
+    max_tokens = node.params.get("max_tokens") or want.params.get("max_tokens")
+    window = window_of(facts, node, max_tokens if isinstance(max_tokens, int) else None)
+    if squeezed:
+        window = int(facts.count_tokens(node.model, as_seen(want.messages)) * _SQUEEZE)
+    found = fitted(facts, node.model, window, want.materials, compose)
+    if found is None:
+        reason = f"the conversation is longer than its context window of {window} tokens"
+        raise AttemptFailed(Failure("context_window", reason))
+    if found.cut:
+        scope.degrade("context_cut", f"{want.name}: {found.cut} answers cut to fit {node.model}")
+    return found.messages
+
+
+_SQUEEZE = 0.6
+"""Share of a prompt that is kept when the provider says it was too long."""
+
+
+def _readable(facts: ModelFacts, node: Node, messages: Sequence[Message]) -> Sequence[Message]:
     held = modalities_in(messages)
-    if held and not node.is_composite:
-        messages = without_modalities(messages, {kind for kind in held if facts.takes(node.model, kind) is False})
-    return with_persona(messages, persona_text(node.system) if node.system else None)
+    if not held or node.is_composite:
+        return messages
+    return without_modalities(messages, {kind for kind in held if facts.takes(node.model, kind) is False})
 
 
 def numbered(labels: Sequence[str]) -> list[str]:
     """The labels made unique: a repeated one gets `#1`, `#2`, … in order."""
-    seen: dict[str, int] = {}
+    taken = {label for label in labels if labels.count(label) == 1}
     unique = []
     for label in labels:
-        seen[label] = seen.get(label, 0) + 1
-        unique.append(f"{label} #{seen[label]}" if labels.count(label) > 1 else label)
+        numbers = (f"{label} #{number}" for number in itertools.count(1))
+        name = label if label in taken else next(name for name in numbers if name not in taken)
+        unique.append(name)
+        taken.add(name)
     return unique

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -24,27 +25,29 @@ class ChunkMaker:
     """
 
     def __init__(self, run_id: str, model: str, reasoning: str) -> None:
-        self._id = f"chatcmpl-{run_id}"
-        self._model = model
+        self._own = {"id": f"chatcmpl-{run_id}", "model": model, "created": int(time.time())}
         self._reasoning = reasoning
         self._role_sent = False
         self._own_reasoning_started = False
+        self._line_open = False
 
     def of_event(self, event: Event) -> Iterator[ModelResponseStream]:
         """The reasoning delta of an event, and the running usage after a stage."""
         if self._reasoning != "off" and (text := event_text(event, full=self._reasoning == "full")):
-            yield self._chunk({"reasoning_content": text})
+            yield self._line(text)
         if isinstance(event, StageDone):
             # A stream that breaks off later is charged by the last usage chunk that LiteLLM has seen.
             yield self._usage_chunk(usage_object(event.usage, event.usage.completion_tokens, event.cost_usd))
 
     def of_chunk(self, chunk: Chunk) -> ModelResponseStream | None:
         """The final call's own chunk, without its usage and finish reason; None if nothing is left."""
+        if self._fits_as_it_is(chunk):
+            return self._copied(chunk.raw)
         choices = []
         for choice in chunk.choices:
             delta = choice.delta
             if "reasoning_content" in delta:
-                delta = self._with_own_reasoning(delta)
+                delta = self._with_own_reasoning(delta, choice.index)
             if not self._role_sent:
                 delta = {"role": "assistant", **delta}
             elif "role" in delta:
@@ -56,12 +59,18 @@ class ChunkMaker:
         self._role_sent = True
         return self._response(choices)
 
+    def of_failure(self, trace: Trace) -> ModelResponseStream:
+        """The bill of a run that fails now: LiteLLM charges a broken stream by the last usage that it has seen."""
+        return self._usage_chunk(litellm_usage(trace, with_cost=True))
+
     def of_end(self, reply: Reply, trace: Trace) -> Iterator[ModelResponseStream]:
         """The bill, the whole run's usage, and the finish chunk, in the order that LiteLLM needs."""
         if self._reasoning != "off":
             bill = total_line(trace.usage, trace.cost_usd, len(trace.calls), trace.duration_s)
-            yield self._chunk({"reasoning_content": f"\n{bill}\n"})
+            yield self._line(f"\n{bill}\n")
         last: dict[str, Any] = {"content": ""}
+        if not self._role_sent:
+            last["role"] = "assistant"
         if trace.degraded:
             last["provider_specific_fields"] = with_degraded(None, trace)
         # LiteLLM swallows a finish chunk and makes one of its own, for the first choice only; the others' reasons
@@ -75,22 +84,47 @@ class ChunkMaker:
         yield chunk
         yield self._response([StreamingChoices(finish_reason=reply.finish_reason or "stop", index=0, delta=Delta())])
 
-    def _with_own_reasoning(self, delta: dict[str, Any]) -> dict[str, Any]:
-        if self._reasoning == "off":
-            return {key: value for key, value in delta.items() if key not in ("reasoning_content", "thinking_blocks")}
-        if self._own_reasoning_started:
-            return delta
-        self._own_reasoning_started = True
-        return {**delta, "reasoning_content": f"\n{REASONING_HEADING}\n{delta['reasoning_content']}"}
+    def _fits_as_it_is(self, chunk: Chunk) -> bool:
+        """Whether the library's own chunk can go on: most do, and making one anew is what a token costs most."""
+        if not self._role_sent or chunk.usage is not None or not isinstance(chunk.raw, ModelResponseStream):
+            return False
+        for choice in chunk.choices:
+            delta = choice.delta
+            if choice.finish_reason is not None or "role" in delta or "reasoning_content" in delta or not delta:
+                return False
+        return bool(chunk.choices)
 
-    def _chunk(self, delta: dict[str, Any]) -> ModelResponseStream:
+    def _copied(self, raw: ModelResponseStream) -> ModelResponseStream:
+        # LiteLLM keeps the original for the subcall's own bill, which goes by its model.
+        chunk = raw.model_copy(update=self._own)
+        chunk._hidden_params = {}  # the subcall's endpoint and deployment are in the original's
+        return chunk
+
+    def _with_own_reasoning(self, delta: dict[str, Any], index: int) -> dict[str, Any]:
+        if self._reasoning == "off":
+            return {key: value for key, value in delta.items() if key != "reasoning_content"}
+        if index != 0:
+            return delta
+        text = delta["reasoning_content"]
+        if not self._own_reasoning_started:
+            self._own_reasoning_started = True
+            text = f"\n{REASONING_HEADING}\n{text}"
+        self._line_open = not text.endswith("\n")
+        return {**delta, "reasoning_content": text}
+
+    def _line(self, text: str) -> ModelResponseStream:
+        if self._line_open:
+            self._line_open = False
+            text = f"\n{text}"
+        delta = {"reasoning_content": text}
         if not self._role_sent:
-            delta = {"role": "assistant", **delta}
+            delta["role"] = "assistant"
             self._role_sent = True
         return self._response([self._choice(delta, 0)])
 
     def _usage_chunk(self, usage: Any) -> ModelResponseStream:
-        chunk = self._chunk({"content": ""})
+        # Without choices: LiteLLM takes any choice for the start of the answer, after which no Router falls back.
+        chunk = self._response([])
         chunk.usage = usage
         return chunk
 
@@ -98,4 +132,4 @@ class ChunkMaker:
         return StreamingChoices(finish_reason=None, index=index, delta=Delta(**delta), logprobs=logprobs)
 
     def _response(self, choices: list[StreamingChoices]) -> ModelResponseStream:
-        return ModelResponseStream(id=self._id, model=self._model, choices=choices)
+        return ModelResponseStream(choices=choices, **self._own)

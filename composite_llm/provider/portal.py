@@ -25,7 +25,9 @@ class Portal:
         self._lock = threading.Lock()
         self._context: AbstractContextManager[BlockingPortal] | None = None
         self._portal: BlockingPortal | None = None
-        self._pid: int | None = None
+        self._inherited: list[object] = []
+        if hasattr(os, "register_at_fork"):
+            os.register_at_fork(after_in_child=self._forget)
 
     def call(self, function: Callable[[], Awaitable[T]]) -> T:
         """Run a coroutine function there and wait. An interrupt (Ctrl-C) cancels it."""
@@ -42,20 +44,25 @@ class Portal:
 
     def _running(self) -> BlockingPortal:
         with self._lock:
-            if self._portal is None or self._pid != os.getpid():
+            if self._portal is None:
+                # First, so that an interpreter on its way down refuses here: it would wait for the loop's thread for ever.
+                _before_threads_are_joined(self.close)
                 self._context = start_blocking_portal("asyncio", name="composite_llm")
                 self._portal = self._context.__enter__()
-                self._pid = os.getpid()
-                _before_threads_are_joined(self.close)
             return self._portal
 
     def close(self) -> None:
         """End the loop; what still runs there is cancelled."""
         with self._lock:
             context, self._context, self._portal = self._context, None, None
-            if context is None or self._pid != os.getpid():
-                return
-        context.__exit__(SystemExit, SystemExit(), None)
+        if context is not None:
+            context.__exit__(SystemExit, SystemExit(), None)
+
+    def _forget(self) -> None:
+        """In a forked child: the loop's thread is not here, and the lock may be held by one that is not either."""
+        # Kept, since collecting the context manager would wait for that thread.
+        self._inherited.append(self._context)
+        self._lock, self._context, self._portal = threading.Lock(), None, None
 
 
 def _before_threads_are_joined(function: Callable[[], None]) -> None:
@@ -63,11 +70,8 @@ def _before_threads_are_joined(function: Callable[[], None]) -> None:
     # `concurrent.futures` uses the same private hook for the same reason.
     register = getattr(threading, "_register_atexit", None)
     if register is not None:
-        try:
-            register(function)
-        except RuntimeError:
-            # The interpreter is going down already; the call is about to fail anyway.
-            return
+        register(function)
+
 
 
 PORTAL = Portal()

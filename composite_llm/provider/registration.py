@@ -13,8 +13,11 @@ from litellm.utils import custom_llm_setup
 from composite_llm.backend.litellm_backend import LiteLLMBackend
 from composite_llm.backend.litellm_facts import LiteLLMFacts
 from composite_llm.backend.litellm_store import LiteLLMStore
-from composite_llm.config.profiles import load_profiles
+from composite_llm.config.profiles import Profiles, load_profiles
+from composite_llm.engine.breaker import Breakers, BreakerSettings, BreakerState
+from composite_llm.engine.salvage import SalvageStore
 from composite_llm.engine.tools import executor_of
+from composite_llm.errors import InvalidOption
 from composite_llm.provider.capabilities import install_capabilities
 from composite_llm.provider.failures import PROVIDER
 from composite_llm.provider.handler import CompositeLLM
@@ -24,6 +27,8 @@ from composite_llm.run import Services
 _facts = LiteLLMFacts()
 _backend = LiteLLMBackend(_facts)
 _store = LiteLLMStore()
+_breakers = Breakers()
+_salvages = SalvageStore()
 _services: Services | None = None
 _lock = threading.Lock()
 
@@ -33,8 +38,12 @@ def services() -> Services:
     global _services  # one per process, as LiteLLM's own registry
     with _lock:
         if _services is None:
-            _services = Services(_backend, _facts, load_profiles(), store=_store)
+            _services = _made(load_profiles(), {})
         return _services
+
+
+def _made(profiles: Profiles, tool_executors: Mapping[str, Any]) -> Services:
+    return Services(_backend, _facts, profiles, tool_executors, _store, _breakers, _salvages)
 
 
 handler = CompositeLLM(services)
@@ -45,6 +54,7 @@ def register(
     router: litellm.Router | None = None,
     config: str | os.PathLike[str] | Mapping[str, Any] | None = None,
     tool_executors: Mapping[str, Any] | None = None,
+    breaker: BreakerSettings | Mapping[str, float] | None = None,
 ) -> None:
     """Put the provider `composite` into LiteLLM. May be called again; other custom providers stay.
 
@@ -53,6 +63,7 @@ def register(
         config: Path of a YAML file, or a mapping, with profiles. Default: the file named by `COMPOSITE_LLM_CONFIG`, else
             `composite.yaml` in the working directory if there, else none.
         tool_executors: Executors by the name that `tool_executor` may give, for callers who cannot pass a function.
+        breaker: When circuit breakers open: `failures` (5) within `window_s` (60), for `open_s` (30; 0 for never).
 
     Raises:
         InvalidConfig: The profiles cannot be used; says file, line and key.
@@ -63,12 +74,42 @@ def register(
     for name in executors:
         executor_of(name, executors)
     profiles = load_profiles(config)
+    if breaker is not None:
+        _breakers.settings = breaker_settings(breaker)
     with _lock:
         if router is not None:
             _backend.router = router
         known = _services.tool_executors if _services is not None else {}
-        _services = Services(_backend, _facts, profiles, {**known, **executors}, _store)
+        _services = _made(profiles, {**known, **executors})
     install()
+
+
+def breaker_settings(given: BreakerSettings | Mapping[str, float]) -> BreakerSettings:
+    """Checked settings.
+
+    Raises:
+        InvalidOption: An unknown key or a negative number.
+    """
+    if isinstance(given, BreakerSettings):
+        return given
+    known = BreakerSettings.__dataclass_fields__
+    for key, value in given.items():
+        if key not in known:
+            raise InvalidOption(f"breaker.{key}", "unknown key", allowed=", ".join(known), value=value)
+        if not value >= 0:
+            raise InvalidOption(f"breaker.{key}", f"got {value!r}", allowed="a number of 0 or more", value=value)
+    values: Any = dict(given)
+    return BreakerSettings(**values)
+
+
+def breakers() -> list[BreakerState]:
+    """The circuit breakers of this process that have something to say, the open ones first."""
+    return _breakers.states()
+
+
+def reset_breakers() -> None:
+    """Close all of them and forget their failures."""
+    _breakers.reset()
 
 
 def install() -> None:

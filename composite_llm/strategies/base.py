@@ -6,17 +6,19 @@ import hashlib
 import json
 import random
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Generic, TypeVar
 
 from pydantic import TypeAdapter
 
-from composite_llm.backend.interface import Message
+from composite_llm.backend.interface import Message, ModelFacts
 from composite_llm.config.node import Node
 from composite_llm.config.options import Options
 from composite_llm.config.parameters import CONNECTION, for_every_call
-from composite_llm.config.plan import Plan
+from composite_llm.config.plan import Plan, nodes_of
+from composite_llm.engine.afford import Caps, Worst, worst_call
+from composite_llm.engine.fit import Compose
 from composite_llm.engine.scope import Scope
 from composite_llm.engine.stage import StagePolicy
 from composite_llm.engine.want import Want, numbered
@@ -64,6 +66,24 @@ class Deliberation:
 _AS_JSON: TypeAdapter[Deliberation] = TypeAdapter(Deliberation)
 
 
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """A prompt that holds other models' answers, which may be cut to make it fit.
+
+    Attributes:
+        compose: Makes the messages from the answers.
+        materials: The answers; none for a prompt that holds none.
+    """
+
+    compose: Compose
+    materials: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, messages: Sequence[Message]) -> Prompt:
+        """A prompt without answers."""
+        return cls(lambda _: list(messages))
+
+
 class Strategy(ABC, Generic[OptionsT]):
     """Who is asked, in which order, and what each is shown.
 
@@ -91,15 +111,69 @@ class Strategy(ABC, Generic[OptionsT]):
     def final_messages(self, deliberation: Deliberation) -> list[Message]:
         """The final call's prompt; the same for the same deliberation, to the byte."""
 
+    def all_nodes(self) -> Iterator[Node]:
+        """Every node a run may ask, fallbacks included, the implied ones too."""
+        yield from nodes_of(self.plan)
+        yield from self.deliberating
+
+    def materials(self, deliberation: Deliberation) -> tuple[str, ...]:
+        """The texts of a deliberation that the final prompt may hold shorter than they are."""
+        return deliberation.answers
+
+    def with_materials(self, deliberation: Deliberation, texts: Sequence[str]) -> Deliberation:
+        """The deliberation with those texts in their places."""
+        return replace(deliberation, answers=tuple(texts))
+
+    @abstractmethod
+    def worst_case(self, facts: ModelFacts, members: int, *, extras: bool = True) -> Worst:
+        """The most that a whole run may spend, if no call fails.
+
+        Args:
+            facts: Prices and limits.
+            members: How many members of the first stage are asked; 0 for the final call alone.
+            extras: Whether what may be left out, a council's reviews, is counted.
+        """
+
+    def afforded(self, scope: Scope, members: int) -> tuple[int, bool]:
+        """How much of the deliberation fits under the run's caps: fewer members first, then no reviews, then nothing.
+
+        Returns:
+            Members of the first stage, and whether the reviews stay.
+        """
+        caps = Caps(scope.budget.calls_left, scope.budget.cost_left_usd)
+        if caps.none:
+            return members, True
+        fewest = min(self.options.quorum, members)
+        for extras in (True, False):
+            for count in range(members, fewest - 1, -1):
+                if caps.allow(self.worst_case(scope.facts, count, extras=extras)):
+                    self._tell_reduction(scope, members, count, extras=extras)
+                    return count, extras
+        scope.degrade("budget_reduced", "the final model answers alone: no deliberation fits under the run's caps")
+        return 0, False
+
+    def _tell_reduction(self, scope: Scope, members: int, count: int, *, extras: bool) -> None:
+        if count < members:
+            scope.degrade("budget_reduced", f"{count} of {members} members asked, to stay under the run's caps")
+        if not extras and self.worst_case(scope.facts, count) != self.worst_case(scope.facts, count, extras=False):
+            scope.degrade("budget_reduced", "no reviews, to stay under the run's caps")
+
+    def _worst_final(self, facts: ModelFacts, prompt: int) -> Worst:
+        max_tokens = self.plan.params.get("max_tokens")
+        return worst_call(facts, self.plan.final, prompt, max_tokens if isinstance(max_tokens, int) else None)
+
     def want_final(self, scope: Scope, deliberation: Deliberation) -> Want:
         """The final call."""
         params = {key: value for key, value in self.plan.params.items() if key not in CONNECTION}
+        materials = self.materials(deliberation)
         return Want(
             stage=self.final_stage,
             role=self.options.final_role,
             name=self.plan.final.label,
             node=self.plan.final,
             messages=self.final_messages(deliberation),
+            materials=materials,
+            compose=lambda texts: self.final_messages(self.with_materials(deliberation, texts)),
             params=params,
             connection=self._connection(),
             connection_provider=scope.facts.provider(self.plan.final.model, self.plan.final.params),
@@ -112,23 +186,26 @@ class Strategy(ABC, Generic[OptionsT]):
         stage: str,
         role: str,
         nodes: Sequence[Node],
-        messages: Sequence[Sequence[Message]],
+        prompts: Sequence[Prompt],
         names: Sequence[str] | None = None,
     ) -> list[Want]:
         """One want per node, each with its own prompt; equal ones are kept from sharing a cached answer."""
         inherited = for_every_call(self.plan.params)
         provider = scope.facts.provider(self.plan.final.model, self.plan.final.params)
         seed = inherited.get("seed")
+        labels = names or numbered([node.label for node in nodes])
         wants = []
-        for index, (node, prompt) in enumerate(zip(nodes, messages, strict=True)):
+        for index, (node, prompt) in enumerate(zip(nodes, prompts, strict=True)):
             repeat = sum(earlier == node for earlier in nodes[:index])
             wants.append(
                 Want(
                     stage=stage,
                     role=role,
-                    name=(names or numbered([node.label for node in nodes]))[index],
+                    name=labels[index],
                     node=node,
-                    messages=prompt,
+                    messages=prompt.compose(prompt.materials),
+                    materials=prompt.materials,
+                    compose=prompt.compose,
                     params=inherited,
                     connection=self._connection(),
                     connection_provider=provider,

@@ -8,13 +8,22 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
-from composite_llm.backend.interface import Message
+from composite_llm.backend.interface import Message, ModelFacts
 from composite_llm.config.node import Node
 from composite_llm.config.options import CouncilOptions
 from composite_llm.config.plan import Plan
+from composite_llm.engine.afford import (
+    NOTE_TOKENS,
+    Caps,
+    Worst,
+    longest_answer,
+    prompt_tokens,
+    total,
+    worst_call,
+)
 from composite_llm.engine.scope import Scope
 from composite_llm.engine.stage import run_stage
 from composite_llm.engine.want import Answer, numbered
@@ -22,7 +31,7 @@ from composite_llm.events import BallotsCounted
 from composite_llm.messages import advisor_view, insert_after_last_user, with_system_block
 from composite_llm.personas import PREFIX, ZERO_CONFIGURATION
 from composite_llm.strategies.ballots import Ballot, candidates_of, labels, parse_ballot
-from composite_llm.strategies.base import Deliberation, Strategy
+from composite_llm.strategies.base import Deliberation, Prompt, Strategy
 from composite_llm.strategies.prompts import chairman_request, review_request
 from composite_llm.strategies.voting import Vote, dissent, kendall_w, rank, without_self
 from composite_llm.trace import Dissent, RankedAnswer, Ranking, ReviewRecord
@@ -64,9 +73,13 @@ class Council(Strategy[CouncilOptions]):
     async def deliberate(self, scope: Scope) -> Deliberation:
         """Answers, then reviews."""
         view = advisor_view(self.messages, self.tools)
-        wants = self.wants(scope, "answer", "member", self.members, [view] * len(self.members), self.member_names)
+        count, reviewed = self.afforded(scope, len(self.members))
+        if not count:
+            return Deliberation(scope.marker, (), ())
+        prompts = [Prompt.of(view)] * count
+        wants = self.wants(scope, "answer", "member", self.members[:count], prompts, self.member_names)
         answers = await run_stage(scope, wants, self.policy(3, len(wants)))
-        ranking, reviews = await self._review(scope, view, answers)
+        ranking, reviews = await self._review(scope, view, answers, count) if reviewed else (None, {})
         names = [answer.name for answer in answers]
         best = names.index(ranking.order[0]) if ranking is not None else 0
         scope.recorder.ranking = ranking if scope.parent_id is None else scope.recorder.ranking
@@ -79,8 +92,39 @@ class Council(Strategy[CouncilOptions]):
             best=best,
         )
 
+    def materials(self, deliberation: Deliberation) -> tuple[str, ...]:
+        """Answers and reviews."""
+        return (*deliberation.answers, *deliberation.reviews.values())
+
+    def with_materials(self, deliberation: Deliberation, texts: Sequence[str]) -> Deliberation:
+        """The deliberation with shorter answers and reviews."""
+        count = len(deliberation.answers)
+        reviews = dict(zip(deliberation.reviews, texts[count:], strict=True))
+        return replace(deliberation, answers=tuple(texts[:count]), reviews=reviews)
+
+    def worst_case(self, facts: ModelFacts, members: int, *, extras: bool = True) -> Worst:
+        """Answers and reviews as long as they may be, and the chairman reading all of them."""
+        asked = self.members[:members]
+        reviewers = self._reviewers_of(members) if extras and members > 1 else ()
+        question = prompt_tokens(facts, self.plan.final, self.messages) + NOTE_TOKENS
+        answers = sum(longest_answer(facts, node) for node in asked)
+        reviews = sum(longest_answer(facts, node) for node in reviewers)
+        return total(
+            [
+                *(worst_call(facts, node, question) for node in asked),
+                *(worst_call(facts, node, question + answers) for node in reviewers),
+                self._worst_final(facts, question + answers + reviews),
+            ]
+        )
+
+    def _reviewers_of(self, members: int) -> Sequence[Node]:
+        """Who reviews when so many members were asked: those who were, unless reviewers are named."""
+        return self.reviewers if self.options.reviewers is not None else self.members[:members]
+
     def final_messages(self, deliberation: Deliberation) -> list[Message]:
         """The conversation with answers, reviews and vote."""
+        if not deliberation.answers:
+            return list(self.messages)
         common = labels(len(deliberation.answers))
         request = chairman_request(
             dict(zip(common, deliberation.answers, strict=True)),
@@ -94,25 +138,45 @@ class Council(Strategy[CouncilOptions]):
         return insert_after_last_user(self.messages, {"role": "user", "content": request})
 
     async def _review(
-        self, scope: Scope, view: Sequence[Message], answers: Sequence[Answer]
+        self, scope: Scope, view: Sequence[Message], answers: Sequence[Answer], members: int
     ) -> tuple[Ranking | None, dict[str, str]]:
         if len(answers) < 2:
-            scope.degrade("review: left out, since there is only one answer")
+            scope.degrade("reviews_skipped", "there is only one answer")
             return None, {}
-        orders = [self._order_for(name, index, len(answers)) for index, name in enumerate(self.reviewer_names)]
+        reviewers = self._reviewers_of(members)
+        if not self._afforded_reviews(scope, reviewers, answers):
+            return None, {}
+        names = self.reviewer_names[: len(reviewers)]
+        orders = [self._order_for(name, index, len(answers)) for index, name in enumerate(names)]
         prompts = [self._review_prompt(view, answers, order, scope.marker) for order in orders]
-        wants = self.wants(scope, "review", "reviewer", self.reviewers, prompts, self.reviewer_names)
+        wants = self.wants(scope, "review", "reviewer", reviewers, prompts, names)
         replies = await run_stage(scope, wants, self.policy(2, len(wants)))
         reviews = [self._read(reply, answers, orders[reply.index]) for reply in replies]
         for review in reviews:
             if review.ballot.abstained:
-                scope.degrade(f"review: {review.reviewer} abstained")
+                scope.degrade("review_abstained", review.reviewer)
         ranking = self._count(reviews, [answer.name for answer in answers])
         if ranking is None:
-            scope.degrade("review: no ballot counted")
+            scope.degrade("no_ballot", "no ballot could be counted")
         else:
             scope.emit(BallotsCounted(ranking))
         return ranking, {f"reviewer {number}": review.text for number, review in enumerate(reviews, start=1)}
+
+    def _afforded_reviews(self, scope: Scope, reviewers: Sequence[Node], answers: Sequence[Answer]) -> bool:
+        """Whether the reviews and the final call still fit, now that the answers' length is known."""
+        caps = Caps(scope.budget.calls_left, scope.budget.cost_left_usd)
+        if caps.none:
+            return True
+        facts = scope.facts
+        prompt = prompt_tokens(facts, self.plan.final, self.messages) + NOTE_TOKENS
+        prompt += sum(prompt_tokens(facts, self.plan.final, [{"role": "user", "content": a.text}]) for a in answers)
+        reviews = sum(longest_answer(facts, node) for node in reviewers)
+        worst = total(
+            [*(worst_call(facts, node, prompt) for node in reviewers), self._worst_final(facts, prompt + reviews)]
+        )
+        if not caps.allow(worst):
+            scope.degrade("budget_reduced", "no reviews, to stay under the run's caps")
+        return caps.allow(worst)
 
     def _order_for(self, reviewer: str, index: int, answers: int) -> list[int]:
         order = list(range(answers))
@@ -121,10 +185,14 @@ class Council(Strategy[CouncilOptions]):
 
     def _review_prompt(
         self, view: Sequence[Message], answers: Sequence[Answer], order: Sequence[int], marker: str
-    ) -> list[Message]:
-        texts = [answers[place].text for place in order]
-        request = review_request(labels(len(order)), texts, marker, self.options.criteria)
-        return [*view, {"role": "user", "content": request}]
+    ) -> Prompt:
+        shown = labels(len(order))
+
+        def compose(texts: Sequence[str]) -> list[Message]:
+            request = review_request(shown, texts, marker, self.options.criteria)
+            return [*view, {"role": "user", "content": request}]
+
+        return Prompt(compose, tuple(answers[place].text for place in order))
 
     def _read(self, reply: Answer, answers: Sequence[Answer], order: Sequence[int]) -> _Review:
         shown = labels(len(order))

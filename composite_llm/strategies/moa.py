@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import ClassVar
 
-from composite_llm.backend.interface import Message
+from composite_llm.backend.interface import Message, ModelFacts
 from composite_llm.config.node import Node
 from composite_llm.config.options import MoaOptions
 from composite_llm.config.plan import Plan
+from composite_llm.engine.afford import NOTE_TOKENS, Worst, longest_answer, prompt_tokens, total, worst_call
 from composite_llm.engine.scope import Scope
 from composite_llm.engine.stage import run_stage
 from composite_llm.engine.want import Answer
 from composite_llm.messages import advisor_view, insert_after_last_user, with_system_block
-from composite_llm.strategies.base import Deliberation, Strategy
+from composite_llm.strategies.base import Deliberation, Prompt, Strategy
 from composite_llm.strategies.prompts import references_block, trailing_references
 
 
@@ -44,11 +45,13 @@ class MixtureOfAgents(Strategy[MoaOptions]):
             self.options.proposers is None and scope.parent_id is None
         )
         view = advisor_view(self.messages, self.tools)
+        count, _ = self.afforded(scope, len(self.proposers))
+        proposers = self.proposers[:count]
         answers: list[Answer] = []
-        for layer in range(self.options.layers):
-            prompt = self._with_references(view, [answer.text for answer in answers], scope.marker) if answers else view
+        for layer in range(self.options.layers if proposers else 0):
+            prompt = self._prompt(view, answers, scope.marker)
             stage = "propose" if layer == 0 else f"propose-{layer + 1}"
-            wants = self.wants(scope, stage, "proposer", self.proposers, [prompt] * len(self.proposers))
+            wants = self.wants(scope, stage, "proposer", proposers, [prompt] * len(proposers))
             answers = await run_stage(scope, wants, self.policy(self.stages - layer, len(wants)))
         return Deliberation(
             marker=scope.marker,
@@ -60,7 +63,28 @@ class MixtureOfAgents(Strategy[MoaOptions]):
         """The conversation with the last layer's answers."""
         return self._with_references(self.messages, deliberation.answers, deliberation.marker)
 
+    def worst_case(self, facts: ModelFacts, members: int, *, extras: bool = True) -> Worst:
+        """Every layer with answers as long as they may be, and the aggregator reading all of the last one's."""
+        _ = extras
+        proposers = self.proposers[:members]
+        question = prompt_tokens(facts, self.plan.final, self.messages) + NOTE_TOKENS
+        references = sum(longest_answer(facts, node) for node in proposers)
+        parts = [self._worst_final(facts, question + references)]
+        for layer in range(self.options.layers):
+            prompt = question + (references if layer else 0)
+            parts += [worst_call(facts, node, prompt) for node in proposers]
+        return total(parts)
+
+    def _prompt(self, view: Sequence[Message], answers: Sequence[Answer], marker: str) -> Prompt:
+        if not answers:
+            return Prompt.of(view)
+        return Prompt(
+            lambda texts: self._with_references(view, texts, marker), tuple(answer.text for answer in answers)
+        )
+
     def _with_references(self, messages: Sequence[Message], references: Sequence[str], marker: str) -> list[Message]:
+        if not references:
+            return list(messages)
         if self.options.reference_placement == "system":
             return with_system_block(messages, references_block(references))
         note = {"role": "user", "content": trailing_references(references, marker)}

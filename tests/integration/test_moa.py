@@ -9,7 +9,7 @@ import pytest
 import composite_llm
 from fake_server import ThreadedServer
 from tests.support import wire
-from tests.support.asking import FINAL, FIRST, MESSAGES, MOA, QUESTION, SECOND, THIRD, Ask
+from tests.support.asking import FINAL, FIRST, MESSAGES, MOA, QUESTION, SECOND, THIRD, Ask, at
 
 SYSTEM = {"role": "system", "content": "You are terse."}
 
@@ -196,7 +196,7 @@ def test_the_answer_is_the_final_calls_own_and_the_model_is_the_callers_string(a
 
 
 def test_nested_composites_answer_as_nodes(ask_both: Ask, server: ThreadedServer) -> None:
-    inner = {"model": f"composite/moa/{SECOND}", "proposers": [THIRD], "name": "inner"}
+    inner = at(server, f"composite/moa/{SECOND}", proposers=[THIRD], name="inner")
     answer = ask_both(proposers=[inner, FIRST])
     assert sorted(map(str, wire.models(server))) == ["gpt-4.1-mini", "gpt-4.1-nano", "gpt-4o", "gpt-4o-mini"]
     trace = composite_llm.get_trace(answer)

@@ -143,6 +143,10 @@ class ScriptedBackend:
         """A host of the model's own."""
         return f"{request.model.replace('/', '.')}:443"
 
+    def routed(self, model: str) -> bool:
+        """Whether a router looks after the name: here, if it starts with `routed-`."""
+        return model.startswith("routed-")
+
     def _begin(self, request: AttemptRequest) -> Say | Fail | Hang:
         assert request.model in self._script, f"nothing is scripted for {request.model!r}"
         kept = copy.copy(request)

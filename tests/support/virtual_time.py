@@ -26,19 +26,28 @@ class _JumpingSelector(selectors.SelectSelector):
         self.now = START
         self.threads = 0
         self.had_threads = False
+        self._before = set(threading.enumerate())
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        others = self._other_threads()
         ready = super().select(0)
         if ready or (timeout is not None and timeout <= 0):
             return ready
         if self.threads:
             return super().select(_SECONDS_FOR_A_THREAD)
+        if others and (ready := super().select(_SECONDS_FOR_A_THREAD)):
+            return ready
         if timeout is not None:
             self.now += timeout
             return []
         if self.had_threads and (ready := super().select(_SECONDS_FOR_A_THREAD)):
             return ready
         raise Deadlock("nothing is ready, no timer is set; waiting: " + "; ".join(sorted(_waiting())))
+
+
+    def _other_threads(self) -> bool:
+        """Whether a thread that is no idle worker of an executor may still have something to say to the loop."""
+        return any(thread not in self._before and "composite_llm" in thread.name for thread in threading.enumerate())
 
 
 def _waiting() -> list[str]:

@@ -1,0 +1,133 @@
+"""Circuit breakers: a model that failed too often just now is not asked for a while (Nygard, "Release It!", 2007)."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Literal
+
+from composite_llm.errors import Failure, FailureKind
+
+State = Literal["closed", "open", "half_open"]
+
+COUNTED: frozenset[FailureKind] = frozenset({"unavailable", "timed_out", "malformed"})
+"""Failures that say something about the endpoint's health. A 429 does not: it says when to come back."""
+
+
+@dataclass(frozen=True, slots=True)
+class BreakerSettings:
+    """When breakers open and close.
+
+    Attributes:
+        failures: So many failures open one.
+        window_s: Within so many seconds.
+        open_s: Seconds until one probe is let through; 0 for breakers that never open.
+    """
+
+    failures: int = 5
+    window_s: float = 60.0
+    open_s: float = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class BreakerState:
+    """One breaker as it stands.
+
+    Attributes:
+        model: The model string.
+        endpoint: Host and port; None where unknown.
+        state: `half_open` while its one probe is under way, or may be sent.
+        failures: Counted failures within the window.
+        opens_again_in_s: Seconds until a probe; None unless open.
+    """
+
+    model: str
+    endpoint: str | None
+    state: State
+    failures: int
+    opens_again_in_s: float | None
+
+
+@dataclass(slots=True)
+class _Breaker:
+    failed_at: deque[float] = field(default_factory=deque)
+    opened_at: float | None = None
+    probing: bool = False
+
+
+class Breakers:
+    """All breakers of a process, one per model and endpoint.
+
+    Args:
+        settings: When they open and close.
+        clock: Seconds; not the event loop's, since breakers outlive loops.
+    """
+
+    def __init__(
+        self,
+        settings: BreakerSettings = BreakerSettings(),
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.settings = settings
+        self._clock = clock
+        self._breakers: dict[tuple[str, str | None], _Breaker] = {}
+
+    def refusal(self, model: str, endpoint: str | None) -> Failure | None:
+        """Why the model must not be asked now; None if it may be. Letting a probe through counts as asking it."""
+        breaker = self._breakers.get((model, endpoint))
+        if breaker is None or breaker.opened_at is None:
+            return None
+        left_s = breaker.opened_at + self.settings.open_s - self._clock()
+        if left_s <= 0 and not breaker.probing:
+            breaker.probing = True
+            return None
+        where = f"{endpoint} " if endpoint else ""
+        wait = f"for another {left_s:.0f} s" if left_s > 0 else "until its probe is back"
+        return Failure("breaker_open", f"{where}not asked: its breaker is open {wait}", error_class="BreakerOpen")
+
+    def succeeded(self, model: str, endpoint: str | None) -> None:
+        """An attempt was answered."""
+        self._breakers.pop((model, endpoint), None)
+
+    def failed(self, model: str, endpoint: str | None, kind: FailureKind) -> None:
+        """An attempt failed."""
+        key = (model, endpoint)
+        if kind not in COUNTED:
+            # It was reached and it answered: what was wrong was the request.
+            self.released(model, endpoint)
+            return
+        now = self._clock()
+        breaker = self._breakers.setdefault(key, _Breaker())
+        breaker.failed_at.append(now)
+        while breaker.failed_at and breaker.failed_at[0] <= now - self.settings.window_s:
+            breaker.failed_at.popleft()
+        if breaker.probing or len(breaker.failed_at) >= self.settings.failures:
+            breaker.opened_at = now if self.settings.open_s > 0 else None
+        breaker.probing = False
+
+    def released(self, model: str, endpoint: str | None) -> None:
+        """An attempt ended without a verdict, cancelled perhaps; another probe may be sent."""
+        breaker = self._breakers.get((model, endpoint))
+        if breaker is not None:
+            breaker.probing = False
+
+    def states(self) -> list[BreakerState]:
+        """All that have something to say, the open ones first."""
+        now = self._clock()
+        states = [self._state(model, endpoint, breaker, now) for (model, endpoint), breaker in self._breakers.items()]
+        return sorted(states, key=lambda state: (state.state == "closed", state.model, state.endpoint or ""))
+
+    def _state(self, model: str, endpoint: str | None, breaker: _Breaker, now: float) -> BreakerState:
+        recent = sum(moment > now - self.settings.window_s for moment in breaker.failed_at)
+        if breaker.opened_at is None:
+            return BreakerState(model, endpoint, "closed", recent, None)
+        left_s = breaker.opened_at + self.settings.open_s - now
+        if breaker.probing or left_s <= 0:
+            return BreakerState(model, endpoint, "half_open", recent, None)
+        return BreakerState(model, endpoint, "open", recent, left_s)
+
+    def reset(self) -> None:
+        """Forget everything."""
+        self._breakers.clear()

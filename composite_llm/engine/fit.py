@@ -1,0 +1,109 @@
+"""Prompts that fit: candidates are cut fairly to a model's context window, the caller's own messages never."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from composite_llm.backend.interface import Message, ModelFacts
+from composite_llm.config.node import Node
+from composite_llm.messages import shortened
+
+Compose = Callable[[Sequence[str]], list[Message]]
+
+_FEWEST_CHARACTERS = 200
+_ROUNDS = 6
+
+
+@dataclass(frozen=True, slots=True)
+class Fitted:
+    """A prompt that fits.
+
+    Attributes:
+        messages: The prompt.
+        cut: How many candidates were cut for it.
+    """
+
+    messages: list[Message]
+    cut: int = 0
+
+
+def window_of(facts: ModelFacts, node: Node, max_tokens: int | None) -> int | None:
+    """Tokens the prompt may have; None when nobody knows.
+
+    A node's own `context_window` is the whole window, so that the answer needs its place in it.
+    """
+    if node.context_window is not None:
+        return max(node.context_window - (max_tokens or 0), 0)
+    return facts.context_window(node.model)
+
+
+def fits(facts: ModelFacts, model: str, messages: Sequence[Message], window: int | None) -> bool:
+    """Whether the messages are known to be too long, or not."""
+    return _tokens_over(facts, model, messages, window) <= 0
+
+
+def _tokens_over(facts: ModelFacts, model: str, messages: Sequence[Message], window: int | None) -> int:
+    if window is None or _at_most(messages) <= window:
+        return 0
+    return facts.count_tokens(model, messages) - window
+
+
+def _at_most(messages: Sequence[Message]) -> int:
+    """An upper bound of the tokens that costs nothing to find: no token is shorter than a byte."""
+    return sum(_bytes(message.get("content")) + _bytes(message.get("tool_calls")) + 16 for message in messages)
+
+
+def _bytes(content: object) -> int:
+    if content is None:
+        return 0
+    if isinstance(content, str):
+        # UTF-8 needs at most four bytes for a character; exact only where it is cheap.
+        return len(content) if content.isascii() else 4 * len(content)
+    return 4 * len(str(content))
+
+
+def fitted(
+    facts: ModelFacts, model: str, window: int | None, materials: Sequence[str], compose: Compose
+) -> Fitted | None:
+    """The prompt of these candidates, cut as far as needed: the longest first, head and tail kept.
+
+    Returns:
+        None when the prompt is too long even with the candidates cut to almost nothing.
+    """
+    messages = compose(materials)
+    over = _tokens_over(facts, model, messages, window)
+    if over <= 0:
+        return Fitted(messages)
+    limit = max((len(text) for text in materials), default=0)
+    for _ in range(_ROUNDS):
+        tokens = over + (window or 0)
+        characters = sum(len(text) for text in materials)
+        if not characters or limit <= _FEWEST_CHARACTERS:
+            break
+        # Characters per token of the whole prompt, and a little more than needed, since a cut leaves a mark.
+        kept = sum(min(len(text), limit) for text in materials)
+        per_token = max(sum(map(_length, messages)), 1) / max(tokens, 1)
+        limit = max(_water_level(materials, int(kept - over * per_token * 1.1) - 1), _FEWEST_CHARACTERS)
+        messages = compose([shortened(text, limit) for text in materials])
+        over = _tokens_over(facts, model, messages, window)
+        if over <= 0:
+            return Fitted(messages, sum(len(text) > limit for text in materials))
+    return None
+
+
+def _length(message: Message) -> int:
+    content = message.get("content")
+    return len(content) if isinstance(content, str) else len(str(content or ""))
+
+
+def _water_level(materials: Sequence[str], total: int) -> int:
+    """The length to which the longest are cut so that all together have `total` characters."""
+    lengths = sorted(map(len, materials))
+    left = total
+    for place, length in enumerate(lengths):
+        share = left // (len(lengths) - place)
+        if length > share:
+            return max(share, 0)
+        left -= length
+    return lengths[-1] if lengths else 0

@@ -1,0 +1,91 @@
+from __future__ import annotations
+
+import pytest
+
+from composite_llm.engine.budget import Budget
+from composite_llm.errors import BudgetExceeded
+
+
+def test_without_caps_everything_is_counted_and_nothing_refused() -> None:
+    budget = Budget()
+    for _ in range(100):
+        budget.start_call()
+        budget.charge(1.5)
+    assert (budget.calls, budget.spent_usd, budget.max_cost_usd, budget.calls_left) == (100, 150, None, None)
+
+
+def test_the_call_over_the_cap_is_refused_and_not_counted() -> None:
+    budget = Budget(max_calls=2)
+    budget.start_call()
+    budget.check()
+    budget.start_call()
+    with pytest.raises(BudgetExceeded, match="max_calls of 2 is reached: used 2") as raised:
+        budget.start_call()
+    assert (raised.value.limit_name, raised.value.limit, raised.value.used) == ("max_calls", 2, 2)
+    assert (budget.calls, budget.calls_left) == (2, 0)
+
+
+@pytest.mark.parametrize(
+    ("costs", "refused"),
+    [
+        pytest.param([0.25, 0.24], False, id="below"),
+        pytest.param([0.25, 0.25], True, id="reached"),
+        pytest.param([0.25, None, 0.3], True, id="known-part-alone-is-over"),
+        pytest.param([None, 0.25], False, id="unknown-counts-as-nothing"),
+        pytest.param([], False, id="nothing-spent"),
+    ],
+)
+def test_no_call_leaves_once_the_money_is_spent(costs: list[float | None], refused: bool) -> None:
+    budget = Budget(max_cost_usd=0.5)
+    for cost in costs:
+        budget.charge(cost)
+    if refused:
+        with pytest.raises(BudgetExceeded, match=r"max_cost_usd of 0\.5 is reached"):
+            budget.start_call()
+    else:
+        budget.start_call()
+    assert budget.calls == (0 if refused else 1)
+
+
+def test_an_unknown_price_makes_the_spent_unknown() -> None:
+    budget = Budget()
+    budget.charge(0.5)
+    budget.charge(None)
+    assert budget.spent_usd is None
+
+
+def test_what_a_nested_run_does_counts_for_the_runs_around_it() -> None:
+    outer = Budget(max_calls=3)
+    middle = Budget(parent=outer)
+    inner = Budget(max_calls=5, parent=middle)
+    outer.start_call()
+    inner.start_call()
+    inner.charge(0.5)
+    assert (outer.calls, middle.calls, inner.calls) == (2, 1, 1)
+    assert (outer.spent_usd, middle.spent_usd) == (0.5, 0.5)
+    assert inner.calls_left == 1
+    inner.start_call()
+    with pytest.raises(BudgetExceeded, match="max_calls of 3"):
+        inner.start_call()
+    assert (outer.calls, inner.calls) == (3, 2)
+
+
+def test_a_nested_runs_own_cap_leaves_the_outer_one_free() -> None:
+    outer = Budget(max_calls=9)
+    inner = Budget(max_calls=1, parent=outer)
+    inner.start_call()
+    with pytest.raises(BudgetExceeded, match="max_calls of 1"):
+        inner.start_call()
+    outer.start_call()
+    assert outer.calls == 2
+
+
+def test_the_tightest_money_cap_is_what_is_left_of_any() -> None:
+    outer = Budget(max_cost_usd=1)
+    inner = Budget(max_cost_usd=0.75, parent=outer)
+    assert inner.max_cost_usd == 0.75
+    outer.charge(0.5)
+    assert inner.max_cost_usd == 0.5
+    inner.charge(0.75)
+    assert inner.max_cost_usd == 0
+    assert outer.max_cost_usd == 0
