@@ -24,7 +24,8 @@ from composite_llm.errors import (
 from composite_llm.trace import Trace
 
 if TYPE_CHECKING:
-    from composite_llm.provider.registration import breakers, handler, register, reset_breakers
+    from composite_llm.provider.registration import breakers, explain, handler, register, reset_breakers
+    from composite_llm.provider.registration import check_models as check
     from composite_llm.provider.traces import get_trace
     from composite_llm.tools.guard import ToolGuard
     from composite_llm.tools.mcp import mcp_executor
@@ -36,10 +37,16 @@ _LOADED_LATE = {
     "register": "composite_llm.provider.registration",
     "breakers": "composite_llm.provider.registration",
     "reset_breakers": "composite_llm.provider.registration",
+    "explain": "composite_llm.provider.registration",
+    "check": "composite_llm.provider.registration",
     "get_trace": "composite_llm.provider.traces",
     "ToolGuard": "composite_llm.tools.guard",
     "mcp_executor": "composite_llm.tools.mcp",
 }
+
+
+# `register(check=True)` has a parameter of that name.
+_NAMED_OTHERWISE = {"check": "check_models"}
 
 
 def __getattr__(name: str) -> Any:
@@ -52,7 +59,7 @@ def __getattr__(name: str) -> Any:
     if name == "handler":
         # A proxy's config only names the handler and never calls `register`.
         module.install()
-    return getattr(module, name)
+    return getattr(module, _NAMED_OTHERWISE.get(name, name))
 
 
 __all__ = [
@@ -71,6 +78,8 @@ __all__ = [
     "UnknownProfile",
     "UnknownStrategy",
     "breakers",
+    "check",
+    "explain",
     "get_trace",
     "handler",
     "mcp_executor",

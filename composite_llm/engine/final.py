@@ -11,7 +11,14 @@ from dataclasses import replace
 from composite_llm.backend.interface import AttemptRequest, Chunk, Reply
 from composite_llm.config.node import Node
 from composite_llm.engine.assemble import Assembler
-from composite_llm.engine.attempt import begin, finish_cancelled, finish_with_failure, finish_with_reply, slot, timeout_failure
+from composite_llm.engine.attempt import (
+    begin,
+    finish_cancelled,
+    finish_with_failure,
+    finish_with_reply,
+    slot,
+    timeout_failure,
+)
 from composite_llm.engine.recorder import OpenAttempt, OpenCall
 from composite_llm.engine.scope import Scope
 from composite_llm.engine.subcall import (

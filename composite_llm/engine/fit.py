@@ -13,6 +13,7 @@ Compose = Callable[[Sequence[str]], list[Message]]
 
 _FEWEST_CHARACTERS = 200
 _ROUNDS = 6
+_MARGIN = 0.97
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,14 +78,13 @@ def fitted(
         return Fitted(messages)
     limit = max((len(text) for text in materials), default=0)
     for _ in range(_ROUNDS):
-        tokens = over + (window or 0)
-        characters = sum(len(text) for text in materials)
-        if not characters or limit <= _FEWEST_CHARACTERS:
+        if limit <= _FEWEST_CHARACTERS:
             break
-        # Characters per token of the whole prompt, and a little more than needed, since a cut leaves a mark.
+        characters = sum(map(_length, messages))
         kept = sum(min(len(text), limit) for text in materials)
-        per_token = max(sum(map(_length, messages)), 1) / max(tokens, 1)
-        limit = max(_water_level(materials, int(kept - over * per_token * 1.1) - 1), _FEWEST_CHARACTERS)
+        # What all may have, at this prompt's own characters per token, and a little less, since a cut leaves a mark.
+        allowed = int((window or 0) * characters / (over + (window or 0)) * _MARGIN)
+        limit = max(min(_water_level(materials, allowed - (characters - kept)), limit - 1), _FEWEST_CHARACTERS)
         messages = compose([shortened(text, limit) for text in materials])
         over = _tokens_over(facts, model, messages, window)
         if over <= 0:

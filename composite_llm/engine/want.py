@@ -166,11 +166,12 @@ def _readable(facts: ModelFacts, node: Node, messages: Sequence[Message]) -> Seq
 
 def numbered(labels: Sequence[str]) -> list[str]:
     """The labels made unique: a repeated one gets `#1`, `#2`, … in order."""
-    taken = {label for label in labels if labels.count(label) == 1}
+    single = {label for label in labels if labels.count(label) == 1}
+    taken = set(single)
     unique = []
     for label in labels:
         numbers = (f"{label} #{number}" for number in itertools.count(1))
-        name = label if label in taken else next(name for name in numbers if name not in taken)
+        name = label if label in single else next(name for name in numbers if name not in taken)
         unique.append(name)
         taken.add(name)
     return unique

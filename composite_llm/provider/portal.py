@@ -73,5 +73,4 @@ def _before_threads_are_joined(function: Callable[[], None]) -> None:
         register(function)
 
 
-
 PORTAL = Portal()

@@ -12,23 +12,31 @@ from litellm.utils import custom_llm_setup
 
 from composite_llm.backend.litellm_backend import LiteLLMBackend
 from composite_llm.backend.litellm_facts import LiteLLMFacts
+from composite_llm.backend.litellm_served import ServedModels
 from composite_llm.backend.litellm_store import LiteLLMStore
+from composite_llm.config.node import COMPOSITE_PREFIX, Node
+from composite_llm.config.parameters import CONNECTION
+from composite_llm.config.plan import make_plan
 from composite_llm.config.profiles import Profiles, load_profiles
 from composite_llm.engine.breaker import Breakers, BreakerSettings, BreakerState
 from composite_llm.engine.salvage import SalvageStore
 from composite_llm.engine.tools import executor_of
-from composite_llm.errors import InvalidOption
+from composite_llm.errors import InvalidConfig, InvalidOption
+from composite_llm.explanation import Explanation, explain_plan
+from composite_llm.messages import checked_messages
 from composite_llm.provider.capabilities import install_capabilities
 from composite_llm.provider.failures import PROVIDER
 from composite_llm.provider.handler import CompositeLLM
 from composite_llm.provider.parameters import accept_reasoning_parameters
 from composite_llm.run import Services
+from composite_llm.strategies import strategy_for
 
 _facts = LiteLLMFacts()
 _backend = LiteLLMBackend(_facts)
 _store = LiteLLMStore()
 _breakers = Breakers()
 _salvages = SalvageStore()
+_served = ServedModels()
 _services: Services | None = None
 _lock = threading.Lock()
 
@@ -55,6 +63,7 @@ def register(
     config: str | os.PathLike[str] | Mapping[str, Any] | None = None,
     tool_executors: Mapping[str, Any] | None = None,
     breaker: BreakerSettings | Mapping[str, float] | None = None,
+    check: bool = False,
 ) -> None:
     """Put the provider `composite` into LiteLLM. May be called again; other custom providers stay.
 
@@ -64,9 +73,10 @@ def register(
             `composite.yaml` in the working directory if there, else none.
         tool_executors: Executors by the name that `tool_executor` may give, for callers who cannot pass a function.
         breaker: When circuit breakers open: `failures` (5) within `window_s` (60), for `open_s` (30; 0 for never).
+        check: Ask the endpoints of all profiles now whether they serve their models; see `check`.
 
     Raises:
-        InvalidConfig: The profiles cannot be used; says file, line and key.
+        InvalidConfig: The profiles cannot be used, with file, line and key; or a model is not served.
         InvalidOption: A tool executor is not callable.
     """
     global _services  # as above
@@ -82,6 +92,62 @@ def register(
         known = _services.tool_executors if _services is not None else {}
         _services = _made(profiles, {**known, **executors})
     install()
+    if check:
+        problems = [problem for name in profiles.by_name for problem in check_models(name)]
+        if problems:
+            raise InvalidConfig("; ".join(dict.fromkeys(problems)))
+
+
+def check_models(profile_or_options: str | Mapping[str, Any]) -> list[str]:
+    """Ask the OpenAI-compatible endpoints of a plan whether they serve its models; costs no tokens.
+
+    Args:
+        profile_or_options: A profile's name, a composite model string, or a mapping with `model` (a composite model
+            string) and options. The endpoints' lists are remembered for ten minutes.
+
+    Returns:
+        One sentence for each node that would fail; empty when all is well.
+
+    Raises:
+        CompositeError: The plan itself is wrong.
+    """
+    if isinstance(profile_or_options, str):
+        named = profile_or_options.startswith(COMPOSITE_PREFIX)
+        model = profile_or_options if named else f"{COMPOSITE_PREFIX}profile/{profile_or_options}"
+        options: dict[str, Any] = {}
+    else:
+        options = dict(profile_or_options)
+        model = str(options.pop("model", ""))
+    known = services()
+    plan = make_plan(model, options, known.profiles)
+    connection = {key: value for key, value in plan.params.items() if key in CONNECTION}
+    nodes = strategy_for(plan, [{"role": "user", "content": ""}]).all_nodes()
+    return _served.problems(_connected(node, plan.final, connection) for node in nodes)
+
+
+def _connected(node: Node, final: Node, connection: Mapping[str, Any]) -> Node:
+    """A node with the connection that it would be called with."""
+    own = any(key in node.params for key in CONNECTION)
+    if own or _facts.provider(node.model, node.params) != _facts.provider(final.model, final.params):
+        return node
+    return node.model_copy(update=dict(connection))
+
+
+def explain(model: str, messages: list[Any] | None = None, **options: Any) -> Explanation:
+    """What a composite would do: topology, calls, rounds, best and worst cost, latency class. Makes no call.
+
+    Args:
+        model: A composite model string.
+        messages: The conversation; an empty question if absent.
+        options: As for `litellm.completion`.
+
+    Raises:
+        CompositeError: The call would be refused, for the same reason.
+    """
+    known = services()
+    plan = make_plan(model, options, known.profiles)
+    conversation = checked_messages(messages or [{"role": "user", "content": ""}])
+    return explain_plan(plan, conversation, known.facts, known.profiles)
 
 
 def breaker_settings(given: BreakerSettings | Mapping[str, float]) -> BreakerSettings:
