@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import itertools
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import replace
 
@@ -22,14 +21,14 @@ from composite_llm.engine.attempt import (
 from composite_llm.engine.recorder import OpenAttempt, OpenCall
 from composite_llm.engine.scope import Scope
 from composite_llm.engine.subcall import (
+    Tries,
     ask,
     final_shortcoming,
     note_answer,
     note_failure,
     note_next_step,
-    wait_before_retry,
 )
-from composite_llm.engine.want import Want, attempt_request, chain
+from composite_llm.engine.want import Want, chain
 from composite_llm.errors import AttemptFailed, BudgetExceeded, Failure, FinalCallFailed, NodeFailure
 from composite_llm.events import CallDone
 from composite_llm.messages import text_of
@@ -108,8 +107,13 @@ class _StreamedFinal:
 
     async def _ask_node(self, node: Node) -> AsyncGenerator[Chunk, None]:
         """One node with its retries; leaves a reply, or another failure."""
-        request = attempt_request(self._inside, self._want, node)
-        for tries in itertools.count(1):
+        tries = Tries(self._scope, self._want, node, self._call)
+        while True:
+            try:
+                request = tries.request()
+            except AttemptFailed as error:
+                self._failures.append(NodeFailure(node.label, error.failure))
+                return
             attempt = _StreamedAttempt(self._inside, node, self._call, request)
             async with contextlib.aclosing(attempt.chunks()) as chunks:
                 async for chunk in chunks:
@@ -123,13 +127,9 @@ class _StreamedFinal:
                 self._call.content = text_of(attempt.assembler.reply().message.get("content")) or None
                 failures = [*self._failures, NodeFailure(node.label, failure)]
                 raise _failed(self._scope, self._want, failures, attempt.assembler.received_chars)
-            delay_s = wait_before_retry(self._scope, failure, tries, node)
-            if delay_s is None:
-                note_next_step(self._call, "given up")
+            if not await tries.again(failure):
                 self._failures.append(NodeFailure(node.label, failure))
                 return
-            note_next_step(self._call, f"retry after {delay_s:.1f} s")
-            await asyncio.sleep(delay_s)
 
     def _take(self, node: Node, assembler: Assembler) -> Failure | None:
         """Accept a whole answer; one that falls short and that nobody has seen yet is a failure like another."""

@@ -65,17 +65,14 @@ def note_failure(call: OpenCall, failure: Failure) -> None:
 
 
 async def _ask_node(scope: Scope, want: Want, node: Node, call: OpenCall) -> Reply | tuple[Failure, Reply | None]:
-    inside = scope.below(call.id)
-    squeezed = False
-    tries = 0
+    tries = Tries(scope, want, node, call)
     while True:
-        tries += 1
         reply: Reply | None = None
         try:
-            request = attempt_request(inside, want, node, squeezed=squeezed)
+            request = tries.request()
         except AttemptFailed as error:
             return error.failure, None
-        outcome = await hedged(inside, want, node, call, request)
+        outcome = await hedged(scope.below(call.id), want, node, call, request)
         if not isinstance(outcome, Failure):
             attempt, reply = outcome
             unusable = shortcoming(want, reply)
@@ -83,21 +80,50 @@ async def _ask_node(scope: Scope, want: Want, node: Node, call: OpenCall) -> Rep
             if unusable is None:
                 return reply
             outcome = Failure("unusable", unusable)
-        if can_squeeze(want, outcome) and not squeezed:
-            note_next_step(call, "asked again with shorter answers")
-            squeezed = True
-            continue
-        delay_s = wait_before_retry(scope, outcome, tries, node)
-        if delay_s is None:
-            note_next_step(call, "given up")
+        if not await tries.again(outcome):
             return outcome, reply
-        note_next_step(call, f"retry after {delay_s:.1f} s")
+
+
+class Tries:
+    """The tries of one node: what is sent next, and whether there is a next one."""
+
+    def __init__(self, scope: Scope, want: Want, node: Node, call: OpenCall) -> None:
+        self._scope = scope
+        self._want = want
+        self._node = node
+        self._call = call
+        self._made = 0
+        self._squeezed = False
+
+    def request(self) -> AttemptRequest:
+        """The next attempt.
+
+        Raises:
+            AttemptFailed: The conversation itself does not fit the node's context window.
+        """
+        return attempt_request(self._scope.below(self._call.id), self._want, self._node, squeezed=self._squeezed)
+
+    async def again(self, failure: Failure) -> bool:
+        """Whether to try once more after a failed attempt; waits as long as it is wise to before."""
+        self._made += 1
+        if failure.kind == "context_window" and self._want.materials and not self._squeezed:
+            note_next_step(self._call, "asked again with shorter answers")
+            self._squeezed = True
+            return True
+        delay_s = self._delay_s(failure)
+        note_next_step(self._call, "given up" if delay_s is None else f"retry after {delay_s:.1f} s")
+        if delay_s is None:
+            return False
         await asyncio.sleep(delay_s)
+        return True
 
-
-def can_squeeze(want: Want, failure: Failure) -> bool:
-    """Whether a prompt that the provider found too long can be made shorter."""
-    return failure.kind == "context_window" and bool(want.materials)
+    def _delay_s(self, failure: Failure) -> float | None:
+        if self._scope.backend.routed(self._node.model):
+            # The Router has retried already, by its own settings.
+            return None
+        delay_s = delay_before_retry(failure, self._made, self._node.num_retries)
+        left = self._scope.time_left()
+        return None if delay_s is None or (left is not None and delay_s >= left) else delay_s
 
 
 async def hedged(
@@ -145,16 +171,6 @@ async def _first_usable(
 def shortcoming(want: Want, reply: Reply) -> str | None:
     """Why a reply is not what was wanted; None if it is."""
     return final_shortcoming(reply) if want.final else why_unusable(reply)
-
-
-def wait_before_retry(scope: Scope, failure: Failure, tries: int, node: Node) -> float | None:
-    """Seconds until the next try of this node; None when it is not worth it or would outlast the run."""
-    if scope.backend.routed(node.model):
-        # The Router has retried already, by its own settings.
-        return None
-    delay_s = delay_before_retry(failure, tries, node.num_retries)
-    left = scope.time_left()
-    return None if delay_s is None or (left is not None and delay_s >= left) else delay_s
 
 
 def note_next_step(call: OpenCall, step: str) -> None:

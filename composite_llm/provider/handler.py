@@ -78,15 +78,20 @@ class CompositeLLM(litellm.CustomLLM):
     async def _chunks(self, run: Run, kwargs: dict[str, Any]) -> AsyncGenerator[ModelResponseStream, None]:
         maker = ChunkMaker(run.id, run.plan.logical_model, run.plan.options.reasoning)
         with _as_litellm_errors(kwargs), _spending_recorded(run, kwargs):
-            async with contextlib.aclosing(run.items()) as items:
-                async for item in items:
-                    if isinstance(item, Chunk):
-                        chunk = maker.of_chunk(item)
-                        if chunk is not None:
-                            yield chunk
-                    elif not isinstance(item, Reply):
-                        for chunk in maker.of_event(item):
-                            yield chunk
+            try:
+                async with contextlib.aclosing(run.items()) as items:
+                    async for item in items:
+                        if isinstance(item, Chunk):
+                            chunk = maker.of_chunk(item)
+                            if chunk is not None:
+                                yield chunk
+                        elif not isinstance(item, Reply):
+                            for chunk in maker.of_event(item):
+                                yield chunk
+            except Exception:
+                if run.trace is not None and run.trace.usage.total_tokens:
+                    yield maker.of_failure(run.trace)
+                raise
             trace = run.trace
             assert trace is not None
             assert run.result is not None

@@ -11,7 +11,7 @@ def test_without_caps_everything_is_counted_and_nothing_refused() -> None:
     for _ in range(100):
         budget.start_call()
         budget.charge(1.5)
-    assert (budget.calls, budget.spent_usd, budget.max_cost_usd, budget.calls_left) == (100, 150, None, None)
+    assert (budget.calls, budget.spent_usd, budget.cost_left_usd, budget.calls_left) == (100, 150, None, None)
 
 
 def test_the_call_over_the_cap_is_refused_and_not_counted() -> None:
@@ -80,12 +80,12 @@ def test_a_nested_runs_own_cap_leaves_the_outer_one_free() -> None:
     assert outer.calls == 2
 
 
-def test_the_tightest_money_cap_is_what_is_left_of_any() -> None:
+def test_the_money_left_is_that_of_the_tightest_cap() -> None:
     outer = Budget(max_cost_usd=1)
     inner = Budget(max_cost_usd=0.75, parent=outer)
-    assert inner.max_cost_usd == 0.75
+    assert inner.cost_left_usd == 0.75
     outer.charge(0.5)
-    assert inner.max_cost_usd == 0.5
+    assert inner.cost_left_usd == 0.5
     inner.charge(0.75)
-    assert inner.max_cost_usd == 0
-    assert outer.max_cost_usd == 0
+    assert inner.cost_left_usd == 0
+    assert outer.cost_left_usd == 0

@@ -115,10 +115,10 @@ IMAGE = [{"role": "user", "content": [{"type": "image_url", "image_url": {"url":
     [
         pytest.param("blind", False, False, id="does-not-take-it"),
         pytest.param("unknown", False, True, id="unknown"),
-        pytest.param("blind", True, True, id="the-final-call-gets-all"),
+        pytest.param("blind", True, False, id="the-final-call-too"),
     ],
 )
-async def test_an_advisor_that_cannot_see_gets_a_note_instead(model: str, final: bool, kept: bool) -> None:
+async def test_a_model_that_cannot_see_gets_a_note_instead(model: str, final: bool, kept: bool) -> None:
     facts = ScriptedFacts(refused={"blind": frozenset({"image"})})
     request = request_for(want(model, messages=IMAGE, final=final), facts=facts)
     assert (request.messages == IMAGE) is kept
