@@ -25,10 +25,11 @@ class StageStarted:
 
 @dataclass(frozen=True, slots=True)
 class CallDone:
-    """A member of a stage has answered, failed or was given up. `spent` includes what ran below it."""
+    """A member of a stage has answered, failed or was given up. `spent` and `cost_usd` include what ran below it."""
 
     call: Call
     spent: Usage
+    cost_usd: float | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -74,8 +74,8 @@ def event_text(event: Event, *, full: bool = False) -> str | None:
             return "".join(f"{note}\n" for note in notes) or None
         case StageStarted(stage, names):
             return f"{title(stage)}: asking {', '.join(names)}\n"
-        case CallDone(call, spent):
-            text = call_line(call, spent) + "\n"
+        case CallDone(call, spent, cost_usd):
+            text = call_line(call, spent, cost_usd) + "\n"
             return (
                 text + f"\n{call.name} wrote:\n{call.content}\n\n"
                 if full and call.content and not _is_final(call.stage)
@@ -91,7 +91,7 @@ def event_text(event: Event, *, full: bool = False) -> str | None:
             return None
 
 
-def call_line(call: Call, spent: Usage, cost_usd: float | None = None, *, with_cost: bool = False) -> str:
+def call_line(call: Call, spent: Usage, cost_usd: float | None) -> str:
     """One member in one line."""
     mark = {"ok": "✓", "abandoned": "-", "cancelled": "-"}.get(call.status, "✗")
     parts = [f"{call.duration_s:.1f} s"]
@@ -99,8 +99,7 @@ def call_line(call: Call, spent: Usage, cost_usd: float | None = None, *, with_c
         parts.append(
             f"{spent.total_tokens} tokens" + (f" ({spent.cached_tokens} cached)" if spent.cached_tokens else "")
         )
-        if with_cost:
-            parts.append(money(cost_usd))
+        parts.append(money(cost_usd))
     if len(call.attempts) > 1:
         parts.append(f"{len(call.attempts)} attempts")
     if call.status == "ok" and call.attempts and call.attempts[0].model != call.model:
@@ -113,7 +112,7 @@ def call_line(call: Call, spent: Usage, cost_usd: float | None = None, *, with_c
 def _call_line_in(trace: Trace, call: Call) -> str:
     below = list(trace.subtree(call))
     spent, cost_usd = total_usage(c.usage for c in below), total_cost(c.cost_usd for c in below)
-    return call_line(call, spent, cost_usd, with_cost=True)
+    return call_line(call, spent, cost_usd)
 
 
 def tool_line(record: ToolCall) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
@@ -60,6 +61,10 @@ def _invalid_option(error: ValidationError, path: str) -> InvalidOption:
     return InvalidOption(key, f"got {shown(key, value)}", allowed=message, value=value)
 
 
+# Remembered: the same few parameters stand on every node of every call.
+_near_miss_in = lru_cache(maxsize=1024)(near_miss)
+
+
 def check_node_keys(node: BaseModel, path: str, *, known: Iterable[str] = NODE_KEYS) -> None:
     """Refuse a node's key that is a misspelling of one of its settings.
 
@@ -67,6 +72,6 @@ def check_node_keys(node: BaseModel, path: str, *, known: Iterable[str] = NODE_K
         InvalidOption: with the setting that was probably meant.
     """
     for key in node.model_extra or {}:
-        meant = near_miss(key, known)
+        meant = _near_miss_in(key, frozenset(known))
         if meant is not None and meant != key:
             raise InvalidOption(f"{path}.{key}", f"unknown key; did you mean '{meant}'?", value=key)

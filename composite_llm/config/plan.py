@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 from composite_llm.config.checking import checked
 from composite_llm.config.nearest import near_miss, nearest
 from composite_llm.config.node import COMPOSITE_PREFIX, Node, NodeSettings
 from composite_llm.config.options import ALL_OPTIONS, STRATEGIES, CouncilOptions, MoaOptions, Options
-from composite_llm.config.parameters import present
+from composite_llm.config.parameters import PROFILE_PARAMETERS, present
 from composite_llm.config.profiles import Profiles, check_all_nodes
 from composite_llm.errors import InvalidOption, UnknownStrategy
 from composite_llm.personas import ZERO_CONFIGURATION
@@ -123,8 +124,11 @@ def _flattened(given: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in merged.items() if value is not None}
 
 
+# Remembered: programs send the same few unknown parameters with every call.
+@lru_cache(maxsize=1024)
 def _misspelt(key: object) -> str | None:
-    return near_miss(key, _MISSPELLABLE) if isinstance(key, str) and key not in ALL_OPTIONS else None
+    known = not isinstance(key, str) or key in ALL_OPTIONS or key in PROFILE_PARAMETERS
+    return None if known else near_miss(str(key), _MISSPELLABLE)
 
 
 # `seed` is everybody's parameter, and short enough that an honest provider parameter (`speed`) resembles it.

@@ -30,7 +30,6 @@ from composite_llm.engine.subcall import (
 )
 from composite_llm.engine.want import Want, chain
 from composite_llm.errors import AttemptFailed, BudgetExceeded, Failure, FinalCallFailed, NodeFailure
-from composite_llm.events import CallDone
 from composite_llm.messages import text_of
 from composite_llm.usage import NO_USAGE, Usage
 
@@ -51,7 +50,7 @@ async def final_call(scope: Scope, want: Want, *, streamed: bool) -> AsyncGenera
         outcome = await ask(scope, want, call)
         if not isinstance(outcome, Reply):
             raise _failed(scope, want, outcome)
-        scope.emit(CallDone(scope.recorder.call_record(call), scope.recorder.subtree_usage(call.id)))
+        scope.emit(scope.recorder.done(call))
         yield outcome
 
 
@@ -101,8 +100,7 @@ class _StreamedFinal:
             self._scope.degrade("final_unusable", f"{self._want.name}: {self._failures[0].failure.reason}")
             note_answer(self._call, self._want.node, reply)
         self._call.ended = self._scope.recorder.clock()
-        record = self._scope.recorder.call_record(self._call)
-        self._scope.emit(CallDone(record, self._scope.recorder.subtree_usage(self._call.id)))
+        self._scope.emit(self._scope.recorder.done(self._call))
         return reply
 
     async def _ask_node(self, node: Node) -> AsyncGenerator[Chunk, None]:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
+from composite_llm.events import CallDone
 from composite_llm.trace import Attempt, Call, CallStatus, Ranking, ToolCall, Trace
 from composite_llm.usage import NO_USAGE, Usage, total_cost, total_usage
 
@@ -146,6 +147,10 @@ class Recorder:
             next_step=attempt.next_step,
             estimated=attempt.estimated,
         )
+
+    def done(self, call: OpenCall) -> CallDone:
+        """The event that tells of a finished subcall."""
+        return CallDone(self.call_record(call), self.subtree_usage(call.id), self.subtree_cost(call.id))
 
     def subtree_usage(self, call_id: str) -> Usage:
         """Tokens of a call and of everything below it."""

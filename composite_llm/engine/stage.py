@@ -12,7 +12,7 @@ from composite_llm.engine.scope import Scope
 from composite_llm.engine.subcall import ask, note_answer
 from composite_llm.engine.want import Answer, Want
 from composite_llm.errors import BudgetExceeded, Failure, NodeFailure, QuorumNotMet
-from composite_llm.events import CallDone, StageDone, StageStarted
+from composite_llm.events import StageDone, StageStarted
 from composite_llm.messages import text_of
 
 
@@ -167,7 +167,7 @@ async def _member(scope: Scope, want: Want, conductor: _Conductor) -> Reply | Fa
         outcome = _cut_off(call, conductor.why_abandoned(timeout))
     finally:
         conductor.leave(timeout, usable=usable)
-    scope.emit(CallDone(scope.recorder.call_record(call), scope.recorder.subtree_usage(call.id)))
+    scope.emit(scope.recorder.done(call))
     return outcome
 
 

@@ -15,7 +15,7 @@ from composite_llm.errors import CompositeError
 from composite_llm.provider.chunks import ChunkMaker
 from composite_llm.provider.failures import raised
 from composite_llm.provider.portal import PORTAL
-from composite_llm.provider.reply import response_of, usage_object
+from composite_llm.provider.reply import response_of, say_if_unpriced, usage_object
 from composite_llm.provider.request import run_of
 from composite_llm.provider.sync_stream import SyncStream
 from composite_llm.provider.traces import leave_on_logging
@@ -73,6 +73,7 @@ class CompositeLLM(litellm.CustomLLM):
             reply = await run.reply()
             trace = run.trace
             assert trace is not None
+            say_if_unpriced(kwargs.get("logging_obj"), trace)
             return response_of(reply, trace, reasoning=run.plan.options.reasoning)
 
     async def _chunks(self, run: Run, kwargs: dict[str, Any]) -> AsyncGenerator[ModelResponseStream, None]:
@@ -94,6 +95,7 @@ class CompositeLLM(litellm.CustomLLM):
                 raise
             trace = run.trace
             assert trace is not None
+            say_if_unpriced(kwargs.get("logging_obj"), trace)
             assert run.result is not None
             for chunk in maker.of_end(run.result, trace):
                 yield chunk

@@ -46,6 +46,14 @@ def set_cost(hidden_params: dict[str, Any], cost_usd: float | None) -> None:
         hidden_params.setdefault("additional_headers", {})[_COST_HEADER] = cost_usd
 
 
+def say_if_unpriced(logging_obj: Any, trace: Trace) -> None:
+    """Tell LiteLLM that a cost is unknown: it prices models of its table that have no price, ours among them, at 0."""
+    if trace.cost_usd is None:
+        for name in ("response_cost_calculator", "_response_cost_calculator"):  # LiteLLM 1.94 has the second alone
+            if hasattr(logging_obj, name):
+                setattr(logging_obj, name, lambda *_, **__: None)
+
+
 def _choice(choice: Choice, trace: Trace, reasoning: str) -> litellm.Choices:
     own_reasoning = choice.message.get("reasoning_content")
     message = {key: value for key, value in choice.message.items() if key != "reasoning_content"}
@@ -82,12 +90,16 @@ def litellm_usage(trace: Trace, *, with_cost: bool = False) -> litellm.Usage:
 
 def reasoning_tokens(trace: Trace) -> int:
     """What all but the final call generated, and the final call's own reasoning."""
-    return sum(
-        call.usage.reasoning_tokens
-        if call.stage in FINAL_STAGES and call.parent_id is None
-        else call.usage.completion_tokens
-        for call in trace.calls
-    )
+    final: set[str | None] = {None}
+    reasoning = 0
+    for call in trace.calls:
+        # A final call that is a composite has a final call of its own, recorded after it.
+        if call.stage in FINAL_STAGES and call.parent_id in final:
+            final.add(call.id)
+            reasoning += call.usage.reasoning_tokens
+        else:
+            reasoning += call.usage.completion_tokens
+    return reasoning
 
 
 def usage_object(usage: Usage, reasoning: int, cost_usd: float | None = None) -> litellm.Usage:

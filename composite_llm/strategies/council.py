@@ -262,7 +262,12 @@ def _review_text(ballot: Ballot, text: str, common: Mapping[str, str]) -> str:
     """The review with the labels that all share in the place of the reviewer's own."""
     if ballot.reviews:
         return "\n".join(f"{common[label]}: {_relabelled(review, common)}" for label, review in ballot.reviews.items())
-    return _relabelled(text, common)
+    if all(label in text for label in ballot.ranking):
+        return _relabelled(text, common)
+    # Short labels ("C > A") look like words; what is certain is the ranking that was read, so that is told.
+    prose = "" if ballot.form == "json" else re.split(r"(?i)\W*final ranking", text, maxsplit=1)[0].strip()
+    told = "Ranking: " + " > ".join(common[label] for label in ballot.ranking)
+    return f"{_relabelled(prose, common)}\n{told}".strip()
 
 
 def _relabelled(text: str, common: Mapping[str, str]) -> str:
