@@ -44,6 +44,8 @@ lock: .venv-lock/.ready ## Write the lock files anew, from pyproject.toml and re
 	$(LOCK) requirements/oldest.in --output-file requirements/oldest.txt
 	$(LOCK) requirements/newest.in --extra mcp --override requirements/newest-overrides.in \
 		--output-file requirements/newest.txt
+	$(LOCK_BARE) requirements/ecosystem.in --extra mcp --output-file requirements/ecosystem.txt
+	$(LOCK_BARE) requirements/ecosystem-crewai.in --output-file requirements/ecosystem-crewai.txt
 
 .PHONY: clean
 clean: ## Remove environments, caches and reports.
@@ -106,6 +108,11 @@ test-py312: .venv-py312/.ready ## Run all tests on Python 3.12; PYTHON312=... na
 test-py313: .venv-py313/.ready ## Run all tests on Python 3.13; PYTHON313=... names it.
 	.venv-py313/bin/python $(PYTEST) -n $(JOBS)
 
+.PHONY: test-ecosystem
+test-ecosystem: .venv-ecosystem/.ready .venv-ecosystem-crewai/.ready ## Run agent frameworks with a composite as their model.
+	.venv-ecosystem-crewai/bin/python $(PYTEST) tests/ecosystem/crewai
+	.venv-ecosystem/bin/python $(PYTEST) tests/ecosystem --ignore=tests/ecosystem/crewai
+
 # Environments. Two stamps: `.locked` when the lock is in, `.ready` when the checkout is in too, so that an edit of
 # pyproject.toml costs seconds.
 # $(call environment,directory,interpreter,lock)
@@ -128,10 +135,13 @@ $(eval $(call environment,.venv-oldest,$(PYTHON),requirements/oldest.txt))
 $(eval $(call environment,.venv-newest,$(PYTHON),requirements/newest.txt))
 $(eval $(call environment,.venv-py312,$(PYTHON312),requirements/dev.txt))
 $(eval $(call environment,.venv-py313,$(PYTHON313),requirements/dev.txt))
+$(eval $(call environment,.venv-ecosystem,$(PYTHON),requirements/ecosystem.txt))
+$(eval $(call environment,.venv-ecosystem-crewai,$(PYTHON),requirements/ecosystem-crewai.txt))
 
 # One lock for every supported Python and platform; an address never enters it.
-LOCK = .venv-lock/bin/uv pip compile pyproject.toml --group dev --extra proxy --universal --python-version 3.11 \
-	--fork-strategy fewest --upgrade --system-certs --quiet --no-annotate --no-emit-index-url --no-emit-find-links \
+LOCK = $(LOCK_BARE) --group dev --extra proxy
+LOCK_BARE = .venv-lock/bin/uv pip compile pyproject.toml --universal --python-version 3.11 --fork-strategy fewest --upgrade \
+	--system-certs --quiet --no-annotate --no-emit-index-url --no-emit-find-links \
 	--custom-compile-command 'make lock'
 
 .venv-lock/.ready:

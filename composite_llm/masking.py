@@ -9,18 +9,22 @@ from typing import Any
 MASK = "***"
 
 _SECRET_NAME = re.compile(
-    r"(^|[_\-\s.])(api[_-]?key|key|token|secret|passw(or)?d|credential|authorization|cookie)s?($|[_\-\s.])",
+    r"(^|[_\-\s.])(api[_-]?key|key|token|secret|passw(or)?d|passphrase|pwd|credential|authorization|cookie)s?($|[_\-\s.])",
     re.IGNORECASE,
 )
+_CAMEL_HUMP = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 _SECRET_TEXT = re.compile(
     r"""
-    sk-[A-Za-z0-9_\-]{8,}                                  # OpenAI, Anthropic, LiteLLM
-    | (?:ghp|gho|ghs|ghu|github_pat)_[A-Za-z0-9_]{16,}
+    (?<![A-Za-z0-9])sk-[A-Za-z0-9_\-]{8,}                  # OpenAI, Anthropic, LiteLLM; no `task-management`
+    | sk-(?=[A-Za-z_\-]*[0-9])[A-Za-z0-9_\-]{16,}
+    | (?:ghp|gho|ghs|ghu|ghr|github_pat)_[A-Za-z0-9_]{16,}
+    | (?<![A-Za-z0-9])(?:gsk|hf|r8|fw|npm|glpat|pplx|xai|nvapi|tvly|sk_live|sk_test|rk_live)[_\-][A-Za-z0-9_\-]{16,}
     | xox[abprs]-[A-Za-z0-9-]{8,}                          # Slack
-    | AKIA[0-9A-Z]{12,}
+    | (?:AKIA|ASIA)[0-9A-Z]{12,}
     | AIza[0-9A-Za-z_\-]{20,}
     | eyJ[A-Za-z0-9_\-]{8,}\.[A-Za-z0-9_\-]{8,}\.[A-Za-z0-9_\-]*   # JSON web tokens
-    | (?i:bearer)\s+[A-Za-z0-9._\-]{8,}
+    | (?i:bearer)\s+[A-Za-z0-9._~+/=\-]{8,}
+    | (?<=://)[^\s/:@]*:[^\s/@]+(?=@)                       # user and password in a URL
     | -----BEGIN[A-Z ]*PRIVATE[ ]KEY-----[\s\S]*?(?:-----END[A-Z ]*PRIVATE[ ]KEY-----|\Z)
     """,
     re.VERBOSE,
@@ -38,11 +42,14 @@ def masked(value: Any) -> Any:
         return masked_text(value)
     if isinstance(value, Mapping):
         return {
-            key: MASK
-            if isinstance(key, str) and _SECRET_NAME.search(key) and inner not in (None, "")
-            else masked(inner)
+            masked(key): MASK if _names_a_secret(key) and inner not in (None, "") else masked(inner)
             for key, inner in value.items()
         }
-    if isinstance(value, list | tuple):
+    if isinstance(value, list | tuple | set | frozenset):
         return [masked(inner) for inner in value]
-    return value
+    # What is no JSON is written as text, so it is judged as text.
+    return value if value is None or isinstance(value, bool | int | float) else masked_text(str(value))
+
+
+def _names_a_secret(key: Any) -> bool:
+    return isinstance(key, str) and _SECRET_NAME.search(_CAMEL_HUMP.sub("_", key)) is not None

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import secrets
 import uuid
-from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -70,6 +70,7 @@ class Caller:
         identity: Who asks, as a digest may know it: on the proxy the key's hash.
         timeout_s: Limit of the whole run.
         parent: The run around this one, when LiteLLM led a node's call back to us.
+        permission: Raises if the caller may not reach the models it chose; asked before anything is spent.
     """
 
     metadata: Mapping[str, Any] = field(default_factory=dict)
@@ -78,6 +79,7 @@ class Caller:
     identity: str | None = None
     timeout_s: float | None = None
     parent: Scope | None = None
+    permission: Callable[[], Awaitable[None]] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,6 +153,7 @@ class Run:
             CompositeError: with the `trace` of what was done.
         """
         with self._accounted():
+            await self._permitted()
             scope = self._open_scope(self._note)
             async with asyncio.timeout_at(scope.deadline):
                 deliberation = await self._deliberate(scope)
@@ -174,6 +177,7 @@ class Run:
                 self._note(event)
                 queue.put_nowait(event)
 
+            await self._permitted()
             scope = self._open_scope(tell)
             yield RunStarted(self.notes)
             deliberating = asyncio.ensure_future(self._deliberate_in_time(scope))
@@ -195,6 +199,10 @@ class Run:
                     if isinstance(item, Reply):
                         self.result = item
                     yield item
+
+    async def _permitted(self) -> None:
+        if self._caller.permission is not None:
+            await self._caller.permission()
 
     async def _deliberate_in_time(self, scope: Scope) -> Deliberation:
         async with asyncio.timeout_at(scope.deadline):

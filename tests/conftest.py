@@ -40,7 +40,11 @@ def _fake() -> Iterator[ThreadedServer]:
 @pytest.fixture
 def server(_fake: ThreadedServer, provider: None) -> Iterator[ThreadedServer]:
     """The session's upstream with an empty ledger and no scenario; afterwards nobody may still be asking it."""
+    import composite_llm
+
     _fake.reset_scenarios()
     _fake.ledger.clear()
+    # One test's failures are not the next one's.
+    composite_llm.reset_breakers()
     yield _fake
     _fake.wait_until(lambda ledger: ledger.open_requests == 0)

@@ -13,6 +13,7 @@ from composite_llm.backend.current import within
 from composite_llm.backend.interface import AttemptRequest, Choice, ChoiceDelta, Chunk, Message, Reply
 from composite_llm.backend.litellm_errors import as_failure
 from composite_llm.backend.litellm_facts import LiteLLMFacts
+from composite_llm.backend.litellm_tap import Tap
 from composite_llm.errors import AttemptFailed, Failure
 from composite_llm.usage import NO_USAGE, Usage
 
@@ -77,10 +78,13 @@ class LiteLLMBackend:
         try:
             with within(request.scope):
                 stream = await self._call(request, stream=True)
+            tap = Tap.on(stream)
             async for raw in stream:
                 chunk = self._chunk(request, raw)
                 if chunk is not None:
                     yield chunk
+            if tap is not None and len(tap.finish_reasons) > 1:
+                yield Chunk(tuple(ChoiceDelta(index, {}, reason) for index, reason in tap.finish_reasons.items()))
         except Exception as error:  # noqa: BLE001  # one of the two doors to LiteLLM
             raise AttemptFailed(as_failure(error, self.endpoint(request))) from None
         finally:
@@ -138,7 +142,7 @@ class LiteLLMBackend:
         choices = tuple(
             Choice(
                 index=choice.index,
-                message=choice.message.model_dump(exclude_none=True),
+                message=_with_refusal(choice.message.model_dump(exclude_none=True)),
                 finish_reason=choice.finish_reason,
                 logprobs=getattr(choice, "logprobs", None),
             )
@@ -196,7 +200,20 @@ def _choice_delta(choice: Any) -> ChoiceDelta:
     for name, value in _fields(fields["delta"]).items():
         if value is not None and name in _DELTA_FIELDS:
             delta[name] = value if isinstance(value, str) else _plain(value)
+    if "provider_specific_fields" in delta:
+        delta = _with_refusal(delta)
     return ChoiceDelta(fields["index"], delta, fields["finish_reason"], _plain(fields.get("logprobs")))
+
+
+def _with_refusal(message: Message) -> Message:
+    """The message with its refusal in OpenAI's place; LiteLLM moves it, or the lack of one, among a provider's own fields."""
+    own = message.get("provider_specific_fields")
+    if not isinstance(own, Mapping) or "refusal" not in own:
+        return message
+    fields = {"provider_specific_fields": {key: value for key, value in own.items() if key != "refusal"}}
+    if own["refusal"]:
+        fields["refusal"] = own["refusal"]
+    return {key: value for key, value in {**message, **fields}.items() if value or key != "provider_specific_fields"}
 
 
 def _fields(response: Any) -> Mapping[str, Any]:
@@ -242,7 +259,8 @@ def _count(holder: Any, name: str) -> int:
 
 def _broke_off(stream: Any) -> bool:
     """Whether a stream ended without any finish reason; LiteLLM makes one up for the caller then."""
-    if not hasattr(stream, "received_finish_reason"):
+    if type(stream) is not litellm.CustomStreamWrapper:
+        # The Router's wrapper inherits the fields and never fills them.
         return False
     return stream.received_finish_reason is None and getattr(stream, "intermittent_finish_reason", None) is None
 

@@ -23,7 +23,8 @@ def is_tool_step(messages: Sequence[Message]) -> bool:
 def turn_key(messages: Sequence[Message], settings: Mapping[str, Any], identity: str | None) -> str:
     """One user turn of one caller under one configuration, as a digest.
 
-    Cache marks do not count: agents move them along from step to step.
+    Cache marks do not count: agents move them along from step to step. Neither does the list around a single text that
+    a mark needs and that is gone when the mark has moved on.
 
     Args:
         messages: The conversation; what follows the last user message is left out.
@@ -38,7 +39,11 @@ def turn_key(messages: Sequence[Message], settings: Mapping[str, Any], identity:
 
 def _unmarked(value: Any) -> Any:
     if isinstance(value, Mapping):
-        return {key: _unmarked(inner) for key, inner in value.items() if key != "cache_control"}
+        unmarked = {key: _unmarked(inner) for key, inner in value.items() if key != "cache_control"}
+        match unmarked.get("content"):
+            case [{"type": "text", "text": str(text), **rest}] if not rest:
+                unmarked["content"] = text
+        return unmarked
     if isinstance(value, list):
         return [_unmarked(inner) for inner in value]
     return value

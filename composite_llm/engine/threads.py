@@ -35,8 +35,10 @@ async def in_daemon_thread(function: Callable[..., Any], /, *args: Any, **kwargs
         except StopIteration as stop:
             # A future refuses it.
             error = RuntimeError(f"StopIteration: {stop.value}")
-        except BaseException as raised:  # noqa: BLE001  # handed to whoever waits
+        except Exception as raised:  # noqa: BLE001  # handed to whoever waits
             error = raised
+        except BaseException as raised:  # noqa: BLE001  # such as `sys.exit()`, which would end the loop's thread
+            error = RuntimeError(f"{type(raised).__name__}: {raised}")
         try:
             loop.call_soon_threadsafe(settle, result, error)
         except RuntimeError:

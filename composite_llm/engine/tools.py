@@ -48,15 +48,26 @@ class ToolExecutor:
     async def run(self, name: str, arguments: dict[str, Any], context: ToolContext) -> Any:
         """The tool's result; whatever the tool raises."""
         source = self._source
-        if isinstance(source, Mapping):
-            return await _call(source[name], **arguments)
-        guarded = getattr(source, "run_tool", None)
-        if guarded is not None:
-            return await guarded(name, arguments, context)
-        return await _call(source, name, arguments)
+        try:
+            if isinstance(source, Mapping):
+                return await call_beside(source[name], **arguments)
+            guarded = getattr(source, "run_tool", None)
+            if guarded is not None:
+                return await guarded(name, arguments, context)
+            return await call_beside(source, name, arguments)
+        except SystemExit as error:
+            # From an async tool; let through, it would end the event loop.
+            message = f"SystemExit: {error.code}"
+            raise RuntimeError(message) from None
+
+    def note_unreadable(self, name: str, arguments: str, context: ToolContext) -> None:
+        """Let a guard know of a call whose arguments could not be read, so that it was not run."""
+        told = getattr(self._source, "note_unreadable", None)
+        if told is not None:
+            told(name, arguments, context)
 
 
-async def _call(function: ToolFunction, /, *args: Any, **kwargs: Any) -> Any:
+async def call_beside(function: ToolFunction, /, *args: Any, **kwargs: Any) -> Any:
     """A sync function in a thread, an async one here; an awaitable that a sync one returns is awaited."""
     if inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(getattr(function, "__call__", None)):  # noqa: B004
         return await function(*args, **kwargs)
@@ -132,18 +143,23 @@ async def _run_one(executor: ToolExecutor, call: Message, recorder: Recorder, no
     name, raw = function.get("name") or "", function.get("arguments")
     started = recorder.clock()
     call_id = str(call.get("id") or "")
+    context = ToolContext(recorder.run_id, node, call_id)
     arguments: dict[str, Any] | str
     result = error = None
     try:
         arguments = parsed_arguments(raw)
     except ValueError as problem:
         arguments, error = str(raw), str(problem)
+        executor.note_unreadable(name, arguments, context)
     else:
         try:
-            context = ToolContext(recorder.run_id, node, call_id)
             result = as_text(await executor.run(name, arguments, context))
+        except asyncio.CancelledError as problem:
+            if _being_cancelled():
+                raise
+            error = _described(problem)
         except Exception as problem:  # noqa: BLE001  # whatever a tool raises is its answer to the model
-            error = f"{type(problem).__name__}: {problem}" if str(problem) else type(problem).__name__
+            error = _described(problem)
     return ToolCall(
         id=call_id,
         round=round_number,
@@ -154,6 +170,17 @@ async def _run_one(executor: ToolExecutor, call: Message, recorder: Recorder, no
         start_s=recorder.since_start(started),
         duration_s=recorder.clock() - started,
     )
+
+
+def _being_cancelled() -> bool:
+    """Whether the run is cancelled, rather than something inside the tool."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
+
+
+def _described(error: BaseException) -> str:
+    text = as_text(str(error))
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
 def parsed_arguments(raw: Any) -> dict[str, Any]:

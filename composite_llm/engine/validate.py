@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jsonschema
-from jsonschema.exceptions import SchemaError, ValidationError
-from referencing.exceptions import Unresolvable
+from jsonschema.exceptions import ValidationError
+from referencing import Registry
 
 from composite_llm.backend.interface import Message, Reply
 from composite_llm.engine.tools import parsed_arguments, requested
@@ -69,10 +69,11 @@ def format_problem(text: str, response_format: Any) -> str | None:
 def schema_problem(value: Any, schema: Mapping[str, Any]) -> str | None:
     """The first place where a value breaks a JSON schema; None if it does not, or if the schema itself is broken."""
     try:
-        validator = jsonschema.validators.validator_for(schema, default=jsonschema.Draft202012Validator)(schema)
+        checker = jsonschema.validators.validator_for(schema, default=jsonschema.Draft202012Validator)
+        # A registry of our own: the default one fetches a `$ref` to elsewhere, and the schema may be a client's.
+        validator = checker(schema, registry=_NOTHING_FETCHED)
         error = jsonschema.exceptions.best_match(validator.iter_errors(value))
-    except (SchemaError, Unresolvable, RecursionError, TypeError, ValueError, AttributeError):
-        # The provider takes or refuses the schema; ours is only a check.
+    except Exception:  # noqa: BLE001  # the provider takes or refuses the schema; ours is only a check
         return None
     return _described(error) if error is not None else None
 
@@ -85,7 +86,19 @@ def _described(error: ValidationError) -> str:
         "type": f"must be of type {error.validator_value}",
         "enum": "is not one of the allowed values",
     }.get(str(error.validator), f"breaks '{error.validator}'")
-    return f"{error.json_path} {rule}"
+    return f"{_place(error)} {rule}"
+
+
+def _place(error: ValidationError) -> str:
+    """The path to the error; a property that the schema does not name is the answer's own text, so it is not told."""
+    named = set(error.absolute_schema_path)
+    steps = (
+        f"[{step}]" if isinstance(step, int) else f".{step if step in named else '*'}" for step in error.absolute_path
+    )
+    return "$" + "".join(steps)
+
+
+_NOTHING_FETCHED: Registry[Any] = Registry()
 
 
 def _tool_schemas(params: Mapping[str, Any]) -> Sequence[tuple[str, Any]]:

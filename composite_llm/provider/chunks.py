@@ -10,9 +10,13 @@ from litellm.types.utils import Delta, ModelResponseStream, StreamingChoices
 
 from composite_llm.backend.interface import Chunk, Reply
 from composite_llm.events import Event, StageDone
-from composite_llm.provider.reply import litellm_usage, usage_object, with_degraded
+from composite_llm.provider.reply import litellm_usage, specific_fields, usage_object
 from composite_llm.summary import REASONING_HEADING, event_text, total_line
 from composite_llm.trace import Trace
+
+
+_AS_THEY_ARE = frozenset({"content", "tool_calls", "function_call", "audio", "images", "annotations"})
+"""Fields of a delta that the caller gets in the library's own objects."""
 
 
 class ChunkMaker:
@@ -71,8 +75,8 @@ class ChunkMaker:
         last: dict[str, Any] = {"content": ""}
         if not self._role_sent:
             last["role"] = "assistant"
-        if trace.degraded:
-            last["provider_specific_fields"] = with_degraded(None, trace)
+        if fields := specific_fields(reply.choices[0], trace):
+            last["provider_specific_fields"] = fields
         # LiteLLM swallows a finish chunk and makes one of its own, for the first choice only; the others' reasons
         # travel beside an empty delta. Usage on or after the finish chunk would be lost.
         further = [
@@ -90,7 +94,7 @@ class ChunkMaker:
             return False
         for choice in chunk.choices:
             delta = choice.delta
-            if choice.finish_reason is not None or "role" in delta or "reasoning_content" in delta or not delta:
+            if choice.finish_reason is not None or not delta or not _AS_THEY_ARE.issuperset(delta):
                 return False
         return bool(chunk.choices)
 

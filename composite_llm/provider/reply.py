@@ -57,17 +57,19 @@ def say_if_unpriced(logging_obj: Any, trace: Trace) -> None:
 def _choice(choice: Choice, trace: Trace, reasoning: str) -> litellm.Choices:
     own_reasoning = choice.message.get("reasoning_content")
     message = {key: value for key, value in choice.message.items() if key != "reasoning_content"}
-    shown = reasoning_text(trace, reasoning, own_reasoning) if choice.index == 0 else own_reasoning
+    shown = own_reasoning if choice.index and reasoning != "off" else None
+    if choice.index == 0:
+        shown = reasoning_text(trace, reasoning, own_reasoning)
     if shown:
         message["reasoning_content"] = shown
-    if choice.index == 0 and trace.degraded:
-        message["provider_specific_fields"] = with_degraded(message.get("provider_specific_fields"), trace)
-    fields: dict[str, Any] = {"logprobs": choice.logprobs} if choice.logprobs is not None else {}
+    if fields := specific_fields(choice, trace):
+        message["provider_specific_fields"] = fields
+    logprobs: dict[str, Any] = {"logprobs": choice.logprobs} if choice.logprobs is not None else {}
     return litellm.Choices(
         index=choice.index,
         finish_reason=choice.finish_reason or "stop",
         message=litellm.Message(**message),
-        **fields,
+        **logprobs,
     )
 
 
@@ -78,9 +80,16 @@ def reasoning_text(trace: Trace, reasoning: str, own: str | None) -> str | None:
     return summary(trace, full=reasoning == "full", final_reasoning=own)
 
 
-def with_degraded(fields: Message | None, trace: Trace) -> Message:
-    """`provider_specific_fields` with what HTTP clients should be able to read by machine."""
-    return {**(fields or {}), "composite": {"degraded": list(trace.degraded)}}
+def specific_fields(choice: Choice, trace: Trace) -> dict[str, Any]:
+    """`provider_specific_fields`: the provider's own, a refusal where LiteLLM puts one, and what HTTP clients should be
+    able to read of the run by machine.
+    """
+    fields = dict(choice.message.get("provider_specific_fields") or {})
+    if choice.message.get("refusal"):
+        fields["refusal"] = choice.message["refusal"]
+    if choice.index == 0 and trace.degraded:
+        fields["composite"] = {"degraded": list(trace.degraded)}
+    return fields
 
 
 def litellm_usage(trace: Trace, *, with_cost: bool = False) -> litellm.Usage:

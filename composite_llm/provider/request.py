@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import httpx
@@ -13,6 +14,7 @@ from composite_llm.config.plan import Plan, make_plan
 from composite_llm.engine.scope import Scope
 from composite_llm.errors import InvalidOption
 from composite_llm.messages import checked_messages
+from composite_llm.provider.client import proxy_client
 from composite_llm.run import Caller, Run, Services
 
 _LITELLM_DEFAULT_TIMEOUTS = (600.0, 6000.0)
@@ -59,11 +61,20 @@ def run_of(kwargs: Mapping[str, Any], services: Services) -> Run:
         CompositeError: The request cannot become a run; nothing was spent.
     """
     model = _logical_model(kwargs["model"])
+    client = proxy_client(kwargs.get("litellm_params") or {})
+    if client is not None:
+        client.check_options(model, services.profiles)
     parent = current_scope()
     ancestors = parent.ancestors if isinstance(parent, Scope) else ()
     messages = checked_messages(kwargs.get("messages"))
-    plan = make_plan(model, _given(kwargs), services.profiles, ancestors=ancestors)
+    given = _given(kwargs)
+    if client is not None:
+        given = client.with_operators_connection(given)
+    plan = make_plan(model, given, services.profiles, ancestors=ancestors)
     caller = _caller(kwargs, plan, parent if isinstance(parent, Scope) else None)
+    if client is not None:
+        chosen = client.chosen_models(plan, services.profiles)
+        caller = replace(caller, permission=lambda: client.check_models(chosen))
     return Run(plan, messages, services, caller)
 
 
@@ -98,8 +109,10 @@ def _user(logging_obj: Any) -> str | None:
 def _caller(kwargs: Mapping[str, Any], plan: Plan, parent: Scope | None) -> Caller:
     litellm_params = kwargs.get("litellm_params") or {}
     metadata = litellm_params.get("metadata") or {}
+    # On the proxy the client's own part is kept apart from what the proxy adds about the key.
+    own = metadata.get("requester_metadata") if "user_api_key_auth" in metadata else metadata
     return Caller(
-        metadata={key: value for key, value in metadata.items() if _is_callers_own(key)},
+        metadata={key: value for key, value in (own or {}).items() if _is_callers_own(key)},
         trace_id=_text_or_none(litellm_params.get("litellm_trace_id")),
         session_id=_text_or_none(litellm_params.get("litellm_session_id")),
         identity=_text_or_none(metadata.get("user_api_key_hash") or metadata.get("user_api_key")),

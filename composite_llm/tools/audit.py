@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import inspect
 import json
 import os
 import threading
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from composite_llm.engine.tools import ToolContext
+from composite_llm.errors import InvalidOption
 from composite_llm.masking import masked
 
 AuditSink = Callable[[dict[str, Any]], object]
@@ -29,7 +31,7 @@ class AuditEntry:
         call: The model's id of the call.
         tool: Its name.
         arguments: As asked, what looks like a secret masked.
-        approval: `allowed`, `approved` or `refused`; None if the decision was never made.
+        approval: `allowed`, `approved` or `refused`; None if the decision was never made, as for arguments that are no JSON.
         result_digest: SHA-256 of what the model was given.
         result_bytes: Its length in UTF-8.
         error: Class of what was raised.
@@ -49,15 +51,19 @@ class AuditEntry:
     seconds: float = 0.0
 
     @classmethod
-    def opened(cls, tool: str, arguments: dict[str, Any], context: ToolContext) -> AuditEntry:
+    def opened(cls, tool: str, arguments: dict[str, Any] | str, context: ToolContext) -> AuditEntry:
         """The entry of a call that was just asked for."""
+        try:
+            shown = masked(arguments)
+        except RecursionError:
+            shown = "(nested too deep to be shown)"
         return cls(
             time=datetime.now(UTC).isoformat(),
             run=context.run_id,
             node=context.node,
-            call=context.call_id,
-            tool=tool,
-            arguments=masked(arguments),
+            call=masked(context.call_id),
+            tool=masked(tool),
+            arguments=shown,
         )
 
     def note_result(self, result: str) -> None:
@@ -72,7 +78,15 @@ class AuditEntry:
 
 
 def audit_sink(audit: str | os.PathLike[str] | AuditSink | None) -> AuditSink | None:
-    """The sink that a guard's `audit` means."""
+    """The sink that a guard's `audit` means.
+
+    Raises:
+        InvalidOption: It is neither a path that can be written nor a sync callable.
+    """
+    if inspect.iscoroutinefunction(audit) or not (
+        audit is None or callable(audit) or isinstance(audit, str | os.PathLike)
+    ):
+        raise InvalidOption("audit", f"is a {type(audit).__name__}", allowed="a path or a sync callable", value=audit)
     if audit is None or callable(audit):
         return audit
     return _AuditFile(Path(audit))
@@ -84,12 +98,21 @@ class _AuditFile:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._lock = threading.Lock()
+        try:
+            os.close(self._opened())
+        except OSError as error:
+            # Told now: later on a tool would have run already.
+            reason = f"{str(path)!r} cannot be written: {error.strerror}"
+            raise InvalidOption("audit", reason, allowed="a path that can be appended to") from None
+
+    def _opened(self) -> int:
+        return os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
 
     def __call__(self, entry: dict[str, Any]) -> None:
         line = json.dumps(entry, ensure_ascii=False, default=str) + "\n"
         with self._lock:
             # One write of an append-only descriptor is one piece of the file, whoever else writes.
-            descriptor = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+            descriptor = self._opened()
             try:
                 os.write(descriptor, line.encode("utf-8", errors="replace"))
             finally:

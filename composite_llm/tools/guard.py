@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import inspect
 import logging
 import os
+import threading
 import time
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from typing import Any, Literal
 
-from composite_llm.engine.tools import ToolContext, ToolExecutor, executor_of
+from composite_llm.engine.tools import ToolContext, ToolExecutor, call_beside, executor_of
 from composite_llm.errors import InvalidOption
 from composite_llm.messages import as_text
 from composite_llm.tools.audit import AuditEntry, AuditSink, audit_sink
@@ -25,6 +25,10 @@ class ToolRefused(Exception):  # told to the model, not a fault of the program
     """A tool call that was not allowed."""
 
 
+class ToolRaised(Exception):  # told to the model
+    """A tool failed with a message longer than the guard lets through."""
+
+
 class ToolGuard:
     """An executor that asks before it runs, and writes down what it ran.
 
@@ -34,7 +38,8 @@ class ToolGuard:
             not on the list, but without a list everything runs.
         allow: Names of tools that run without asking.
         approve: `(name, arguments) -> bool`, sync or async. Without one, a call that would be put to it is refused, as
-            it is when `approve` raises.
+            it is when `approve` raises or returns anything but True. A sync one runs in a thread and is asked one
+            question at a time, so that it may wait for a person.
         timeout_s: Seconds for one tool. A sync tool cannot be stopped: it is left behind on its thread.
         max_output_bytes: UTF-8 bytes of a result that the model gets to see; the rest is cut with a mark.
         audit: Path of a JSON-lines file to append to, or a callable that gets each entry as a mapping.
@@ -59,15 +64,19 @@ class ToolGuard:
             raise InvalidOption("executor", "is missing", allowed="a callable or a mapping of functions")
         if mode not in ("manual", "trust"):
             raise InvalidOption("mode", f"got {mode!r}", allowed="manual or trust", value=mode)
-        if isinstance(allow, str):
+        named = isinstance(allow, Collection) and not isinstance(allow, str | bytes)
+        if allow is not None and not (named and all(isinstance(name, str) for name in allow)):
             raise InvalidOption("allow", f"got {allow!r}", allowed="a list of tool names", value=allow)
-        _check_positive("timeout_s", timeout_s)
-        _check_positive("max_output_bytes", max_output_bytes)
+        if approve is not None and not callable(approve):
+            raise InvalidOption("approve", f"is a {type(approve).__name__}", allowed="a callable", value=approve)
+        _check_positive("timeout_s", timeout_s, int | float)
+        _check_positive("max_output_bytes", max_output_bytes, int)
         self._executor: ToolExecutor = checked
         self._mode = mode
         self._allow = frozenset(allow or ())
         self._allows_all = mode == "trust" and allow is None
         self._approve = approve
+        self._asking = threading.Lock()
         self._timeout_s = timeout_s
         self._max_output_bytes = max_output_bytes
         self._audit: AuditSink | None = audit_sink(audit)
@@ -103,6 +112,8 @@ class ToolGuard:
             entry.note_result(result)
         except BaseException as error:
             entry.error = "cancelled" if isinstance(error, asyncio.CancelledError) else type(error).__name__
+            if isinstance(error, Exception) and self._capped(text := str(error)) is not text:
+                raise ToolRaised(f"{entry.error}: {self._capped(text)}") from None
             raise
         else:
             return result
@@ -110,26 +121,42 @@ class ToolGuard:
             entry.seconds = time.perf_counter() - started
             self._write(entry)
 
+    def note_unreadable(self, name: str, arguments: str, context: ToolContext) -> None:
+        """Write down a call that was not run, since its arguments are no JSON object."""
+        entry = AuditEntry.opened(name, arguments, context)
+        entry.error = "MalformedArguments"
+        self._write(entry)
+
     async def _decision(self, name: str, arguments: dict[str, Any]) -> Decision:
         if self._allows_all or name in self._allow:
             return "allowed"
         if self._approve is None:
             return "refused"
         try:
-            verdict = self._approve(name, arguments)
-            approved = await verdict if inspect.isawaitable(verdict) else verdict
+            approved = await call_beside(self._asked, name, arguments)
         except Exception:  # noqa: BLE001  # who cannot decide has not approved
             _log.exception("the approval callback failed; the call of %s is refused", name)
             return "refused"
         return "approved" if approved is True else "refused"
 
     async def _in_time(self, name: str, arguments: dict[str, Any], context: ToolContext) -> str:
+        tool = asyncio.ensure_future(self._executor.run(name, arguments, context))
         try:
-            async with asyncio.timeout(self._timeout_s):
-                return as_text(await self._executor.run(name, arguments, context))
-        except TimeoutError:
-            message = f"{name} did not finish within {self._timeout_s:g} s" if self._timeout_s else f"{name} timed out"
-            raise TimeoutError(message) from None
+            await asyncio.wait({tool}, timeout=self._timeout_s)
+            if tool.done():
+                return as_text(tool.result())
+            message = f"{name} did not finish within {self._timeout_s:g} s"
+            raise TimeoutError(message)
+        finally:
+            # Not waited for: a tool may refuse to be cancelled.
+            tool.cancel()
+            tool.add_done_callback(lambda ended: ended.cancelled() or ended.exception())
+
+    def _asked(self, name: str, arguments: dict[str, Any]) -> Any:
+        """Two sync questions at once would be answered in each other's place."""
+        with self._asking:
+            assert self._approve is not None
+            return self._approve(name, arguments)
 
     def _capped(self, result: str) -> str:
         data = result.encode("utf-8", errors="replace")
@@ -147,6 +174,7 @@ class ToolGuard:
             _log.exception("the audit entry of %s could not be written", entry.tool)
 
 
-def _check_positive(name: str, value: float | None) -> None:
-    if value is not None and not value > 0:
-        raise InvalidOption(name, f"got {value!r}", allowed="a number above 0", value=value)
+def _check_positive(name: str, value: Any, kind: Any) -> None:
+    if value is not None and not (isinstance(value, kind) and not isinstance(value, bool) and value > 0):
+        what = "a whole number" if kind is int else "a number"
+        raise InvalidOption(name, f"got {value!r}", allowed=f"{what} above 0", value=value)

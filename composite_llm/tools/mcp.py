@@ -43,7 +43,7 @@ class MCPExecutor:
 
     async def tools(self) -> list[dict[str, Any]]:
         """The server's tools in the form of the `tools` parameter."""
-        listed = await self._on_its_loop(self._session.list_tools())
+        found = await self._listed()
         return [
             {
                 "type": "function",
@@ -53,8 +53,20 @@ class MCPExecutor:
                     "parameters": _either(tool, "input_schema", "inputSchema") or {"type": "object", "properties": {}},
                 },
             }
-            for tool in listed.tools
+            for tool in found
         ]
+
+    async def _listed(self) -> list[Any]:
+        """All pages of the server's list."""
+        listed = await self._on_its_loop(self._session.list_tools())
+        found = list(listed.tools)
+        while cursor := _either(listed, "next_cursor", "nextCursor"):
+            from mcp.types import PaginatedRequestParams
+
+            page = PaginatedRequestParams(cursor=cursor)
+            listed = await self._on_its_loop(self._session.list_tools(params=page))
+            found += listed.tools
+        return found
 
     async def _on_its_loop(self, request: Any) -> Any:
         """A session lives on the loop it was opened on; a sync call runs on another."""
@@ -79,7 +91,7 @@ def _either(holder: Any, new: str, old: str) -> Any:
 def _text_of(result: Any) -> str:
     parts = []
     for part in getattr(result, "content", None) or ():
-        text = getattr(part, "text", None)
+        text = getattr(getattr(part, "resource", part), "text", None)
         parts.append(text if isinstance(text, str) else f"[{getattr(part, 'type', 'content')}]")
     structured = _either(result, "structured_content", "structuredContent")
     return "\n".join(parts) if parts else as_text(structured) if structured is not None else ""

@@ -15,6 +15,7 @@ from aiohttp import web
 
 from fake_server.tokens import count_tokens
 
+_LATENCY_S = {"claude-sonnet-4-5": 0.04, "claude-haiku-4-5": 0.08}
 _LABEL = re.compile(r"<<<(Response [A-Z]) ")
 
 
@@ -36,6 +37,8 @@ async def _serve(texts: Mapping[str, str], started: Future[tuple[str, asyncio.Ab
     async def answer(request: web.Request) -> web.StreamResponse:
         body = await request.json()
         text = _text(body, texts)
+        # Members finish in the order that the documents show: the other server's first.
+        await asyncio.sleep(_LATENCY_S[body["model"]])
         usage = {"input_tokens": count_tokens(_prompt(body)), "output_tokens": count_tokens(text)}
         if body.get("stream"):
             return await _streamed(request, body["model"], text, usage)

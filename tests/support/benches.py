@@ -30,6 +30,7 @@ class Bench:
 
     run: Run
     backend: ScriptedBackend
+    services: Services
 
     @property
     def trace(self) -> Trace:
@@ -57,15 +58,18 @@ def bench(
     profiles: Mapping[str, Any] | None = None,
     facts: ModelFacts | None = None,
     tool_executors: Mapping[str, Any] | None = None,
+    services: Services | None = None,
     given: Mapping[str, Any] | None = None,
     **options: Any,
 ) -> Bench:
-    """A run of `model` with these options against this script."""
+    """A run of `model` with these options against this script, or against the backend of `services`."""
     loaded = load_profiles(profiles) if profiles is not None else Profiles()
-    backend = ScriptedBackend(script)
-    services = Services(backend, facts or ScriptedFacts(), loaded, tool_executors or {})
+    if services is None:
+        services = Services(ScriptedBackend(script), facts or ScriptedFacts(), loaded, tool_executors or {})
+    backend = services.backend
+    assert isinstance(backend, ScriptedBackend)
     plan = make_plan(model, {**(given or {}), **options}, loaded)
-    return Bench(Run(plan, checked_messages(messages), services, Caller(timeout_s=timeout_s)), backend)
+    return Bench(Run(plan, checked_messages(messages), services, Caller(timeout_s=timeout_s)), backend, services)
 
 
 def streamed_text(items: Sequence[Item], key: str = "content") -> str:

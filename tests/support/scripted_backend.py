@@ -167,7 +167,7 @@ class ScriptedBackend:
 def _steps(steps: Step | Sequence[Step] | str) -> Sequence[Step]:
     if isinstance(steps, str):
         return (Say(steps),)
-    return steps if isinstance(steps, Sequence) else (steps,)
+    return (steps,) if isinstance(steps, Say | Fail | Hang) or callable(steps) else steps
 
 
 def _message(step: Say) -> Message:

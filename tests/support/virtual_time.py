@@ -44,7 +44,6 @@ class _JumpingSelector(selectors.SelectSelector):
             return ready
         raise Deadlock("nothing is ready, no timer is set; waiting: " + "; ".join(sorted(_waiting())))
 
-
     def _other_threads(self) -> bool:
         """Whether a thread that is no idle worker of an executor may still have something to say to the loop."""
         return any(thread not in self._before and "composite_llm" in thread.name for thread in threading.enumerate())
@@ -65,7 +64,9 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
     def time(self) -> float:
         return self._jumping.now
 
-    def run_in_executor(self, executor: Any, func: Callable[..., T], *args: Any) -> asyncio.Future[T]:
+    def run_in_executor(  # type: ignore[override]  # a variadic type variable says no more here
+        self, executor: Any, func: Callable[..., T], *args: Any
+    ) -> asyncio.Future[T]:
         self._count_thread(1)
 
         def counted() -> T:

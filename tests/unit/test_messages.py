@@ -4,6 +4,7 @@ import copy
 import enum
 import json
 import re
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -38,7 +39,7 @@ TOOL_HISTORY: list[dict[str, Any]] = [
 ]
 
 
-class Role(str, enum.Enum):
+class Role(str, enum.Enum):  # noqa: UP042  # as frameworks write it
     USER = "user"
 
 
@@ -165,13 +166,15 @@ def test_what_is_no_conversation_is_explained(messages: Any, says: str) -> None:
 
 JUNK = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(max_size=5),
-    lambda inner: st.lists(inner, max_size=2)
-    | st.dictionaries(st.sampled_from(["type", "text", "id", "function", "name", "arguments", "image_url"]), inner),
+    lambda inner: (
+        st.lists(inner, max_size=2)
+        | st.dictionaries(st.sampled_from(["type", "text", "id", "function", "name", "arguments", "image_url"]), inner)
+    ),
     max_leaves=6,
 )
 ODD_MESSAGES = st.fixed_dictionaries(
     {"role": st.sampled_from(ROLES)},
-    optional={key: JUNK for key in ("content", "name", "tool_calls", "tool_call_id", "function_call", "extra")},
+    optional=dict.fromkeys(("content", "name", "tool_calls", "tool_call_id", "function_call", "extra"), JUNK),
 )
 
 
@@ -181,12 +184,13 @@ ODD_MESSAGES = st.fixed_dictionaries(
 @example([{"role": "assistant", "function_call": "look_up"}])
 @example([{"role": "assistant", "tool_calls": {"id": "c1"}}])
 def test_odd_messages_are_taken_or_refused_and_never_crash(messages: list[dict[str, Any]]) -> None:
+    refused: InvalidOption | None = None
+    view: list[dict[str, Any]] = []
     try:
-        cleaned = checked_messages(messages)
+        view = advisor_view(checked_messages(messages), None)
     except InvalidOption as error:
-        assert error.key.startswith("messages.")
-    else:
-        assert advisor_view(cleaned, None)[-1]["role"] == "user"
+        refused = error
+    assert refused.key.startswith("messages.") if refused is not None else view[-1]["role"] == "user"
 
 
 @pytest.mark.parametrize(
@@ -344,7 +348,7 @@ def test_material_goes_right_after_the_last_user_message(roles: list[str], place
 
 def test_the_prefix_of_a_prompt_stays_the_same_while_tool_steps_are_added() -> None:
     prompts = [insert_after_last_user(TOOL_HISTORY[:length], EXTRA) for length in (2, 3, 4)]
-    for shorter, longer in zip(prompts, prompts[1:], strict=False):
+    for shorter, longer in pairwise(prompts):
         assert json.dumps(longer).startswith(json.dumps(shorter)[:-1])
 
 

@@ -13,7 +13,8 @@ def test_every_shipped_persona_can_be_named(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "written", ["persona:devils_advocate", "persona: Devil's Advocate", "persona:devils-advocate", "persona:DEVILS_ADVOCATE"]
+    "written",
+    ["persona:devils_advocate", "persona: Devil's Advocate", "persona:devils-advocate", "persona:DEVILS_ADVOCATE"],
 )
 def test_a_persona_is_found_however_it_is_written(written: str) -> None:
     assert persona_text(written) == PERSONAS["devils_advocate"]

@@ -95,8 +95,10 @@ def test_a_path_is_put_before_the_key() -> None:
 @given(
     st.recursive(
         st.just(SECRET),
-        lambda inner: st.lists(inner, min_size=1, max_size=3)
-        | st.dictionaries(st.sampled_from(["api_key", "headers", "client_secret", "password"]), inner, min_size=1),
+        lambda inner: (
+            st.lists(inner, min_size=1, max_size=3)
+            | st.dictionaries(st.sampled_from(["api_key", "headers", "client_secret", "password"]), inner, min_size=1)
+        ),
         max_leaves=5,
     ).filter(lambda value: isinstance(value, dict))
 )

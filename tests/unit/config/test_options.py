@@ -83,4 +83,4 @@ def test_zero_where_it_means_something_and_numbers_as_text_are_taken(values: dic
 
 def test_options_cannot_be_changed() -> None:
     with pytest.raises(ValidationError):
-        MoaOptions().quorum = 2  # type: ignore[misc]
+        MoaOptions().quorum = 2

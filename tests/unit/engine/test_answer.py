@@ -110,9 +110,13 @@ async def test_a_forced_tool_is_free_after_its_first_round(forced: Any, later: A
 SPOKEN = pytest.mark.parametrize(
     ("steps", "text"),
     [
-        pytest.param([asking_for(("c", "look", "{}"), text="Let me| look."), Say("It| is.")], "Let me look.\n\nIt is.", id="both"),
+        pytest.param(
+            [asking_for(("c", "look", "{}"), text="Let me| look."), Say("It| is.")], "Let me look.\n\nIt is.", id="both"
+        ),
         pytest.param([LOOK, Say("It is.")], "It is.", id="only-the-last"),
-        pytest.param([asking_for(("c", "look", "{}"), text="One."), LOOK, Say("Two.")], "One.\n\nTwo.", id="a-mute-turn-between"),
+        pytest.param(
+            [asking_for(("c", "look", "{}"), text="One."), LOOK, Say("Two.")], "One.\n\nTwo.", id="a-mute-turn-between"
+        ),
         pytest.param(
             [asking_for(("c", "look", "{}"), text="One."), asking_for(("d", "look", "{}"), text="Two."), Say("Three.")],
             "One.\n\nTwo.\n\nThree.",
@@ -123,7 +127,9 @@ SPOKEN = pytest.mark.parametrize(
 
 
 @SPOKEN
-async def test_text_between_rounds_is_part_of_the_answer_and_the_same_in_both_forms(steps: list[Step], text: str) -> None:
+async def test_text_between_rounds_is_part_of_the_answer_and_the_same_in_both_forms(
+    steps: list[Step], text: str
+) -> None:
     streamed, reply = await answered(desk({"a": steps}), streamed=True)
     assert streamed == reply.message["content"] == text
     _, plain = await answered(desk({"a": steps}), streamed=False)

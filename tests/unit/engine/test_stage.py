@@ -31,7 +31,11 @@ def statuses(at: Desk) -> dict[str, str]:
 async def test_all_are_asked_at_once_and_answer_in_configuration_order() -> None:
     at = desk({"a": Say("A", after=3), "b": Say("B", after=1), "c": Say("C", after=2)})
     answers = await run_stage(at.scope, wants("a", "b", "c"), StagePolicy())
-    assert [(answer.name, answer.text, answer.index) for answer in answers] == [("a", "A", 0), ("b", "B", 1), ("c", "C", 2)]
+    assert [(answer.name, answer.text, answer.index) for answer in answers] == [
+        ("a", "A", 0),
+        ("b", "B", 1),
+        ("c", "C", 2),
+    ]
     assert now() == 3
     assert at.backend.done == ["b", "c", "a"]
     assert at.scope.recorder.degraded == []
@@ -95,9 +99,7 @@ async def test_hung_members_end_together_with_the_stages_time(quorum: int) -> No
 
 async def test_the_quorum_coming_in_at_the_end_of_the_stages_time_counts() -> None:
     at = desk({"a": Say(after=10), "b": Hang()})
-    outcome = await asyncio.gather(
-        stage(at, "a", "b", stage_timeout_s=10, straggler_grace_s=5), return_exceptions=True
-    )
+    outcome = await asyncio.gather(stage(at, "a", "b", stage_timeout_s=10, straggler_grace_s=5), return_exceptions=True)
     assert isinstance(outcome[0], list | QuorumNotMet)
     assert now() == 10
 

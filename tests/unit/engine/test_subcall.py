@@ -68,7 +68,9 @@ async def test_what_will_not_pass_goes_straight_to_the_fallback(kind: FailureKin
 
 
 async def test_fallbacks_of_fallbacks_are_asked_in_order_until_one_answers() -> None:
-    at = desk({"a": failing("rejected"), "b": failing("rejected"), "c": Say("", after=0), "d": Say("from d"), "e": Say()})
+    at = desk(
+        {"a": failing("rejected"), "b": failing("rejected"), "c": Say("", after=0), "d": Say("from d"), "e": Say()}
+    )
     node = {"model": "a", "fallbacks": [{"model": "b", "fallbacks": ["c"]}, "d", "e"]}
     outcome, _ = await asked(at, want(node))
     assert said(outcome) == "from d"
@@ -129,7 +131,7 @@ async def test_an_unusable_answer_is_paid_for_and_not_asked_for_again(step: Step
     [
         pytest.param(Say("cut", finish_reason="length"), id="cut-off-text"),
         pytest.param(asking_for(("c", "f", "{}"), text="with text"), id="text-beside-a-tool-call"),
-        pytest.param(Say([{"type": "text", "text": "parts"}]), id="content-in-parts"),  # type: ignore[arg-type]
+        pytest.param(Say([{"type": "text", "text": "parts"}]), id="content-in-parts"),
     ],
 )
 async def test_text_is_usable_whatever_stands_beside_it(step: Step) -> None:
@@ -195,7 +197,9 @@ async def test_no_more_attempts_are_in_flight_than_allowed(limit: int) -> None:
 
 
 async def test_who_waits_to_be_tried_again_keeps_no_place_occupied() -> None:
-    at = desk({"a": [failing("rate_limited", retry_after_s=10), Say()], "b": Say(after=1)}, limiter=asyncio.Semaphore(1))
+    at = desk(
+        {"a": [failing("rate_limited", retry_after_s=10), Say()], "b": Say(after=1)}, limiter=asyncio.Semaphore(1)
+    )
     await asyncio.gather(asked(at, want("a")), asked(at, want("b")))
     assert at.backend.done == ["a", "b", "a"]
     assert now() == 10

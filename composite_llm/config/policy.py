@@ -1,0 +1,69 @@
+"""On the proxy a client is not the operator: what a client may set, and how far."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from composite_llm.config.checking import shown
+from composite_llm.config.options import ALL_OPTIONS
+from composite_llm.config.parameters import CONNECTION
+from composite_llm.errors import OptionNotAllowed
+
+FREE: frozenset[str] = frozenset({"reasoning", "seed"})
+"""A client sets them as it likes."""
+
+LOWER_ONLY: frozenset[str] = frozenset({"max_cost_usd", "max_calls", "timeout", "max_tool_rounds", "samples", "layers"})
+"""A client may go below the operator's value, never above it."""
+
+NEVER: frozenset[str] = CONNECTION | {"base_url", "custom_llm_provider", "tool_executor"}
+"""No `client_may_set` opens these: they would lead a request, or the operator's key, somewhere else."""
+
+NODES: frozenset[str] = frozenset({"proposers", "members", "reviewers"})
+"""Options whose nodes, where a client may set them, are plain names of the proxy's own models."""
+
+MAX_CLIENT_NODES = 32
+
+
+def check_client(sent: Mapping[str, Any], operator: Mapping[str, Any], may_set: Iterable[str]) -> None:
+    """Refuse what a client may not set.
+
+    Args:
+        sent: What the client sent, options and parameters in one mapping.
+        operator: The operator's own values of the options that may only be lowered; None or absent for no limit.
+        may_set: Options that the operator allows by name.
+
+    Raises:
+        OptionNotAllowed: names the first option that is not the client's to set.
+    """
+    allowed = (FREE | frozenset(may_set)) - NEVER
+    for key, value in sent.items():
+        if value is None:
+            continue
+        if key in NEVER:
+            raise OptionNotAllowed(f"{key}: a client of the proxy may not set it")
+        if key in allowed:
+            _check_nodes(key, value)
+        elif key in LOWER_ONLY:
+            _check_lower(key, value, operator.get(key))
+        elif key in ALL_OPTIONS:
+            raise OptionNotAllowed(f"{key}: a client of the proxy may not set it; the operator can allow it by name")
+
+
+def _check_lower(key: str, value: Any, limit: Any) -> None:
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        raise OptionNotAllowed(f"{key}: got {shown(key, value)}; a client may only lower it, to a number") from None
+    # `not <=` so that a NaN is refused too.
+    if limit is not None and not number <= float(limit):
+        raise OptionNotAllowed(f"{key}: got {number:g}; a client may only lower it, below the operator's {limit:g}")
+
+
+def _check_nodes(key: str, value: Any) -> None:
+    if key in NODES and (
+        not isinstance(value, list) or len(value) > MAX_CLIENT_NODES or not all(isinstance(node, str) for node in value)
+    ):
+        raise OptionNotAllowed(f"{key}: a client may give at most {MAX_CLIENT_NODES} plain names of the proxy's models")
+    if key in ("aggregator", "chairman") and not isinstance(value, str):
+        raise OptionNotAllowed(f"{key}: a client may give a plain name of one of the proxy's models")

@@ -1,0 +1,34 @@
+"""A composite as one deployment of a LiteLLM Router, its nodes the Router's other names. Needs the keys of both providers."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import litellm
+
+import composite_llm
+
+MODELS: list[dict[str, Any]] = [
+    {"model_name": "fast", "litellm_params": {"model": "openai/gpt-4.1-mini"}},
+    {"model_name": "careful", "litellm_params": {"model": "anthropic/claude-sonnet-4-5"}},
+    {
+        "model_name": "wise",
+        "litellm_params": {"model": "composite/moa/careful", "proposers": ["fast", "careful"]},
+    },
+]
+
+
+async def main() -> None:
+    """Ask it."""
+    # A retry here would repeat the whole deliberation; the nodes retry by themselves.
+    router = litellm.Router(model_list=MODELS, num_retries=0)
+    composite_llm.register(router=router)
+    messages = [{"role": "user", "content": "Postgres or SQLite for a shop with one server?"}]
+    response = await router.acompletion(model="wise", messages=messages)
+    print(response.choices[0].message.content)
+    print(response.choices[0].message.reasoning_content)
+
+
+if __name__ == "__main__":
+    asyncio.run(main())
