@@ -42,7 +42,7 @@ def masked(value: Any) -> Any:
         return masked_text(value)
     if isinstance(value, Mapping):
         return {
-            masked(key): MASK if _names_a_secret(key) and inner not in (None, "") else masked(inner)
+            masked_text(str(key)): MASK if _names_a_secret(key) and inner not in (None, "") else masked(inner)
             for key, inner in value.items()
         }
     if isinstance(value, list | tuple | set | frozenset):

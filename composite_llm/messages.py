@@ -63,9 +63,16 @@ def _cleaned(index: int, message: Any) -> Message:
         cleaned.pop("name", None)
     content = cleaned.get("content")
     if isinstance(content, list):
-        cleaned["content"] = [part for part in content if not _is_thinking(part)]
+        parts = [part for part in content if not _is_thinking(part)]
+        if parts:
+            cleaned["content"] = parts
+        else:
+            # No provider takes an empty list.
+            del cleaned["content"]
     calls = cleaned.get("tool_calls")
     if calls:
+        if not isinstance(calls, Sequence) or isinstance(calls, str):
+            raise InvalidOption(f"messages.{index}.tool_calls", f"is a {type(calls).__name__}", allowed="a list")
         cleaned["tool_calls"] = [_cleaned_tool_call(call) for call in calls]
     else:
         cleaned.pop("tool_calls", None)
@@ -82,7 +89,7 @@ def _plain_role(role: Any) -> Any:
 
 
 def _is_thinking(part: Any) -> bool:
-    return isinstance(part, Mapping) and part.get("type") in _DROPPED_PARTS
+    return isinstance(part, Mapping) and str(part.get("type")) in _DROPPED_PARTS
 
 
 def _cleaned_tool_call(call: Any) -> Message:
@@ -218,10 +225,12 @@ def shortened(text: str, limit: int) -> str:
     """Head and tail of a text that is too long, with a mark of how much was left out."""
     if len(text) <= limit:
         return text
-    mark = f"\n[… {len(text) - limit} characters left out …]\n"
-    keep = max(limit - len(mark), 0)
-    head = keep - keep // 3
-    return text[:head] + mark + (text[len(text) - keep // 3 :] if keep >= 3 else "")
+    # The mark's own place is left out too; its number never has more digits than the text's length.
+    keep = max(limit - len(f"\n[… {len(text)} characters left out …]\n"), 0)
+    tail = keep // 3
+    head = keep - tail
+    mark = f"\n[… {len(text) - head - tail} characters left out …]\n"
+    return text[:head] + mark + text[len(text) - tail :]
 
 
 _ADVISOR_NOTE = (
@@ -256,9 +265,8 @@ def _as_text(message: Message) -> Message:
         return {"role": "user", "content": f"[result of {name}]\n{result}"}
     if "tool_calls" not in message and "function_call" not in message:
         return message
-    calls = [call.get("function") or {} for call in message.get("tool_calls", ())]
-    if message.get("function_call"):
-        calls.append(message["function_call"])
+    asked = [call.get("function") for call in message.get("tool_calls", ())] + [message.get("function_call")]
+    calls = [function for function in asked if isinstance(function, Mapping)]
     lines = [f"[called {call.get('name', 'tool')} with {call.get('arguments') or '{}'}]" for call in calls]
     spoken = text_of(message.get("content"))
     return {"role": "assistant", "content": "\n".join(([spoken] if spoken else []) + lines)}
@@ -293,14 +301,17 @@ def _noted(message: Message, unwanted: set[str]) -> Message:
 
 def as_text(value: Any) -> str:
     """A tool's result as the model reads it: text as it is, anything else as JSON."""
-    if isinstance(value, str):
-        return value
     if isinstance(value, bytes | bytearray):
         return bytes(value).decode("utf-8", errors="replace")
-    try:
-        return json.dumps(value, ensure_ascii=False, default=_json_fallback)
-    except (TypeError, ValueError, RecursionError):
-        return repr(value)
+    if isinstance(value, str):
+        text = value
+    else:
+        try:
+            text = json.dumps(value, ensure_ascii=False, default=_json_fallback)
+        except (TypeError, ValueError, RecursionError):
+            text = repr(value)
+    # A lone surrogate, as in the name of a file, cannot be sent to any provider.
+    return text if text.isascii() else text.encode("utf-8", errors="replace").decode("utf-8")
 
 
 def _json_fallback(value: Any) -> Any:

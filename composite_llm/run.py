@@ -371,6 +371,7 @@ class Run:
             client_timeout_s=parent.client_timeout_s if parent is not None else timeout_s,
         )
         if parent is None:
+            recorder.notes = self.notes
             self._scope = replace(self._scope, kept=Salvage(self._scope.marker))
         return self._scope
 

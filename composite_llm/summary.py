@@ -37,10 +37,7 @@ def summary(trace: Trace, *, full: bool = False, final_reasoning: str | None = N
     parts = []
     if trace.degraded:
         parts.append("\n".join(["Degraded:", *(f"- {reason}" for reason in trace.degraded)]))
-    if trace.self_moa:
-        samples = sum(call.stage == "propose" for call in trace.children(None))
-        model = next((call.model for call in trace.children(None) if call.stage == "propose"), trace.model)
-        parts.append(f"Self-MoA: {samples} samples of {model}")
+    parts += trace.notes
     if trace.reused:
         parts.append("The answers of this user turn's deliberation are used again.")
     for stage, calls in _by_stage(trace.children(None)):

@@ -152,6 +152,8 @@ class Trace(_Record):
     tool_calls: list[ToolCall] = []
     error: str | None = None
     ranking: Ranking | None = None
+    notes: list[str] = []
+    """What was worth saying before the run started, such as that it samples its own model."""
     self_moa: bool = False
     """Whether the proposers are samples of the aggregator's own model because none were named."""
     reused: bool = False

@@ -20,14 +20,16 @@ MODELS: list[dict[str, Any]] = [
 
 
 async def main() -> None:
-    """Ask it."""
+    """Stream an answer."""
     # A retry here would repeat the whole deliberation; the nodes retry by themselves.
     router = litellm.Router(model_list=MODELS, num_retries=0)
     composite_llm.register(router=router)
     messages = [{"role": "user", "content": "Postgres or SQLite for a shop with one server?"}]
-    response = await router.acompletion(model="wise", messages=messages)
-    print(response.choices[0].message.content)
-    print(response.choices[0].message.reasoning_content)
+    stream: Any = await router.acompletion(model="wise", messages=messages, stream=True)
+    async for chunk in stream:
+        delta = chunk.choices[0].delta
+        print(getattr(delta, "reasoning_content", None) or delta.content or "", end="", flush=True)
+    print()
 
 
 if __name__ == "__main__":

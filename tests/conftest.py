@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+import hypothesis
 import pytest
 
 if TYPE_CHECKING:
@@ -19,6 +20,11 @@ os.environ["LITELLM_LOCAL_MODEL_COST_MAP"] = "True"
 for name in list(os.environ):
     if name.upper().endswith(_KEY_SUFFIXES) or name.upper().startswith(_KEY_PREFIXES):
         del os.environ[name]
+
+
+# A busy machine is no failed property; what hangs is caught by the time limit of the test.
+hypothesis.settings.register_profile("project", deadline=None)
+hypothesis.settings.load_profile("project")
 
 
 @pytest.fixture(scope="session")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import email.utils
+import json
 import time
 from typing import Any
 
@@ -27,6 +28,8 @@ KIND_OF: tuple[tuple[type[BaseException], FailureKind], ...] = (
     (litellm.exceptions.UnprocessableEntityError, "rejected"),
     (litellm.exceptions.GuardrailRaisedException, "content_policy"),
     (litellm.exceptions.BlockedPiiEntityError, "content_policy"),
+    (litellm.exceptions.ModifyResponseException, "content_policy"),
+    (litellm.exceptions.SensitiveDataRouteException, "content_policy"),
     (litellm.exceptions.BadRequestError, "rejected"),
     (litellm.exceptions.MidStreamFallbackError, "unavailable"),
     (litellm.exceptions.ServiceUnavailableError, "unavailable"),
@@ -34,6 +37,10 @@ KIND_OF: tuple[tuple[type[BaseException], FailureKind], ...] = (
     (litellm.exceptions.InternalServerError, "unavailable"),
     (litellm.exceptions.APIConnectionError, "unavailable"),
     (litellm.exceptions.APIError, "unavailable"),
+    (litellm.exceptions.OpenAIError, "unavailable"),
+    (litellm.exceptions.MockException, "unavailable"),
+    # LiteLLM 1.94 has no such class.
+    (getattr(litellm.exceptions, "ModelNotMappedError", litellm.exceptions.NotFoundError), "not_found"),
     (openai.APITimeoutError, "timed_out"),
     (openai.APIConnectionError, "unavailable"),
     (openai.BadRequestError, "rejected"),
@@ -82,6 +89,9 @@ def as_failure(error: BaseException, endpoint: str | None) -> Failure:
     status_code = _status_code(cause)
     kind = _kind(cause, status_code)
     where = f"{endpoint} " if endpoint else ""
+    if kind == "unavailable" and (found := _without_response(error)) is not None:
+        kind, cause = found
+        status_code = None
     code = f"HTTP {status_code}, " if status_code is not None and _has_http_status(cause) else ""
     return Failure(
         kind,
@@ -97,11 +107,30 @@ def _cause(error: BaseException) -> BaseException:
     return original if isinstance(original, BaseException) else error
 
 
+def _without_response(error: BaseException) -> tuple[FailureKind, BaseException] | None:
+    """What really happened where LiteLLM made up a 500: the connection broke, or the answer was unreadable."""
+    link: BaseException | None = error
+    while link is not None:
+        if isinstance(link, openai.APIStatusError | httpx.HTTPStatusError) and not _is_litellms(link):
+            return None
+        if isinstance(link, json.JSONDecodeError | openai.APIResponseValidationError) and not _is_litellms(link):
+            return "malformed", link
+        if isinstance(link, openai.APIConnectionError | httpx.TransportError) and not _is_litellms(link):
+            return "unavailable", link
+        link = link.__cause__ or link.__context__
+    return None
+
+
+def _is_litellms(error: BaseException) -> bool:
+    return type(error).__module__.startswith("litellm.")
+
+
 def _kind(error: BaseException, status_code: int | None) -> FailureKind:
     for known, kind in KIND_OF:
         if isinstance(error, known):
-            # A connection error is an APIError in name only; a bare APIError's own status says more than its class.
-            if kind == "unavailable" and status_code in _KIND_OF_STATUS and _has_http_status(error):
+            # A bare APIError's own status says more than its class, and LiteLLM makes a BadRequestError of every OpenAI
+            # error of the type `invalid_request_error`, a refused key's 401 included.
+            if kind in ("unavailable", "rejected") and status_code in _KIND_OF_STATUS and _has_http_status(error):
                 return _KIND_OF_STATUS[status_code]
             return kind
     if status_code is not None:

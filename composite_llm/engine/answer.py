@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass, replace
@@ -93,9 +94,11 @@ class _ToolLoop:
             return
 
     async def _run_tools(self, reply: Reply, round_number: int) -> None:
-        messages, records = await run_tools(
-            self._executor, reply.message, self._scope.recorder, self._want.name, round_number
-        )
+        # A streamed run has no limit around it as a whole, and nothing is yielded in here.
+        async with asyncio.timeout_at(self._scope.deadline):
+            messages, records = await run_tools(
+                self._executor, reply.message, self._scope.recorder, self._want.name, round_number
+            )
         self._scope.recorder.tool_calls.extend(records)
         self._scope.emit(ToolsRun(tuple(records)))
         text = text_of(reply.message.get("content"))

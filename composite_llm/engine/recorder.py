@@ -79,6 +79,7 @@ class Recorder:
         self.tool_calls: list[ToolCall] = []
         self.degraded: list[str] = []
         self.ranking: Ranking | None = None
+        self.notes: tuple[str, ...] = ()
         self.self_moa = False
         self.reused = False
         self._numbers = itertools.count(1)
@@ -178,6 +179,7 @@ class Recorder:
             tool_calls=list(self.tool_calls),
             error=error,
             ranking=self.ranking,
+            notes=list(self.notes),
             self_moa=self.self_moa,
             reused=self.reused,
         )

@@ -93,7 +93,7 @@ class Tries:
         self._node = node
         self._call = call
         self._made = 0
-        self._squeezed = False
+        self._too_long: Failure | None = None
 
     def request(self) -> AttemptRequest:
         """The next attempt.
@@ -101,14 +101,22 @@ class Tries:
         Raises:
             AttemptFailed: The conversation itself does not fit the node's context window.
         """
-        return attempt_request(self._scope.below(self._call.id), self._want, self._node, squeezed=self._squeezed)
+        inside, squeezed = self._scope.below(self._call.id), self._too_long is not None
+        try:
+            return attempt_request(inside, self._want, self._node, squeezed=squeezed)
+        except AttemptFailed:
+            if self._too_long is None:
+                raise
+            # What the provider said tells more than the window that was guessed from it.
+            note_next_step(self._call, "given up: the answers cannot be made shorter")
+            raise AttemptFailed(self._too_long) from None
 
     async def again(self, failure: Failure) -> bool:
         """Whether to try once more after a failed attempt; waits as long as it is wise to before."""
         self._made += 1
-        if failure.kind == "context_window" and self._want.materials and not self._squeezed:
+        if failure.kind == "context_window" and self._want.materials and self._too_long is None:
             note_next_step(self._call, "asked again with shorter answers")
-            self._squeezed = True
+            self._too_long = failure
             return True
         delay_s = self._delay_s(failure)
         note_next_step(self._call, "given up" if delay_s is None else f"retry after {delay_s:.1f} s")

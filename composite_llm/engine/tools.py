@@ -123,15 +123,21 @@ async def run_tools(
     Returns:
         The messages to add to the conversation (the model's own turn, then the results in the order asked), and the records.
     """
-    calls = requested(message)
+    legacy = bool(message.get("function_call") and not message.get("tool_calls"))
+    calls = requested(message) if legacy else _with_ids(requested(message), round_number)
     records = await asyncio.gather(*(_run_one(executor, call, recorder, node, round_number) for call in calls))
-    if message.get("function_call") and not message.get("tool_calls"):
+    if legacy:
         turn = {"role": "assistant", "content": message.get("content"), "function_call": message["function_call"]}
         answers = [{"role": "function", "name": records[0].name, "content": _shown(records[0])}]
     else:
         turn = {"role": "assistant", "content": message.get("content"), "tool_calls": calls}
         answers = [{"role": "tool", "tool_call_id": record.id, "content": _shown(record)} for record in records]
     return [turn, *answers], records
+
+
+def _with_ids(calls: Sequence[Message], round_number: int) -> list[Message]:
+    """The calls, each with an id: some servers send none, and none takes a result back without one."""
+    return [call if call.get("id") else {**call, "id": f"call_{round_number}_{n}"} for n, call in enumerate(calls, 1)]
 
 
 def _shown(record: ToolCall) -> str:

@@ -8,9 +8,11 @@ from typing import Any
 
 import jsonschema
 from jsonschema.exceptions import ValidationError
+from pydantic import BaseModel
+from pydantic import ValidationError as ModelError
 from referencing import Registry
 
-from composite_llm.backend.interface import Message, Reply
+from composite_llm.backend.interface import Choice, Message, Reply
 from composite_llm.engine.tools import parsed_arguments, requested
 from composite_llm.messages import text_of
 
@@ -31,11 +33,14 @@ class OutputCheck:
 
         An answer cut off by `max_tokens` or withheld is not checked: the finish reason tells the caller.
         """
-        message = reply.message
+        return next((found for choice in reply.choices if (found := self._choice_problem(choice))), None)
+
+    def _choice_problem(self, choice: Choice) -> str | None:
+        message = choice.message
         calls = requested(message)
         if calls:
             return next((found for call in calls if (found := self._call_problem(call))), None)
-        if message.get("refusal") or reply.finish_reason in ("length", "content_filter"):
+        if message.get("refusal") or choice.finish_reason in ("length", "content_filter"):
             return None
         return format_problem(text_of(message.get("content")), self._format)
 
@@ -52,6 +57,8 @@ class OutputCheck:
 
 def format_problem(text: str, response_format: Any) -> str | None:
     """Why a text does not satisfy a `response_format`; None if it does, or if the format is not one that can be checked."""
+    if isinstance(response_format, type) and issubclass(response_format, BaseModel):
+        return _model_problem(text, response_format)
     kind = response_format.get("type") if isinstance(response_format, Mapping) else None
     if kind not in ("json_object", "json_schema"):
         return None
@@ -64,6 +71,16 @@ def format_problem(text: str, response_format: Any) -> str | None:
     named = response_format.get("json_schema")
     schema = named.get("schema") if isinstance(named, Mapping) else None
     return schema_problem(value, schema) if isinstance(schema, Mapping) else None
+
+
+def _model_problem(text: str, model: type[BaseModel]) -> str | None:
+    try:
+        model.model_validate_json(text)
+    except ModelError as error:
+        first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+        named = [step if step in model.model_fields or isinstance(step, int) else "*" for step in first["loc"]]
+        return f"{'.'.join(map(str, named)) or '$'} breaks '{first['type']}' of {model.__name__}"
+    return None
 
 
 def schema_problem(value: Any, schema: Mapping[str, Any]) -> str | None:
@@ -81,12 +98,18 @@ def schema_problem(value: Any, schema: Mapping[str, Any]) -> str | None:
 def _described(error: ValidationError) -> str:
     """Where and which rule, never the value: the text may end in an error message."""
     rule = {
-        "required": "a required property is missing",
+        "required": "a required property is missing" + _missing(error),
         "additionalProperties": "there is a property that is not allowed",
         "type": f"must be of type {error.validator_value}",
         "enum": "is not one of the allowed values",
     }.get(str(error.validator), f"breaks '{error.validator}'")
     return f"{_place(error)} {rule}"
+
+
+def _missing(error: ValidationError) -> str:
+    names = error.validator_value if isinstance(error.validator_value, list) else ()
+    absent = [str(name) for name in names if isinstance(error.instance, Mapping) and name not in error.instance]
+    return f": {', '.join(absent)}" if absent else ""
 
 
 def _place(error: ValidationError) -> str:

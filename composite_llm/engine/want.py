@@ -92,8 +92,8 @@ def attempt_request(scope: Scope, want: Want, node: Node, *, squeezed: bool = Fa
     """
     own = resolved_params(node.params)
     inherited = {key: value for key, value in want.params.items() if key not in own}
-    if want.seed is not None and "seed" not in own:
-        inherited["seed"] = want.seed
+    if want.seed is not None:
+        (own if "seed" in own else inherited)["seed"] = want.seed
     params = {**inherited, **own, **_connection(scope.facts, want, node, own)}
     return AttemptRequest(
         model=node.model,

@@ -14,7 +14,6 @@ from composite_llm.provider.reply import litellm_usage, specific_fields, usage_o
 from composite_llm.summary import REASONING_HEADING, event_text, total_line
 from composite_llm.trace import Trace
 
-
 _AS_THEY_ARE = frozenset({"content", "tool_calls", "function_call", "audio", "images", "annotations"})
 """Fields of a delta that the caller gets in the library's own objects."""
 
@@ -29,7 +28,7 @@ class ChunkMaker:
     """
 
     def __init__(self, run_id: str, model: str, reasoning: str) -> None:
-        self._own = {"id": f"chatcmpl-{run_id}", "model": model, "created": int(time.time())}
+        self._own: dict[str, Any] = {"id": f"chatcmpl-{run_id}", "model": model, "created": int(time.time())}
         self._reasoning = reasoning
         self._role_sent = False
         self._own_reasoning_started = False

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from composite_llm.config.options import ALL_OPTIONS
 from composite_llm.config.node import resolved_params
+from composite_llm.config.options import ALL_OPTIONS
 from composite_llm.config.parameters import CONNECTION
 from composite_llm.config.plan import Plan, make_plan, nested_options, nodes_of
 from composite_llm.config.policy import NODES, check_client

@@ -7,7 +7,7 @@ from typing import Any
 import litellm
 from litellm.types.utils import CompletionTokensDetailsWrapper, PromptTokensDetailsWrapper
 
-from composite_llm.backend.interface import Choice, Message, Reply
+from composite_llm.backend.interface import Choice, Reply
 from composite_llm.provider.traces import leave_on_response
 from composite_llm.summary import summary
 from composite_llm.trace import Trace
@@ -81,9 +81,7 @@ def reasoning_text(trace: Trace, reasoning: str, own: str | None) -> str | None:
 
 
 def specific_fields(choice: Choice, trace: Trace) -> dict[str, Any]:
-    """`provider_specific_fields`: the provider's own, a refusal where LiteLLM puts one, and what HTTP clients should be
-    able to read of the run by machine.
-    """
+    """The provider's own, a refusal where LiteLLM's responses hold one, and what a program should be able to read."""
     fields = dict(choice.message.get("provider_specific_fields") or {})
     if choice.message.get("refusal"):
         fields["refusal"] = choice.message["refusal"]

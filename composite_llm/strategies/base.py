@@ -192,11 +192,13 @@ class Strategy(ABC, Generic[OptionsT]):
         """One want per node, each with its own prompt; equal ones are kept from sharing a cached answer."""
         inherited = for_every_call(self.plan.params)
         provider = scope.facts.provider(self.plan.final.model, self.plan.final.params)
-        seed = inherited.get("seed")
         labels = names or numbered([node.label for node in nodes])
+        # What traces call a node makes no difference to a response cache, nor to a seeded sampler.
+        bare = [node.model_copy(update={"name": None}) for node in nodes]
         wants = []
         for index, (node, prompt) in enumerate(zip(nodes, prompts, strict=True)):
-            repeat = sum(earlier == node for earlier in nodes[:index])
+            repeat = sum(earlier.model == node.model and earlier == bare[index] for earlier in bare[:index])
+            seed = node.params.get("seed", inherited.get("seed"))
             wants.append(
                 Want(
                     stage=stage,

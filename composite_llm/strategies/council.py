@@ -155,11 +155,13 @@ class Council(Strategy[CouncilOptions]):
         for review in reviews:
             if review.ballot.abstained:
                 scope.degrade("review_abstained", review.reviewer)
-        ranking = self._count(reviews, [answer.name for answer in answers])
-        if ranking is None:
-            scope.degrade("no_ballot", "no ballot could be counted")
-        else:
+        answered = [answer.name for answer in answers]
+        ranking = self._count(reviews, answered)
+        if ranking is not None:
             scope.emit(BallotsCounted(ranking))
+        elif any(len(self._vote(name, (), answered).eligible) > 1 for name in names):
+            # Two members who do not vote for themselves have nothing to rank; that is no departure from the plan.
+            scope.degrade("no_ballot", "no ballot could be counted")
         return ranking, {f"reviewer {number}": review.text for number, review in enumerate(reviews, start=1)}
 
     def _afforded_reviews(self, scope: Scope, reviewers: Sequence[Node], answers: Sequence[Answer]) -> bool:
@@ -201,12 +203,24 @@ class Council(Strategy[CouncilOptions]):
         common = dict(zip(shown, (labels(len(order))[place] for place in order), strict=True))
         return _Review(reply.name, ballot, candidates_of(ballot, author), _review_text(ballot, reply.text, common))
 
+    def _vote(self, reviewer: str, ranking: Sequence[str], names: Sequence[str]) -> Vote:
+        if not self.options.exclude_self:
+            return Vote(reviewer, tuple(names), tuple(ranking))
+        own = self._own_answers(reviewer)
+        return without_self({reviewer: ranking}, names, {name: reviewer for name in names if name in own})[0]
+
+    def _own_answers(self, reviewer: str) -> frozenset[str]:
+        """The members a reviewer is: itself among the members, or all of its label where reviewers are named apart."""
+        if self.options.reviewers is None:
+            return frozenset({reviewer})
+        label = self.reviewers[self.reviewer_names.index(reviewer)].label
+        return frozenset(
+            name for name, node in zip(self.member_names, self.members, strict=True) if node.label == label
+        )
+
     def _count(self, reviews: Sequence[_Review], names: Sequence[str]) -> Ranking | None:
         ballots = {review.reviewer: review.ranking for review in reviews if not review.ballot.abstained}
-        if self.options.exclude_self:
-            votes = list(without_self(ballots, names, {name: name for name in names}))
-        else:
-            votes = [Vote(reviewer, tuple(names), tuple(ranking)) for reviewer, ranking in ballots.items()]
+        votes = [self._vote(reviewer, ranking, names) for reviewer, ranking in ballots.items()]
         votes = [vote for vote in votes if vote.ranking]
         tally = rank(votes, names, self.options.ranking)
         if not tally.ballots_counted:

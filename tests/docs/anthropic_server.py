@@ -33,7 +33,9 @@ def anthropic_in_thread(texts: Mapping[str, str]) -> Iterator[str]:
         thread.join()
 
 
-async def _serve(texts: Mapping[str, str], started: Future[tuple[str, asyncio.AbstractEventLoop, asyncio.Event]]) -> None:
+async def _serve(
+    texts: Mapping[str, str], started: Future[tuple[str, asyncio.AbstractEventLoop, asyncio.Event]]
+) -> None:
     async def answer(request: web.Request) -> web.StreamResponse:
         body = await request.json()
         text = _text(body, texts)

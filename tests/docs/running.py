@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import os
 import re
 import shlex
 import tomllib
@@ -17,6 +18,7 @@ from tests.docs.blocks import ROOT, Block, blocks, document
 
 _SECONDS = re.compile(r"\d+\.\d s\b")
 _CUT = "…"
+QUESTION = [{"role": "user", "content": "Postgres or SQLite?"}]
 
 
 class Reader:
@@ -92,8 +94,6 @@ def _timeless(line: str) -> str:
 
 def printed_by_demo() -> str:
     """What `make demo` prints, at the width of the document."""
-    import os
-
     from examples import demo
 
     printed = io.StringIO()
@@ -147,14 +147,16 @@ def _check_requirements(wanted: list[str], line: str) -> None:
 
 
 def check_profiles(path: Path) -> None:
-    """That every profile of a file makes a plan."""
-    from composite_llm.config.plan import make_plan
+    """That every profile of a file answers, and as it is written: with nobody left out for a cap."""
+    import litellm
+
+    import composite_llm
     from composite_llm.config.profiles import load_profiles
 
-    profiles = load_profiles(path)
-    assert profiles.by_name
-    for name in profiles.by_name:
-        make_plan(f"composite/profile/{name}", {}, profiles)
+    composite_llm.register(config=path)
+    for name in load_profiles(path).by_name:
+        response = litellm.completion(model=f"composite/profile/{name}", messages=QUESTION)
+        assert composite_llm.get_trace(response).degraded == [], name
 
 
 def check_proxy_config(path: Path) -> None:
@@ -162,7 +164,6 @@ def check_proxy_config(path: Path) -> None:
     import litellm
 
     import composite_llm
-    from composite_llm.provider import registration
 
     config = yaml.safe_load(path.read_text(encoding="utf-8"))
     for entry in config["litellm_settings"]["custom_provider_map"]:
@@ -171,9 +172,6 @@ def check_proxy_config(path: Path) -> None:
         assert getattr(composite_llm, attribute) is composite_llm.handler
     router = litellm.Router(model_list=config["model_list"], num_retries=0)
     composite_llm.register(router=router)
-    try:
-        for entry in config["model_list"]:
-            response = router.completion(model=entry["model_name"], messages=[{"role": "user", "content": "SQLite?"}])
-            assert response.choices[0].message.content
-    finally:
-        registration._backend.router = None
+    for entry in config["model_list"]:
+        response: Any = router.completion(model=entry["model_name"], messages=QUESTION)
+        assert response.choices[0].message.content, entry["model_name"]

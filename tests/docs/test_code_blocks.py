@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from fake_server import ThreadedServer
 from tests.docs.blocks import documents
 from tests.docs.running import Reader, lines_not_in
 
@@ -28,8 +27,3 @@ def test_every_block_runs_and_prints_what_the_document_shows(name: str, workplac
 )
 def test_output_is_compared_line_by_line(printed: str, shown: str, missing: list[str]) -> None:
     assert lines_not_in(printed, shown) == missing
-
-
-def test_the_server_of_the_documents_was_asked(server: ThreadedServer, upstream: ThreadedServer, workplace: Path) -> None:
-    Reader("README.md", workplace).read()
-    assert len(server.ledger.records) > 20

@@ -14,6 +14,7 @@ from composite_llm import errors, personas
 from composite_llm.config.node import Node, NodeSettings
 from composite_llm.config.options import STRATEGIES
 from composite_llm.config.parameters import CONNECTION, EVERY_CALL, FINAL_ONLY
+from composite_llm.config.policy import FREE, LOWER_ONLY, MAX_CLIENT_NODES, NEVER
 from tests.docs.blocks import ROOT, codes, document, documents, section, table
 from tests.docs.running import make_targets
 
@@ -80,7 +81,9 @@ def test_every_strategy_and_no_other_is_in_the_table_of_costs() -> None:
 def test_the_formulas_are_what_explain_counts(row: int, calls: str | None, rounds: str | None) -> None:
     cells = table(section(README, "## Strategies and what they cost"))[row]
     if calls is None:
-        plan = composite_llm.explain("composite/council/openai/gpt-4.1", members=["openai/gpt-4.1"] * 4, reviewers=["openai/gpt-4.1"] * 2)
+        plan = composite_llm.explain(
+            "composite/council/openai/gpt-4.1", members=["openai/gpt-4.1"] * 4, reviewers=["openai/gpt-4.1"] * 2
+        )
         amounts = {"members": 4, "reviewers": 2}
     else:
         plan = composite_llm.explain("composite/moa/openai/gpt-4.1", proposers=["openai/gpt-4.1"] * 4, layers=3)
@@ -90,7 +93,7 @@ def test_the_formulas_are_what_explain_counts(row: int, calls: str | None, round
 
 
 def _value(formula: str, amounts: dict[str, int]) -> int:
-    return int(eval(formula.strip("`").replace("×", "*"), {}, dict(amounts)))
+    return int(eval(formula.strip("`").replace("\N{MULTIPLICATION SIGN}", "*"), {}, dict(amounts)))
 
 
 def test_the_errors_table_has_every_error_with_its_code_and_its_litellm_class(provider: None) -> None:
@@ -133,6 +136,12 @@ def test_the_parameters_of_each_kind_of_call_are_those_of_the_code() -> None:
     assert rows[2] == set(CONNECTION)
 
 
+def test_what_a_client_of_the_proxy_may_set_is_what_the_policy_says() -> None:
+    rows = [set(codes(row[1])) for row in table(section(README, "### A client is not the operator"))]
+    assert rows[:3] == [set(FREE), set(LOWER_ONLY), set(NEVER)]
+    assert f"at most {MAX_CLIENT_NODES}," in README
+
+
 def test_the_personas_are_those_that_ship() -> None:
     (line,) = (line for line in README.splitlines() if line.startswith("The personas that ship:"))
     assert codes(line) == list(personas.PERSONAS)
@@ -162,6 +171,14 @@ def test_the_supported_versions_are_those_of_the_package() -> None:
     assert f"LiteLLM from {lowest} up to, but without, {highest}" in README
 
 
+def test_the_design_has_a_line_for_everything_at_the_top_of_the_package() -> None:
+    package = ROOT / "composite_llm"
+    folders = {f"{path.parent.name}/" for path in package.glob("*/__init__.py")}
+    modules = {path.name for path in package.glob("*.py")}
+    named = "\n".join(row[0] for row in table(section(document("DESIGN.md"), "## Folder by folder")))
+    assert set(codes(named)) - {"fake_server/"} == folders | modules
+
+
 @pytest.mark.parametrize("name", documents())
 def test_links_lead_somewhere(name: str) -> None:
     text = document(name)
@@ -170,7 +187,7 @@ def test_links_lead_somewhere(name: str) -> None:
             continue
         file, _, anchor = target.partition("#")
         path = (ROOT / name).parent / file if file else ROOT / name
-        assert path.is_file(), target
+        assert path.exists(), target
         if anchor:
             headings = re.findall(r"^#+ (.+)$", path.read_text(encoding="utf-8"), re.MULTILINE)
             assert anchor in {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}, target
@@ -179,6 +196,7 @@ def test_links_lead_somewhere(name: str) -> None:
 @pytest.mark.parametrize("name", documents())
 def test_prose_has_one_sentence_on_a_line(name: str) -> None:
     prose = re.sub(r"```.*?```", "", document(name), flags=re.DOTALL)
-    lines = [line for line in prose.splitlines() if not line.startswith(("|", "#", "- ", "  ", ">")) and line.strip()]
-    crowded = [line for line in lines if re.search(r"[.!?] [A-Z`]", line.replace("e.g. ", ""))]
+    # A list's item, a table's row and the bold words that open a paragraph may hold more.
+    lines = [line for line in prose.splitlines() if not re.match(r"[|#-]|\d+\. ", line)]
+    crowded = [line for line in lines if re.search(r"[.!?] [A-Z`]", line)]
     assert not crowded

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-import composite_llm
+from tests.docs.running import check_profiles
 
 EXAMPLES = ("two_providers", "profiles", "guarded_tools", "mcp_tools", "router")
 
@@ -20,11 +20,5 @@ def test_an_example_prints_an_answer(name: str, workplace: Path, capsys: pytest.
 
 
 @pytest.mark.usefixtures("upstream")
-def test_the_profiles_file_is_used_as_it_is_written(workplace: Path) -> None:
-    import litellm
-
-    composite_llm.register(config=workplace / "examples" / "composite.yaml")
-    for name in ("quick", "careful", "samples"):
-        messages = [{"role": "user", "content": "Postgres or SQLite?"}]
-        response = litellm.completion(model=f"composite/profile/{name}", messages=messages)
-        assert composite_llm.get_trace(response).degraded == []
+def test_every_profile_of_the_example_answers_as_it_is_written(workplace: Path) -> None:
+    check_profiles(workplace / "examples" / "composite.yaml")

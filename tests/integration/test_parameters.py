@@ -213,8 +213,8 @@ def test_the_requests_endpoint_and_headers_reach_nodes_of_its_provider_that_name
     answer = ask_both(proposers=[FIRST, own, foreign], extra_headers={"X-Mine": "1"})
     assert composite_llm.get_trace(answer).degraded == []
     assert sorted(map(str, wire.models(server))) == ["gpt-4o", "gpt-4o-mini"]
-    assert [record.headers.get("X-Mine") for record in server.ledger.records] == ["1", "1"]
-    assert [record.headers.get("X-Mine") for record in elsewhere.ledger.records] == [None, None]
+    assert [wire.header(record, "X-Mine") for record in server.ledger.records] == ["1", "1"]
+    assert [wire.header(record, "X-Mine") for record in elsewhere.ledger.records] == [None, None]
 
 
 @pytest.mark.parametrize("model", ["groq/llama-3", "anthropic/claude-x", "hosted_vllm/llama"])

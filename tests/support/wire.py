@@ -55,3 +55,8 @@ def tokens(server: ThreadedServer) -> dict[str, int]:
         "cached_tokens": sum(usage["prompt_tokens_details"]["cached_tokens"] for usage in used),
         "reasoning_tokens": sum(usage["completion_tokens_details"]["reasoning_tokens"] for usage in used),
     }
+
+
+def header(record: Record, name: str) -> str | None:
+    """A request's header, whatever the case of its name on the wire."""
+    return {key.lower(): value for key, value in record.headers.items()}.get(name.lower())

@@ -213,7 +213,7 @@ def test_what_cannot_be_used_is_named(given: dict[str, Any], says: str) -> None:
 
 
 def test_the_other_way_round_an_option_of_moa_is_refused_for_a_council() -> None:
-    with pytest.raises(InvalidOption, match="^layers: is an option of moa, not of council"):
+    with pytest.raises(InvalidOption, match=r"^layers: is an option of moa, not of council"):
         plan("composite/council/m", layers=2)
 
 

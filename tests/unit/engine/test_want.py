@@ -33,7 +33,8 @@ async def test_a_nodes_own_value_wins_over_the_requests_which_is_marked_as_inher
     ("node", "seed", "expected", "inherited"),
     [
         pytest.param("a", 8, 8, True, id="the-samples-own"),
-        pytest.param({"model": "a", "seed": 3}, 8, 3, False, id="the-nodes-own"),
+        pytest.param({"model": "a", "seed": 3}, 4, 4, False, id="the-samples-own-before-the-nodes"),
+        pytest.param({"model": "a", "seed": 3}, None, 3, False, id="the-nodes-own"),
         pytest.param("a", None, 7, True, id="the-requests"),
     ],
 )

@@ -1,0 +1,28 @@
+"""smolagents: the options are arguments of the model. Needs `smolagents` and OPENAI_API_KEY.
+
+Results of tools come back as text of the user, so each step of an agent is a deliberation of its own.
+"""
+
+from __future__ import annotations
+
+from smolagents import LiteLLMModel, ToolCallingAgent, tool
+
+import composite_llm
+
+
+@tool
+def population(city: str) -> int:
+    """How many people live in a city.
+
+    Args:
+        city: Its name.
+    """
+    return {"Oslo": 709_037, "Bergen": 291_940}[city]
+
+
+composite_llm.register()
+model = LiteLLMModel("composite/moa/openai/gpt-4.1", proposers=["openai/gpt-4.1-mini", "openai/gpt-4o-mini"])
+agent = ToolCallingAgent(tools=[population], model=model, max_steps=6)
+
+if __name__ == "__main__":
+    print(agent.run("How many more people live in Oslo than in Bergen?"))
