@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from typing import Any
+
+from openai.types.chat import ChatCompletionChunk
 
 
 class Tap:
@@ -11,7 +13,9 @@ class Tap:
 
     The wrapper drops deltas that hold nothing but a refusal, and of several choices it keeps one finish reason. It also
     asks the stream for an iterator at every chunk, for which the OpenAI SDK makes a generator, and the loop a task to
-    end it: a third of what a token costs.
+    end it; that costs more than all that is done with a chunk here.
+
+    Where the provider ignored `stream=True`, the answer is made into chunks; LiteLLM would find no event in it.
 
     Attributes:
         finish_reasons: By the choice's index, as the provider sent them.
@@ -20,6 +24,8 @@ class Tap:
     def __init__(self, source: Any) -> None:
         self._source = source
         self._chunks: AsyncIterator[Any] = aiter(source)
+        self._first = True
+        self._next: list[Any] = []
         self.finish_reasons: dict[int, str] = {}
 
     @classmethod
@@ -35,15 +41,22 @@ class Tap:
         return self
 
     async def __anext__(self) -> Any:
-        chunk = await anext(self._chunks)
+        if self._first:
+            self._first = False
+            self._next = [chunk async for chunk in _plain_answer(self._source)]
+        chunk = self._next.pop(0) if self._next else await anext(self._chunks)
+        finished = False
         for choice in getattr(chunk, "choices", None) or ():
-            reason = getattr(choice, "finish_reason", None)
-            if reason:
+            if reason := getattr(choice, "finish_reason", None):
+                finished = True
                 self.finish_reasons[choice.index] = reason
-            refusal = getattr(getattr(choice, "delta", None), "refusal", None)
-            if refusal:
+            if refusal := getattr(getattr(choice, "delta", None), "refusal", None):
                 # A field that the wrapper passes on, and the one in which LiteLLM's plain responses hold a refusal.
                 choice.delta.provider_specific_fields = {"refusal": refusal}
+        if finished and isinstance(chunk, ChatCompletionChunk) and chunk.usage is not None:
+            # LiteLLM 1.94 loses usage that does not come in a chunk of its own.
+            self._next.append(chunk.model_copy(update={"choices": []}))
+            chunk.usage = None
         return chunk
 
     async def aclose(self) -> None:
@@ -52,3 +65,23 @@ class Tap:
             close = getattr(stream, "aclose", None) or getattr(stream, "close", None)
             if close is not None:
                 await close()
+
+
+async def _plain_answer(source: Any) -> AsyncGenerator[ChatCompletionChunk, None]:
+    """The chunks of an answer that came as one JSON body; nothing if it did not."""
+    response = getattr(source, "response", None)
+    headers = getattr(response, "headers", None) or {}
+    if response is None or not str(headers.get("content-type", "")).startswith("application/json"):
+        return
+    await response.aread()
+    body = response.json()
+    envelope = {**body, "object": "chat.completion.chunk", "usage": None}
+    for choice in body["choices"]:
+        message = dict(choice["message"])
+        if message.get("tool_calls"):
+            message["tool_calls"] = [{"index": index, **call} for index, call in enumerate(message["tool_calls"])]
+        delta = {"index": choice["index"], "delta": message, "logprobs": choice.get("logprobs"), "finish_reason": None}
+        yield ChatCompletionChunk.construct(**{**envelope, "choices": [delta]})
+        finish = {"index": choice["index"], "delta": {}, "finish_reason": choice["finish_reason"]}
+        yield ChatCompletionChunk.construct(**{**envelope, "choices": [finish]})
+    yield ChatCompletionChunk.construct(**{**envelope, "choices": [], "usage": body.get("usage")})

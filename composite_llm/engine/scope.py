@@ -40,6 +40,7 @@ class Scope:
         metadata: The caller's own metadata, identity stripped.
         trace_id: LiteLLM's trace id.
         session_id: LiteLLM's session id.
+        identity: Who asks, so that no two callers share what is kept.
         client_timeout_s: The run's limit, told to the client library; constant, because LiteLLM keeps one HTTP client
             per distinct value.
     """
@@ -60,6 +61,7 @@ class Scope:
     metadata: Mapping[str, Any] = field(default_factory=dict)
     trace_id: str | None = None
     session_id: str | None = None
+    identity: str | None = None
     client_timeout_s: float | None = None
 
     def time_left(self) -> float | None:

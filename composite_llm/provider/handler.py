@@ -133,5 +133,7 @@ def _record_partial(logging_obj: Any, usage: litellm.Usage, cost_usd: float) -> 
         if record is not None:
             record(usage, cost_usd)
         else:
-            # LiteLLM before that method keeps the same two entries.
+            # LiteLLM before that method keeps the same two entries; of a stream it works them out again from the chunks,
+            # without the cost that they name.
             logging_obj.model_call_details.update(combined_usage_object=usage, response_cost=cost_usd)
+            logging_obj._response_cost_calculator = lambda *_args, **_kwargs: cost_usd

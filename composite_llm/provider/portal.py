@@ -9,9 +9,9 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Awaitable, Callable
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
 from contextlib import AbstractContextManager
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from anyio.from_thread import BlockingPortal, start_blocking_portal
 
@@ -26,12 +26,17 @@ class Portal:
         self._context: AbstractContextManager[BlockingPortal] | None = None
         self._portal: BlockingPortal | None = None
         self._inherited: list[object] = []
+        self._waited_for: set[Future[Any]] = set()
         if hasattr(os, "register_at_fork"):
             os.register_at_fork(after_in_child=self._forget)
 
     def call(self, function: Callable[[], Awaitable[T]]) -> T:
         """Run a coroutine function there and wait. An interrupt (Ctrl-C) cancels it."""
         future = self.start(function)
+        if not threading.current_thread().daemon:
+            # Python lets such a thread finish before it ends, so its call must finish too.
+            self._waited_for.add(future)
+            future.add_done_callback(self._waited_for.discard)
         try:
             return future.result()
         except BaseException:
@@ -52,7 +57,8 @@ class Portal:
             return self._portal
 
     def close(self) -> None:
-        """End the loop; what still runs there is cancelled."""
+        """End the loop; what daemon threads, or nobody any more, wait for is cancelled."""
+        wait(list(self._waited_for))
         with self._lock:
             context, self._context, self._portal = self._context, None, None
         if context is not None:
@@ -63,6 +69,7 @@ class Portal:
         # Kept, since collecting the context manager would wait for that thread.
         self._inherited.append(self._context)
         self._lock, self._context, self._portal = threading.Lock(), None, None
+        self._waited_for = set()
 
 
 def _before_threads_are_joined(function: Callable[[], None]) -> None:

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+# It keeps the `sys.stderr` of its import for the servers that it starts: not that of a test, which is closed afterwards.
+import mcp.client.stdio  # noqa: F401
 import pytest
 
 from fake_server import ThreadedServer

@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable
 
 import pytest
+from pytest_asyncio import is_async_test
 
 from fake_server import ThreadedServer
 from tests.ecosystem.task import PEOPLE, Upstream
@@ -19,6 +20,13 @@ os.environ.update(
     OPENAI_AGENTS_DISABLE_TRACING="1",
     OTEL_SDK_DISABLED="true",
 )
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """One loop for all: LiteLLM keeps its connections and its logging task per loop."""
+    for item in items:
+        if is_async_test(item):
+            item.add_marker(pytest.mark.asyncio(loop_scope="session"), append=False)
 
 
 @pytest.fixture

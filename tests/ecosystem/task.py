@@ -98,6 +98,13 @@ class Upstream:
         for record in self.records:
             assert "proposers" not in record.body
 
+    def check_no_reasoning_was_sent(self) -> None:
+        """What a framework echoes of the composite's own summary goes to no model."""
+        sent = [message for record in self.records for message in record.body["messages"]]
+        assert not {"reasoning_content", "thinking_blocks", "provider_specific_fields"} & {
+            key for message in sent for key in message
+        }
+
     def run_example(self, name: str) -> str:
         """What an example prints, run as its reader would run it, with this server in the place of OpenAI."""
         environment = {name: value for name, value in os.environ.items() if not name.startswith("COV_CORE")}

@@ -61,8 +61,7 @@ async def test_an_agent_uses_a_tool_twice_in_one_deliberation_per_user_turn(upst
         events = await events_of(runner, SECOND_QUESTION)
     assert text_of(events[-1]) == SECOND_ANSWER
     assert upstream.asked == (2, 4)
-    sent = upstream.bodies("gpt-4.1", *PROPOSERS)
-    assert not [key for body in sent for message in body["messages"] for key in message if "reason" in key]
+    upstream.check_no_reasoning_was_sent()
 
 
 async def test_a_streamed_agent_uses_a_tool_twice_in_one_deliberation(upstream, population, looked_up):

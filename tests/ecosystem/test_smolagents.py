@@ -84,12 +84,13 @@ def test_a_schema_goes_to_the_final_model_alone(upstream):
 def test_a_router_with_a_composite_deployment(upstream, population, looked_up):
     play_with_final_tool(upstream)
     deployment = {"model": MODEL, "api_base": upstream.base_url, "api_key": KEY, "proposers": PROPOSERS}
-    # The model sends `api_base=None` with each call and so takes the deployment's away, unless it has its own.
+    # The model sends `api_base=None` and `api_key=None` with each call and so takes the deployment's away.
     model: Model = LiteLLMRouterModel(
         "wise",
         model_list=[{"model_name": "wise", "litellm_params": deployment}],
         client_kwargs={"num_retries": 0},
         api_base=upstream.base_url,
+        api_key=KEY,
     )
     agent = ToolCallingAgent([Population(population)], model, verbosity_level=0)
     assert agent.run(QUESTION) == ANSWER

@@ -226,14 +226,14 @@ def test_a_reviewer_who_does_not_rank_abstains_and_that_is_said(ask: Ask, server
     assert trace.ranking is not None
     assert [ballot.abstained for ballot in trace.ranking.ballots] == [False, True]
     assert trace.ranking.order == ["ada", "bob", "cyd"]
-    assert trace.degraded == ["review: openai/reviewer-2 abstained"]
+    assert trace.degraded == ["review_abstained: openai/reviewer-2"]
 
 
 def test_a_council_goes_on_without_any_ballot(ask: Ask, server: ThreadedServer) -> None:
     answer = _vote(server, ask, {"1": [], "2": []})
     trace = composite_llm.get_trace(answer)
     assert trace.ranking is None
-    assert "review: no ballot counted" in trace.degraded
+    assert any(reason.startswith("no_ballot: ") for reason in trace.degraded)
     assert answer.choices[0].message.content == "The council's answer."
     assert "The vote, best first" not in wire.body(server, "gpt-4o")["messages"][-1]["content"]
 
@@ -257,7 +257,7 @@ def test_one_answer_alone_is_not_reviewed(ask: Ask, server: ThreadedServer) -> N
     assert len(wire.models(server)) == 4
     trace = composite_llm.get_trace(answer)
     assert trace.ranking is None
-    assert any("review: left out" in reason for reason in trace.degraded)
+    assert len(trace.degraded) == 3
 
 
 def test_criteria_reach_reviewers_and_chairman_alone(ask: Ask, server: ThreadedServer) -> None:

@@ -162,7 +162,7 @@ def test_a_member_without_a_usable_answer_is_left_out_and_its_error_enters_no_pr
     trace = composite_llm.get_trace(answer)
     assert [call.status for call in trace.calls] == ["failed", "ok", "ok", "ok"]
     assert len(trace.degraded) == 1
-    assert trace.degraded[0].startswith(f"propose: {FIRST} missing (")
+    assert trace.degraded[0].startswith(f"member_missing: propose: {FIRST} (")
     assert "POISON" not in trace.model_dump_json(exclude={"calls": {"__all__": {"content"}}})
     assert "Degraded" in answer.choices[0].message.reasoning_content
 

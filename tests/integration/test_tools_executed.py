@@ -218,10 +218,14 @@ def test_whatever_a_tool_does_the_model_is_told_and_answers(
     assert ("failed" in reasoning) is (record.error is not None)
 
 
-def test_a_tool_that_returns_10_mb_ends_with_an_answer(run: Run, server: ThreadedServer) -> None:
-    text, _, _ = run(lambda name, arguments: "x" * 10_000_000, ONE)
-    assert text == "It is done."
-    assert len(results(server)[0]) == 10_000_000
+def test_a_result_longer_than_the_context_window_is_a_clear_error(ask: Ask, server: ThreadedServer) -> None:
+    server.set_scenario("gpt-4o", {"sequence": [ONE, DONE]})
+    with pytest.raises(composite_llm.FinalCallFailed, match="longer than its context window of 128000 tokens") as raised:
+        ask(tools=TOOLS, proposers=[FIRST], tool_executor=lambda name, arguments: "word " * 2_000_000)
+    assert raised.value.status_code == 400
+    assert len(str(raised.value)) < 300
+    assert raised.value.trace is not None
+    assert [record.name for record in raised.value.trace.tool_calls] == ["look"]
 
 
 def test_two_calls_with_the_same_id_both_run(run: Run, server: ThreadedServer) -> None:

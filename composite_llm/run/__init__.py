@@ -1,0 +1,6 @@
+"""One run of a plan, from its checks to its reply."""
+
+from composite_llm.run.context import Caller, Services
+from composite_llm.run.run import Item, Run
+
+__all__ = ["Caller", "Item", "Run", "Services"]

@@ -1,0 +1,60 @@
+"""What a run is given besides its plan: its caller, and what all runs of a process share."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from composite_llm.backend.interface import Backend, ModelFacts
+from composite_llm.backend.store import MemoryStore, ReuseStore
+from composite_llm.config.profiles import Profiles
+from composite_llm.engine.breaker import Breakers
+from composite_llm.engine.salvage import SalvageStore
+from composite_llm.engine.scope import Scope
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """What a request brings besides its plan and messages.
+
+    Attributes:
+        metadata: The caller's own, identity stripped.
+        trace_id: LiteLLM's trace id.
+        session_id: LiteLLM's session id.
+        identity: Who asks, as a digest may know it: on the proxy the key's hash.
+        timeout_s: Limit of the whole run.
+        parent: The run around this one, when LiteLLM led a node's call back to us.
+        permission: Raises if the caller may not reach the models it chose; asked before anything is spent.
+    """
+
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+    trace_id: str | None = None
+    session_id: str | None = None
+    identity: str | None = None
+    timeout_s: float | None = None
+    parent: Scope | None = None
+    permission: Callable[[], Awaitable[None]] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """What all runs of a process share.
+
+    Attributes:
+        backend: Sends attempts at real models.
+        facts: What is known about models.
+        profiles: Named strategies.
+        tool_executors: Executors by the name they were registered under.
+        store: Where deliberations are kept for the tool steps that follow them.
+        breakers: Which models failed too often just now.
+        salvages: What failed runs had been answered.
+    """
+
+    backend: Backend
+    facts: ModelFacts
+    profiles: Profiles = field(default_factory=Profiles)
+    tool_executors: Mapping[str, Any] = field(default_factory=dict)
+    store: ReuseStore = field(default_factory=MemoryStore)
+    breakers: Breakers = field(default_factory=Breakers)
+    salvages: SalvageStore = field(default_factory=SalvageStore)

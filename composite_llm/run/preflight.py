@@ -1,0 +1,79 @@
+"""What is refused before money is spent."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from composite_llm.backend.interface import Message, ModelFacts
+from composite_llm.config.plan import Plan
+from composite_llm.engine.afford import Caps, worst_call
+from composite_llm.engine.fit import fits, window_of
+from composite_llm.engine.scope import Scope
+from composite_llm.engine.want import Want, chain
+from composite_llm.errors import ContextWindowExceeded, InvalidOption
+from composite_llm.messages import modalities_in
+from composite_llm.strategies import Strategy
+
+
+def check_before_start(strategy: Strategy[Any], messages: Sequence[Message], facts: ModelFacts) -> None:
+    """Everything that can be known to fail before the first call.
+
+    Raises:
+        InvalidOption: No member can take what the messages hold, or a money cap could not be kept.
+        ContextWindowExceeded: No final node can hold the messages.
+    """
+    _check_readable(strategy, messages, facts)
+    _check_priced(strategy, facts)
+    _check_fits(strategy.plan, messages, facts)
+
+
+def _check_readable(strategy: Strategy[Any], messages: Sequence[Message], facts: ModelFacts) -> None:
+    nodes = strategy.deliberating
+    if any(node.is_composite for node in nodes):
+        # It checks its own members.
+        return
+    for kind in sorted(modalities_in(messages)):
+        if all(facts.takes(node.model, kind) is False for node in nodes):
+            names = ", ".join(dict.fromkeys(node.model for node in nodes))
+            raise InvalidOption("messages", f"holds content of type {kind}, which none of {names} takes")
+
+
+def _check_priced(strategy: Strategy[Any], facts: ModelFacts) -> None:
+    options = strategy.plan.options
+    if options.max_cost_usd is None or options.allow_unpriced:
+        return
+    for node in strategy.all_nodes():
+        if not node.is_composite and facts.price(node.model, 1, 1) is None:
+            raise InvalidOption(
+                "max_cost_usd",
+                f"the price of {node.model} is unknown, so the cap could not be kept",
+                allowed="models with a known price, or allow_unpriced=True",
+            )
+
+
+def _check_fits(plan: Plan, messages: Sequence[Message], facts: ModelFacts) -> None:
+    nodes = [node for node in chain(plan.final) if not node.is_composite]
+    windows = [(node, window_of(facts, node, _limit(plan.params.get("max_tokens")))) for node in nodes]
+    if windows and not any(fits(facts, node.model, messages, window) for node, window in windows):
+        node, window = windows[0]
+        raise ContextWindowExceeded(f"messages: longer than the {window} tokens that {node.model} takes")
+
+
+def check_affordable(scope: Scope, want: Want) -> None:
+    """Refuse a final call that may cost more than is left.
+
+    Raises:
+        BudgetExceeded: with the cap that forbids it.
+    """
+    left = scope.budget.cost_left_usd
+    if left is None or want.node.is_composite:
+        return
+    prompt = scope.facts.count_tokens(want.node.model, want.messages)
+    worst = worst_call(scope.facts, want.node, prompt, _limit(want.params.get("max_tokens")))
+    if not Caps(cost_usd=left).allow(worst):
+        raise scope.budget.exceeded_by(worst.cost_usd)
+
+
+def _limit(max_tokens: Any) -> int | None:
+    return max_tokens if isinstance(max_tokens, int) else None

@@ -1,0 +1,232 @@
+"""One run: strategy, budget, deadline, trace; as one reply, or as a stream of what happens."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import secrets
+import uuid
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
+from dataclasses import replace
+from typing import Any
+
+from composite_llm.backend.interface import Choice, ChoiceDelta, Chunk, Message, Reply
+from composite_llm.config.plan import Plan
+from composite_llm.engine.answer import ToolPolicy, answer
+from composite_llm.engine.budget import Budget
+from composite_llm.engine.recorder import Recorder
+from composite_llm.engine.salvage import Salvage
+from composite_llm.engine.scope import Scope
+from composite_llm.engine.tools import executor_of
+from composite_llm.engine.validate import OutputCheck
+from composite_llm.errors import BudgetExceeded, CompositeError, FinalCallFailed, RunTimeout
+from composite_llm.events import Event, RunStarted, StageDone, StageStarted
+from composite_llm.run.context import Caller, Services
+from composite_llm.run.nesting import NestingBackend
+from composite_llm.run.preflight import check_affordable, check_before_start
+from composite_llm.run.turn import UserTurn, request_key
+from composite_llm.strategies import Deliberation, Strategy, strategy_for
+from composite_llm.trace import Trace
+
+Item = Event | Chunk | Reply
+
+
+class Run:
+    """One request, start to finish. Checked when made; spends nothing before `reply` or `items` is awaited.
+
+    Args:
+        plan: The checked plan.
+        messages: The caller's messages, cleaned.
+        services: What all runs share.
+        caller: What else the request brought.
+    """
+
+    def __init__(self, plan: Plan, messages: Sequence[Message], services: Services, caller: Caller) -> None:
+        self.plan = plan
+        self.id = uuid.uuid4().hex
+        self.result: Reply | None = None
+        self._services = services
+        self._caller = caller
+        self._messages = messages
+        self._strategy: Strategy[Any] = strategy_for(plan, messages)
+        check_before_start(self._strategy, messages, services.facts)
+        self._turn = UserTurn(self._strategy, messages, services.store, caller.identity)
+        self._tools = ToolPolicy(
+            executor_of(plan.options.tool_executor, services.tool_executors), plan.options.max_tool_rounds
+        )
+        self._scope: Scope | None = None
+        self._stages_finished: list[str] = []
+        self._error: str | None = None
+        self._key: str | None = None
+
+    @property
+    def trace(self) -> Trace | None:
+        """What has been done until now; None before the start."""
+        if self._scope is None:
+            return None
+        return self._scope.recorder.trace(self.plan.options.strategy, self.plan.logical_model, self._error)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a user should know before the run starts."""
+        return self._strategy.notes
+
+    async def reply(self) -> Reply:
+        """The whole run, plain.
+
+        Raises:
+            CompositeError: with the `trace` of what was done.
+        """
+        with self._accounted():
+            await self._permitted()
+            scope = self._open_scope(self._note)
+            async with asyncio.timeout_at(scope.deadline):
+                deliberation = await self._turn.deliberation(scope)
+                async with contextlib.aclosing(self._answer(scope, deliberation, streamed=False)) as items:
+                    async for item in items:
+                        if isinstance(item, Reply):
+                            self.result = item
+        assert self.result is not None
+        return self.result
+
+    async def items(self) -> AsyncGenerator[Item, None]:
+        """The whole run, streamed: events and chunks as they come, and last the reply.
+
+        Raises:
+            CompositeError: with the `trace` of what was done.
+        """
+        with self._accounted():
+            queue: asyncio.Queue[Event | None] = asyncio.Queue()
+
+            def tell(event: Event) -> None:
+                self._note(event)
+                queue.put_nowait(event)
+
+            await self._permitted()
+            scope = self._open_scope(tell)
+            yield RunStarted(self.notes)
+            deliberating = asyncio.ensure_future(self._deliberate_in_time(scope))
+            deliberating.add_done_callback(lambda _: queue.put_nowait(None))
+            try:
+                while (event := await queue.get()) is not None:
+                    yield event
+                deliberation = await deliberating
+            finally:
+                if not deliberating.done():
+                    deliberating.cancel()
+                    await asyncio.gather(deliberating, return_exceptions=True)
+            yield StageStarted(self._strategy.final_stage, (self.plan.final.label,))
+            async with contextlib.aclosing(self._answer(scope, deliberation, streamed=True)) as items:
+                async for item in items:
+                    while not queue.empty():
+                        if (event := queue.get_nowait()) is not None:
+                            yield event
+                    if isinstance(item, Reply):
+                        self.result = item
+                    yield item
+
+    async def _permitted(self) -> None:
+        if self._caller.permission is not None:
+            await self._caller.permission()
+
+    async def _deliberate_in_time(self, scope: Scope) -> Deliberation:
+        async with asyncio.timeout_at(scope.deadline):
+            return await self._turn.deliberation(scope)
+
+    async def _answer(
+        self, scope: Scope, deliberation: Deliberation, *, streamed: bool
+    ) -> AsyncGenerator[Chunk | Reply, None]:
+        want = self._strategy.want_final(scope, deliberation)
+        check = OutputCheck(want.params) if self.plan.options.validate_output else None
+        try:
+            check_affordable(scope, want)
+            async with contextlib.aclosing(answer(scope, want, self._tools, streamed=streamed, check=check)) as items:
+                async for item in items:
+                    yield item
+        except (FinalCallFailed, BudgetExceeded) as error:
+            seen = isinstance(error, FinalCallFailed) and error.received_chars
+            if self.plan.options.on_final_failure != "best" or seen or not deliberation.answers:
+                raise
+            scope.degrade(
+                "final_failed", f"{want.name} failed; the answer is {deliberation.names[deliberation.best]}'s own"
+            )
+            reply = _best(deliberation)
+            if streamed:
+                yield Chunk((ChoiceDelta(0, {"role": "assistant", "content": reply.message["content"]}),))
+            yield reply
+
+    def _note(self, event: Event) -> None:
+        if isinstance(event, StageDone):
+            self._stages_finished.append(event.stage)
+
+    @contextlib.contextmanager
+    def _accounted(self) -> Iterator[None]:
+        """Every error that leaves the run says what the run did."""
+        try:
+            yield
+        except TimeoutError:
+            error = RunTimeout(self._caller.timeout_s or 0, self._stages_finished)
+            raise self._with_trace(error) from None
+        except CompositeError as error:
+            raise self._with_trace(error) from None
+        except BaseException as error:
+            self._error = type(error).__name__
+            raise
+
+    def _with_trace(self, error: CompositeError) -> CompositeError:
+        self._error = error.message
+        error.trace = self.trace
+        kept = self._scope.kept if self._scope is not None else None
+        if kept and error.status_code in _REPEATED:
+            self._services.salvages.put(self._request_key(), kept)
+        return error
+
+    def _open_scope(self, emit: Callable[[Event], None]) -> Scope:
+        options, parent = self.plan.options, self._caller.parent
+        recorder = parent.recorder if parent is not None else Recorder(self.id)
+        # A nested run is repeated by the run around it, whose own salvage holds its answer.
+        salvage = self._taken_salvage() if parent is None else None
+        own_limiter = asyncio.Semaphore(options.max_parallel) if options.max_parallel else None
+        timeout_s = self._caller.timeout_s
+        own_deadline = None if timeout_s is None else recorder.clock() + timeout_s
+        self._scope = Scope(
+            backend=NestingBackend(self._services, Run),
+            facts=self._services.facts,
+            recorder=recorder,
+            budget=Budget(options.max_calls, options.max_cost_usd, parent.budget if parent is not None else None),
+            marker=salvage.marker if salvage is not None else secrets.token_hex(4),
+            limiter=(parent.limiter if parent is not None else None) or own_limiter,
+            deadline=own_deadline,
+            breakers=self._services.breakers,
+            salvage=salvage,
+            emit=emit,
+            parent_id=parent.parent_id if parent is not None else None,
+            ancestors=(*(parent.ancestors if parent is not None else ()), self.plan.logical_model),
+            metadata=self._caller.metadata,
+            identity=self._caller.identity,
+            trace_id=self._caller.trace_id,
+            session_id=self._caller.session_id,
+            client_timeout_s=parent.client_timeout_s if parent is not None else timeout_s,
+        )
+        if parent is None:
+            recorder.notes = self.notes
+            self._scope = replace(self._scope, kept=Salvage(self._scope.marker))
+        return self._scope
+
+    def _request_key(self) -> str:
+        if self._key is None:
+            self._key = request_key(self.plan, self._messages, self._caller.identity)
+        return self._key
+
+    def _taken_salvage(self) -> Salvage | None:
+        # The digest of a long conversation is not free, and there is hardly ever something to find.
+        return self._services.salvages.take(self._request_key()) if len(self._services.salvages) else None
+
+
+_REPEATED = frozenset({408, 429, 500, 502, 503})
+"""Statuses after which clients, and LiteLLM's Router, send the same request again."""
+
+
+def _best(deliberation: Deliberation) -> Reply:
+    message = {"role": "assistant", "content": deliberation.answers[deliberation.best]}
+    return Reply((Choice(0, message, "stop"),))

@@ -1,0 +1,85 @@
+"""Deliberations of earlier steps of the same user turn."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from composite_llm.backend.interface import Message
+from composite_llm.backend.store import ReuseStore
+from composite_llm.config.parameters import CONNECTION, for_every_call
+from composite_llm.config.plan import Plan
+from composite_llm.engine.reuse import MAX_AGE_S, is_tool_step, turn_key
+from composite_llm.engine.scope import Scope
+from composite_llm.strategies import Deliberation, Strategy
+
+
+def _settings(plan: Plan) -> Mapping[str, Any]:
+    return {
+        "options": plan.options.model_dump(mode="json", exclude={"tool_executor"}, fallback=str),
+        "final": plan.final.model_dump(mode="json", fallback=str),
+    }
+
+
+def request_key(plan: Plan, messages: Sequence[Message], identity: str | None) -> str:
+    """The whole request of one caller, as a digest."""
+    params = {key: value for key, value in plan.params.items() if key not in CONNECTION}
+    return turn_key(messages, {**_settings(plan), "params": params, "all": list(messages)}, identity)
+
+
+class UserTurn:
+    """One user turn, whose deliberation its tool steps share.
+
+    Args:
+        strategy: Deliberates when nothing is kept.
+        messages: The conversation.
+        store: Where deliberations are kept.
+        identity: Who asks.
+    """
+
+    def __init__(
+        self, strategy: Strategy[Any], messages: Sequence[Message], store: ReuseStore, identity: str | None
+    ) -> None:
+        self._strategy = strategy
+        self._messages = messages
+        self._store = store
+        self._identity = identity
+
+    async def deliberation(self, scope: Scope) -> Deliberation:
+        """The turn's deliberation: that of an earlier step if there is one, else a new one."""
+        key = self._key()
+        if key is not None and is_tool_step(self._messages):
+            kept = await self._kept(key)
+            if kept is not None:
+                return _used_again(scope, kept)
+        deliberation: Deliberation = await self._strategy.deliberate(scope)
+        if scope.recorder.degraded:
+            deliberation = replace(deliberation, degraded=tuple(scope.recorder.degraded))
+        if key is not None and deliberation.answers:
+            await self._store.put(key, deliberation.to_json(), MAX_AGE_S)
+        return deliberation
+
+    async def _kept(self, key: str) -> Deliberation | None:
+        text = await self._store.get(key)
+        try:
+            return Deliberation.from_json(text) if text is not None else None
+        except ValueError:
+            # Written by another version; a miss deliberates again.
+            return None
+
+    def _key(self) -> str | None:
+        """Under what the deliberation is kept; None where no tool step can follow it."""
+        plan = self._strategy.plan
+        if plan.options.fanout != "user_turn" or self._strategy.tools is None:
+            return None
+        return turn_key(self._messages, {**_settings(plan), "params": for_every_call(plan.params)}, self._identity)
+
+
+def _used_again(scope: Scope, deliberation: Deliberation) -> Deliberation:
+    for reason in deliberation.degraded:
+        scope.degrade_as(reason)
+    if scope.parent_id is None:
+        scope.recorder.reused = True
+        scope.recorder.ranking = deliberation.ranking
+    return deliberation

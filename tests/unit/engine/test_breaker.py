@@ -1,0 +1,309 @@
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from composite_llm.config.plan import make_plan
+from composite_llm.config.profiles import Profiles
+from composite_llm.engine.breaker import COUNTED, Breakers, BreakerSettings, BreakerState
+from composite_llm.errors import FailureKind
+from composite_llm.run import Caller, Run, Services
+from composite_llm.trace import Trace
+from tests.support.benches import QUESTION
+from tests.support.scripted_backend import Hang, Say, Script, ScriptedBackend, ScriptedFacts, failing
+from tests.support.virtual_time import START, now
+
+MODEL, PLACE = "openai/a", "host:443"
+ALL_KINDS: list[FailureKind] = [
+    "rejected",
+    "authentication",
+    "not_found",
+    "context_window",
+    "content_policy",
+    "rate_limited",
+    "timed_out",
+    "unavailable",
+    "malformed",
+    "unusable",
+]
+
+
+@dataclass
+class Watch:
+    """A clock that a test moves, and the breakers that read it."""
+
+    seconds: float = 0.0
+    settings: BreakerSettings = field(default_factory=BreakerSettings)
+
+    def __post_init__(self) -> None:
+        self.breakers = Breakers(self.settings, lambda: self.seconds)
+
+    def fail(self, times: int = 1, kind: FailureKind = "unavailable") -> None:
+        for _ in range(times):
+            self.breakers.failed(MODEL, PLACE, kind)
+
+    @property
+    def asked(self) -> bool:
+        """Whether the model may be asked now."""
+        return self.breakers.refusal(MODEL, PLACE) is None
+
+    @property
+    def state(self) -> BreakerState:
+        (state,) = self.breakers.states()
+        return state
+
+
+def test_five_failures_open_it_and_four_do_not() -> None:
+    watch = Watch()
+    watch.fail(4)
+    assert watch.asked
+    assert watch.state == BreakerState(MODEL, PLACE, "closed", 4, None)
+    watch.fail()
+    assert not watch.asked
+    assert watch.state == BreakerState(MODEL, PLACE, "open", 5, 30)
+
+
+def test_failures_count_for_a_minute() -> None:
+    watch = Watch()
+    watch.fail()
+    watch.seconds = 60
+    watch.fail(4)
+    assert watch.asked
+    watch.seconds = 119.9
+    watch.fail()
+    assert not watch.asked
+
+
+def test_after_half_a_minute_one_probe_is_let_through_and_no_second_one() -> None:
+    watch = Watch()
+    watch.fail(5)
+    watch.seconds = 29.9
+    assert not watch.asked
+    watch.seconds = 30
+    assert watch.state.state == "half_open"
+    assert [watch.asked for _ in range(3)] == [True, False, False]
+    assert watch.state == BreakerState(MODEL, PLACE, "half_open", 5, None)
+
+
+def test_a_probe_that_is_answered_closes_it_and_forgets() -> None:
+    watch = Watch()
+    watch.fail(5)
+    watch.seconds = 30
+    assert watch.asked
+    watch.breakers.succeeded(MODEL, PLACE)
+    assert watch.breakers.states() == []
+    watch.fail(4)
+    assert watch.asked
+
+
+def test_a_probe_that_fails_opens_it_for_another_half_minute() -> None:
+    watch = Watch()
+    watch.fail(5)
+    # Later than the window, so that only the probe's own failure is left.
+    watch.seconds = 100
+    assert watch.asked
+    watch.fail()
+    watch.seconds = 129
+    assert not watch.asked
+    watch.seconds = 130
+    assert watch.asked
+
+
+@pytest.mark.parametrize("end", ["cancelled", "rate limited"])
+def test_a_probe_without_a_verdict_makes_room_for_another(end: str) -> None:
+    watch = Watch()
+    watch.fail(5)
+    watch.seconds = 30
+    assert watch.asked
+    if end == "cancelled":
+        watch.breakers.released(MODEL, PLACE)
+    else:
+        watch.fail(kind="rate_limited")
+    assert watch.asked
+    assert not watch.asked
+
+
+@pytest.mark.parametrize("kind", ALL_KINDS)
+def test_only_failures_that_speak_of_the_endpoint_count(kind: FailureKind) -> None:
+    watch = Watch()
+    watch.fail(5, kind)
+    assert watch.asked == (kind not in COUNTED)
+    assert (kind in COUNTED) == (kind in ("unavailable", "timed_out", "malformed"))
+
+
+def test_every_model_and_endpoint_has_its_own() -> None:
+    watch = Watch()
+    watch.fail(5)
+    assert watch.breakers.refusal(MODEL, "other:443") is None
+    assert watch.breakers.refusal("openai/b", PLACE) is None
+    assert not watch.asked
+
+
+def test_a_refusal_says_where_and_how_long() -> None:
+    watch = Watch()
+    watch.fail(5)
+    watch.seconds = 10
+    refusal = watch.breakers.refusal(MODEL, PLACE)
+    assert refusal is not None
+    assert (refusal.kind, refusal.retryable) == ("breaker_open", False)
+    assert refusal.reason == "host:443 not asked: its breaker is open for another 20 s"
+
+
+def test_it_never_opens_when_told_so() -> None:
+    watch = Watch(settings=BreakerSettings(open_s=0))
+    watch.fail(50)
+    assert watch.asked
+
+
+def test_open_ones_are_listed_first_and_a_reset_forgets_all() -> None:
+    watch = Watch()
+    watch.breakers.failed("openai/0", PLACE, "unavailable")
+    watch.fail(5)
+    assert [(state.model, state.state) for state in watch.breakers.states()] == [(MODEL, "open"), ("openai/0", "closed")]
+    watch.breakers.reset()
+    assert watch.breakers.states() == []
+    assert watch.asked
+
+
+@given(
+    steps=st.lists(st.tuples(st.floats(0, 40), st.sampled_from(["ask", "fail", "answer"])), max_size=60),
+    failures=st.integers(1, 6),
+)
+def test_whatever_happens_at_most_one_probe_is_out_and_an_open_one_stays_shut(
+    steps: list[tuple[float, str]], failures: int
+) -> None:
+    watch = Watch(settings=BreakerSettings(failures=failures))
+    for seconds, what in steps:
+        watch.seconds += seconds
+        before = watch.breakers.states()
+        if what == "ask":
+            asked = watch.asked
+            if before and before[0].state == "open":
+                assert not asked
+            if asked and before and before[0].state == "half_open":
+                assert not watch.asked
+        elif what == "fail":
+            watch.fail()
+            assert watch.state.failures >= 1
+        else:
+            watch.breakers.succeeded(MODEL, PLACE)
+            assert watch.asked
+
+
+# --- in a run ------------------------------------------------------------------------------------------------------
+
+
+@dataclass
+class Process:
+    """Runs that share their breakers, in virtual time."""
+
+    script: Script
+    settings: BreakerSettings = field(default_factory=BreakerSettings)
+
+    def __post_init__(self) -> None:
+        self.backend = ScriptedBackend(self.script)
+        self.breakers = Breakers(self.settings, lambda: START + now())
+
+    async def run(self, model: str = "composite/moa/z", *, stream: bool = False, **options: Any) -> Trace:
+        services = Services(self.backend, ScriptedFacts(), breakers=self.breakers)
+        run = Run(make_plan(model, options, Profiles()), QUESTION, services, Caller())
+        if stream:
+            assert [item async for item in run.items()]
+        else:
+            await run.reply()
+        assert run.trace is not None
+        return run.trace
+
+
+def once(model: str, **settings: Any) -> dict[str, Any]:
+    return {"model": model, "num_retries": 0, **settings}
+
+
+async def test_the_sixth_run_skips_a_dead_member_and_says_so() -> None:
+    process = Process({"a": failing("unavailable"), "b": Say("B"), "z": Say("Z")})
+    for _ in range(5):
+        await process.run(proposers=[once("a"), "b"])
+    trace = await process.run(proposers=[once("a"), "b"])
+    assert len(process.backend.asked("a")) == 5
+    (attempt,) = trace.calls[0].attempts
+    assert (attempt.error_class, attempt.status, attempt.next_step) == ("BreakerOpen", "failed", "given up")
+    assert "its breaker is open" in str(attempt.error)
+    assert [reason.partition(":")[0] for reason in trace.degraded] == ["breaker_open", "member_missing"]
+
+
+async def test_an_open_breaker_leads_to_the_fallback_at_once() -> None:
+    process = Process({"a": failing("unavailable", after=7), "b": Say("B"), "z": Say("Z")})
+    node = {"model": "a", "num_retries": 4, "fallbacks": ["b"]}
+    await process.run(proposers=[node])
+    began = now()
+    trace = await process.run(proposers=[node])
+    assert now() == began
+    assert [attempt.model for attempt in trace.calls[0].attempts] == ["a", "b"]
+    assert trace.calls[0].model == "b"
+    assert [reason.partition(":")[0] for reason in trace.degraded] == ["breaker_open", "fallback_used"]
+
+
+async def test_retries_stop_when_the_breaker_opens_in_their_midst() -> None:
+    process = Process({"a": failing("unavailable"), "b": Say("B"), "z": Say("Z")})
+    trace = await process.run(proposers=[{"model": "a", "num_retries": 9}, "b"])
+    assert len(process.backend.asked("a")) == 5
+    assert [attempt.error_class for attempt in trace.calls[0].attempts][5:] == ["BreakerOpen"]
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_a_final_model_with_an_open_breaker_is_replaced(stream: bool) -> None:
+    process = Process({"a": Say("A"), "z": failing("unavailable"), "y": Say("Y")})
+    node = {"num_retries": 4, "fallbacks": ["y"]}
+    await process.run(proposers=["a"], aggregator=node, stream=stream)
+    trace = await process.run(proposers=["a"], aggregator=node, stream=stream)
+    assert trace.calls[-1].content == "Y"
+    assert len(process.backend.asked("z")) == 5
+    assert {reason.partition(":")[0] for reason in trace.degraded} == {"breaker_open", "fallback_used"}
+
+
+async def test_a_skipped_attempt_is_no_call_of_the_budget() -> None:
+    process = Process({"a": failing("unavailable"), "b": Say("B"), "z": Say("Z")}, BreakerSettings(failures=1))
+    await process.run(proposers=[once("a"), "b"])
+    trace = await process.run(proposers=[once("a", fallbacks=["b"])], max_calls=2)
+    assert trace.calls[-1].status == "ok"
+
+
+async def test_only_one_of_many_members_is_the_probe() -> None:
+    script: Script = {"a": [*[failing("unavailable")] * 5, Say("back", after=1)], "b": Say("B"), "z": Say("Z")}
+    process = Process(script)
+    await process.run(proposers=[{"model": "a", "num_retries": 4}, "b"])
+    await asyncio.sleep(30)
+    trace = await process.run(proposers=[once("a")] * 3 + ["b"])
+    asked = [call.status for call in trace.calls[:3]]
+    assert sorted(asked) == ["failed", "failed", "ok"]
+    assert process.breakers.states() == []
+
+
+async def test_a_hanging_probe_that_is_cut_off_leaves_the_breaker_to_the_next() -> None:
+    process = Process({"a": [failing("unavailable"), Hang(), Say("back")], "b": Say("B"), "z": Say("Z")}, BreakerSettings(failures=1))
+    await process.run(proposers=[once("a"), once("b")])
+    await asyncio.sleep(30)
+    await process.run(proposers=[once("a"), {"model": "b"}], straggler_grace_s=1)
+    trace = await process.run(proposers=[once("a"), "b"])
+    assert trace.calls[0].content == "back"
+    assert trace.degraded == []
+
+
+async def test_names_that_a_router_looks_after_have_none() -> None:
+    process = Process({"routed-a": failing("unavailable"), "b": Say("B"), "z": Say("Z")}, BreakerSettings(failures=1))
+    for _ in range(3):
+        await process.run(proposers=[once("routed-a"), "b"])
+    assert len(process.backend.asked("routed-a")) == 3
+    assert process.breakers.states() == []
+
+
+async def test_a_composite_has_none_but_its_nodes_do() -> None:
+    process = Process({"a": failing("unavailable"), "b": Say("B"), "z": Say("Z")}, BreakerSettings(failures=1))
+    inner = {"model": "composite/moa/a", "proposers": ["b"], "num_retries": 0, "aggregator": {"num_retries": 0}}
+    await process.run(proposers=[inner, "b"])
+    assert [(state.model, state.state) for state in process.breakers.states()] == [("a", "open")]
