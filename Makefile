@@ -110,8 +110,8 @@ test-py313: .venv-py313/.ready ## Run all tests on Python 3.13; PYTHON313=... na
 
 .PHONY: test-ecosystem
 test-ecosystem: .venv-ecosystem/.ready .venv-ecosystem-crewai/.ready ## Run agent frameworks with a composite as their model.
-	.venv-ecosystem-crewai/bin/python $(PYTEST) tests/ecosystem/crewai
-	.venv-ecosystem/bin/python $(PYTEST) tests/ecosystem --ignore=tests/ecosystem/crewai
+	.venv-ecosystem-crewai/bin/python $(PYTEST) tests/ecosystem/test_crewai.py
+	.venv-ecosystem/bin/python $(PYTEST) tests/ecosystem --ignore=tests/ecosystem/test_crewai.py
 
 # Environments. Two stamps: `.locked` when the lock is in, `.ready` when the checkout is in too, so that an edit of
 # pyproject.toml costs seconds.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
@@ -28,7 +29,8 @@ class LiteLLMFacts:
 
     def endpoint(self, model: str, api_base: str | None) -> str | None:
         """Host and port that LiteLLM will ask, where known without asking."""
-        return _host_and_port(api_base or _provider_and_base(model, None)[1])
+        provider, base = _provider_and_base(model, None)
+        return _host_and_port(api_base or base or _default_base(provider))
 
     def context_window(self, model: str) -> int | None:
         """Tokens a prompt may have."""
@@ -106,6 +108,18 @@ def _provider_and_base(model: str, api_base: str | None) -> tuple[str | None, st
     except Exception:  # noqa: BLE001  # as above
         return None, None
     return provider, base
+
+
+def _default_base(provider: str | None) -> str | None:
+    """Where LiteLLM goes for the two providers that `get_llm_provider` gives no address for."""
+    variables, default = _DEFAULT_BASES.get(provider or "", ((), None))
+    return next((os.environ[name] for name in variables if os.environ.get(name)), default)
+
+
+_DEFAULT_BASES: dict[str, tuple[tuple[str, ...], str]] = {
+    "openai": (("OPENAI_BASE_URL", "OPENAI_API_BASE"), "https://api.openai.com/v1"),
+    "anthropic": (("ANTHROPIC_API_BASE", "ANTHROPIC_BASE_URL"), "https://api.anthropic.com"),
+}
 
 
 @lru_cache(maxsize=2048)

@@ -9,9 +9,9 @@ from typing import Any
 
 from composite_llm.config.checking import checked
 from composite_llm.config.nearest import near_miss, nearest
-from composite_llm.config.node import COMPOSITE_PREFIX, Node, NodeSettings
+from composite_llm.config.node import COMPOSITE_PREFIX, Node, NodeSettings, resolved_params
 from composite_llm.config.options import ALL_OPTIONS, STRATEGIES, CouncilOptions, MoaOptions, Options
-from composite_llm.config.parameters import PROFILE_PARAMETERS, present
+from composite_llm.config.parameters import CONNECTION, PROFILE_PARAMETERS, present
 from composite_llm.config.profiles import Profiles, check_all_nodes
 from composite_llm.errors import InvalidOption, UnknownStrategy
 from composite_llm.personas import ZERO_CONFIGURATION
@@ -74,13 +74,18 @@ def make_plan(model: str, given: Mapping[str, Any], profiles: Profiles, *, ances
         logical_model=model,
         options=options,
         final=_final_node(options, final_model),
-        params=present(params),
+        params=_with_connection_read(present(params)),
         timeout_s=timeout_s,
     )
     for node in nodes_of(plan):
         if node.is_composite:
             make_plan(node.model, nested_options(node), profiles, ancestors=(*ancestors, model))
     return plan
+
+
+def _with_connection_read(params: dict[str, Any]) -> dict[str, Any]:
+    """The parameters, with `os.environ/NAME` of endpoint and key read now."""
+    return {**params, **resolved_params({key: value for key, value in params.items() if key in CONNECTION})}
 
 
 def nested_options(node: Node) -> dict[str, Any]:

@@ -123,11 +123,11 @@ def _spending_recorded(run: Run, kwargs: dict[str, Any]) -> Iterator[None]:
         trace = run.trace
         if trace is not None and trace.usage.total_tokens:
             usage = usage_object(trace.usage, trace.usage.completion_tokens, trace.cost_usd)
-            _record_partial(kwargs.get("logging_obj"), usage, trace.cost_usd or 0.0)
+            _record_partial(kwargs.get("logging_obj"), usage, trace.cost_usd)
         raise
 
 
-def _record_partial(logging_obj: Any, usage: litellm.Usage, cost_usd: float) -> None:
+def _record_partial(logging_obj: Any, usage: litellm.Usage, cost_usd: float | None) -> None:
     record = getattr(logging_obj, "record_partial_usage_for_failure", None)
     with contextlib.suppress(Exception):  # accounting must not hide why the run ended
         if record is not None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import os
+import tempfile
 from collections.abc import Callable
 
 import pytest
@@ -11,10 +13,14 @@ from pytest_asyncio import is_async_test
 from fake_server import ThreadedServer
 from tests.ecosystem.task import PEOPLE, Upstream
 
-# Read when the frameworks are imported: none of them sends its makers anything.
+_TEST_TIMEOUT_S = 180
+_dspy_cache = tempfile.TemporaryDirectory(prefix="dspy-cache-", ignore_cleanup_errors=True)
+
+# Read when the frameworks are imported: none of them sends its makers anything, or keeps answers for the next run.
 os.environ.update(
     CREWAI_DISABLE_TELEMETRY="true",
     CREWAI_TRACING_ENABLED="false",
+    DSPY_CACHEDIR=_dspy_cache.name,
     HF_HUB_OFFLINE="1",
     LANGSMITH_TRACING="false",
     OPENAI_AGENTS_DISABLE_TRACING="1",
@@ -22,11 +28,22 @@ os.environ.update(
 )
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """The frameworks' warnings are their makers' to mend; what ours say is an error in all other tests."""
+    config.addinivalue_line("filterwarnings", "ignore")
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """One loop for all: LiteLLM keeps its connections and its logging task per loop."""
+    """One loop for all async tests, since LiteLLM keeps its connections per loop; and time to import a framework."""
     for item in items:
+        item.add_marker(pytest.mark.timeout(_TEST_TIMEOUT_S))
         if is_async_test(item):
             item.add_marker(pytest.mark.asyncio(loop_scope="session"), append=False)
+
+
+def pytest_unconfigure() -> None:
+    """LiteLLM's logging tasks outlive their loops; asyncio would say so after pytest's last line."""
+    logging.getLogger("asyncio").disabled = True
 
 
 @pytest.fixture

@@ -115,7 +115,7 @@ class Upstream:
             capture_output=True,
             text=True,
             check=False,
-            timeout=110,
+            timeout=150,
         )
         assert done.returncode == 0, done.stderr
         return done.stdout

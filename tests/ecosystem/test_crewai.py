@@ -20,6 +20,7 @@ from tests.ecosystem.task import (
     QUESTION,
     Upstream,
     as_json,
+    call_of,
 )
 
 
@@ -66,10 +67,24 @@ def test_a_copied_crew_keeps_its_options(upstream, population, looked_up):
     assert upstream.asked == (1, 3)
 
 
-def test_a_task_with_a_model_class(upstream):
-    upstream.play(as_json(CITY))
-    result = crew_of(model_at(upstream), output_pydantic=City).kickoff()
-    assert result.pydantic == City(**CITY)
+def test_a_response_format_and_tools_together(upstream, population, looked_up):
+    upstream.play_task(finish=as_json(CITY))
+    result = crew_of(model_at(upstream, response_format=City), population).kickoff()
+    assert City.model_validate_json(result.raw) == City(**CITY)
+    assert looked_up == ["Oslo", "Bergen"]
+    assert upstream.asked == (1, 3)
+    upstream.check_only_the_final_model_got("tools", "response_format")
+
+
+@pytest.mark.xfail(
+    reason="CrewAI asks through Instructor, with nothing but model and messages, and so trips over mcp<2"
+)
+@pytest.mark.parametrize("model", ["openai/gpt-4.1", MODEL])
+def test_a_tasks_model_class(upstream, model, monkeypatch):
+    monkeypatch.setenv("OPENAI_API_BASE", upstream.base_url)
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    upstream.play(call_of("City", **CITY))
+    assert crew_of(LLM(model=model, is_litellm=True), output_pydantic=City).kickoff().pydantic == City(**CITY)
 
 
 def test_a_response_format_goes_to_the_final_model_alone(upstream):

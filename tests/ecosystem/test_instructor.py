@@ -81,16 +81,16 @@ def test_several_tools_at_once(upstream):
     assert upstream.asked == (1, 1)
 
 
-# The complaint is what the user said last, so it is a turn of its own.
-@pytest.mark.parametrize("mode", [Mode.TOOLS, Mode.JSON_SCHEMA])
-def test_what_the_schema_cannot_say_is_asked_again_with_a_new_deliberation(upstream, mode):
+# A complaint about a tool's arguments is the tool's result; about a text it is a user message, so a turn of its own.
+@pytest.mark.parametrize(("mode", "deliberations"), [(Mode.TOOLS, 1), (Mode.JSON_SCHEMA, 2)])
+def test_what_the_schema_cannot_say_is_asked_again(upstream, mode, deliberations):
     wrong = {**CITY, "name": "Stockholm"}
     turns = [call_of("City", **city) if mode in TOOL_MODES else as_json(city) for city in (wrong, CITY)]
     upstream.play(turns[0], ("Stockholm is in Sweden", turns[1]))
     client = instructor.from_litellm(litellm.completion, mode=mode)
     city, completion = client.create_with_completion(response_model=City, max_retries=2, **given(upstream))
     assert city.model_dump() == CITY
-    assert upstream.asked == (2, 2)
+    assert upstream.asked == (deliberations, 2)
     assert (completion.usage.prompt_tokens, completion.usage.completion_tokens) == upstream.tokens
 
 

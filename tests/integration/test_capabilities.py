@@ -67,7 +67,8 @@ def test_a_composite_has_an_entry_of_an_ordinary_chat_model(model: str) -> None:
 
 @pytest.mark.usefixtures("profiles")
 @pytest.mark.parametrize(
-    ("profile", "window"), [("plain", 128_000), ("narrow", 5000), ("stated", 3000), ("fallback", 5000), ("council", 5000)]
+    ("profile", "window"),
+    [("plain", 128_000), ("narrow", 5000), ("stated", 3000), ("fallback", 5000), ("council", 5000)],
 )
 def test_a_profiles_window_is_the_smallest_of_its_nodes(profile: str, window: int) -> None:
     assert litellm.get_model_info(f"composite/profile/{profile}")["max_input_tokens"] == window

@@ -34,8 +34,6 @@ def member(server: ThreadedServer) -> list[dict[str, Any]]:
     "messages",
     [
         pytest.param([SYSTEM, USER], id="system"),
-        pytest.param([DEVELOPER, USER], id="developer"),
-        pytest.param([SYSTEM, DEVELOPER, USER], id="both"),
         pytest.param([USER, SYSTEM, FURTHER], id="system prompt not first"),
         pytest.param([SYSTEM, USER, ANSWER, FURTHER], id="turns"),
         pytest.param([SYSTEM, *[USER, ANSWER] * 100, FURTHER], id="200 turns"),
@@ -50,6 +48,14 @@ def test_a_conversation_reaches_members_and_final_model_as_it_is(
     assert messages == before
     assert final(server) == messages
     assert member(server) == messages
+
+
+def test_a_developer_prompt_is_kept(ask: Ask, server: ThreadedServer) -> None:
+    ask(messages=[SYSTEM, DEVELOPER, USER], proposers=[{"model": FIRST, "system": "Be kind."}])
+    # LiteLLM itself turns the role into `system` before it hands a conversation to a custom provider.
+    as_system = {**DEVELOPER, "role": "system"}
+    assert final(server) == [SYSTEM, as_system, USER]
+    assert member(server) == [SYSTEM, as_system, {"role": "system", "content": "Be kind."}, USER]
 
 
 def test_what_an_earlier_composite_left_in_its_answer_reaches_no_provider(ask: Ask, server: ThreadedServer) -> None:

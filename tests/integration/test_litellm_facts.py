@@ -13,7 +13,6 @@ import litellm
 import pytest
 from litellm.types.utils import Delta, ModelResponseStream, StreamingChoices
 
-import composite_llm
 from fake_server import ThreadedServer
 from tests.support import wire
 from tests.support.asking import FINAL, KEY, MESSAGES
@@ -135,10 +134,10 @@ async def test_the_logging_object_is_the_one_on_the_stream(probe: _Probe) -> Non
     assert [part async for part in stream]
 
 
-class _Ours(composite_llm.QuorumNotMet, litellm.RateLimitError):
+class _Ours(litellm.RateLimitError):
     def __init__(self) -> None:
-        composite_llm.QuorumNotMet.__init__(self, "propose", 1, 0, [])
-        litellm.RateLimitError.__init__(self, message="ours", llm_provider="probe", model="x")
+        super().__init__(message="ours", llm_provider="probe", model="x")
+        self.stage = "propose"
 
 
 @pytest.mark.parametrize("way", ["completion", "acompletion"])
@@ -149,7 +148,7 @@ async def test_a_subclass_of_litellms_exceptions_keeps_class_and_status(way: str
             litellm.completion(model="probe/x", messages=MESSAGES)
         else:
             await litellm.acompletion(model="probe/x", messages=MESSAGES)
-    assert caught.value.status_code == 429
+    assert (caught.value.status_code, caught.value.stage) == (429, "propose")
 
 
 def test_a_foreign_exception_becomes_a_connection_error_with_its_traceback(probe: _Probe) -> None:
@@ -227,15 +226,15 @@ def test_a_router_copies_a_deployments_values_deeply(probe: _Probe) -> None:
     assert probe.given["optional_params"]["proposers"] == nodes
 
 
-@pytest.mark.parametrize(("options", "requests"), [({"max_retries": 0}, 1), ({"max_retries": 1}, 2)], ids=["0", "1"])
-async def test_max_retries_counts_the_client_librarys_own_retries(
+@pytest.mark.parametrize(
+    ("options", "requests"), [({"max_retries": 0, "num_retries": 0}, 1), ({}, 3)], ids=["0", "default"]
+)
+async def test_the_client_library_repeats_a_request_unless_max_retries_is_0(
     options: dict[str, Any], requests: int, server: ThreadedServer
 ) -> None:
     server.set_scenario("gpt-4o", {"error": {"status": 429, "retry_after": 0}})
     with pytest.raises(litellm.RateLimitError):
-        await litellm.acompletion(
-            model=FINAL, messages=MESSAGES, api_base=server.base_url, api_key=KEY, num_retries=0, **options
-        )
+        await litellm.acompletion(model=FINAL, messages=MESSAGES, api_base=server.base_url, api_key=KEY, **options)
     assert len(wire.models(server)) == requests
 
 
@@ -260,7 +259,9 @@ async def test_a_streams_last_usage_has_its_price(server: ThreadedServer) -> Non
     assert parts[-1].usage.total_tokens == server.ledger.records[0].usage["total_tokens"]
 
 
-async def test_a_stream_that_breaks_off_still_gets_a_finish_reason_but_its_wrapper_knows(server: ThreadedServer) -> None:
+async def test_a_stream_that_breaks_off_still_gets_a_finish_reason_but_its_wrapper_knows(
+    server: ThreadedServer,
+) -> None:
     server.set_scenario("gpt-4o", {"text": "cut here", "drop": "mid_stream", "drop_after_chunks": 2})
     stream = await litellm.acompletion(
         model=FINAL, messages=MESSAGES, api_base=server.base_url, api_key=KEY, stream=True, max_retries=0

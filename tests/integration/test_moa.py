@@ -75,9 +75,7 @@ def test_references_follow_the_last_user_message_in_configuration_order_within_a
 
 
 @pytest.mark.parametrize("with_system", [True, False], ids=["caller's system message", "no system message"])
-def test_system_placement_is_togethers_published_block(
-    with_system: bool, ask: Ask, server: ThreadedServer
-) -> None:
+def test_system_placement_is_togethers_published_block(with_system: bool, ask: Ask, server: ThreadedServer) -> None:
     messages = [SYSTEM, *MESSAGES] if with_system else MESSAGES
     ask(messages=messages, proposers=[FIRST, SECOND], reference_placement="system")
     system, *rest = wire.body(server, "gpt-4o")["messages"]
@@ -134,7 +132,10 @@ def test_a_persona_is_an_extra_system_message_after_the_callers_own(ask: Ask, se
         proposers=[{"model": FIRST, "system": "Doubt everything."}, {"model": SECOND, "system": "persona:skeptic"}],
         aggregator={"system": "Write verse."},
     )
-    assert wire.body(server, "gpt-4o-mini")["messages"][:2] == [SYSTEM, {"role": "system", "content": "Doubt everything."}]
+    assert wire.body(server, "gpt-4o-mini")["messages"][:2] == [
+        SYSTEM,
+        {"role": "system", "content": "Doubt everything."},
+    ]
     assert "careful skeptic" in wire.body(server, "gpt-4.1-mini")["messages"][1]["content"]
     assert wire.body(server, "gpt-4o")["messages"][1] == {"role": "system", "content": "Write verse."}
 
@@ -185,7 +186,9 @@ def test_braces_and_percent_signs_in_answers_arrive_as_they_are(
     assert text in str(wire.body(server, "gpt-4o")["messages"][-1 if placement == "trailing" else 0]["content"])
 
 
-def test_the_answer_is_the_final_calls_own_and_the_model_is_the_callers_string(ask_both: Ask, server: ThreadedServer) -> None:
+def test_the_answer_is_the_final_calls_own_and_the_model_is_the_callers_string(
+    ask_both: Ask, server: ThreadedServer
+) -> None:
     server.set_scenario("gpt-4o", {"text": "Out of tokens", "finish_reason": "length"})
     answer = ask_both(proposers=[FIRST])
     assert (answer.model, answer.object) == (MOA, "chat.completion")

@@ -21,7 +21,14 @@ FREE = "openai/free-of-charge"
 @pytest.fixture(scope="module", autouse=True)
 def _a_free_model() -> Iterator[None]:
     litellm.register_model(
-        {FREE: {"litellm_provider": "openai", "mode": "chat", "input_cost_per_token": 0.0, "output_cost_per_token": 0.0}}
+        {
+            FREE: {
+                "litellm_provider": "openai",
+                "mode": "chat",
+                "input_cost_per_token": 0.0,
+                "output_cost_per_token": 0.0,
+            }
+        }
     )
     yield
     litellm.model_cost.pop(FREE, None)
@@ -39,7 +46,9 @@ def by_price_table(server: ThreadedServer) -> float:
     for record in server.ledger.records:
         if record.usage is None:
             continue
-        usage = litellm.Usage(**{key: value for key, value in record.usage.items() if key != "cache_creation_input_tokens"})
+        usage = litellm.Usage(
+            **{key: value for key, value in record.usage.items() if key != "cache_creation_input_tokens"}
+        )
         total += sum(
             litellm.cost_per_token(
                 model=str(record.model),

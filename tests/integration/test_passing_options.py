@@ -27,7 +27,10 @@ COUNCIL_OPTIONS: dict[str, Any] = {
     "seed": 11,
     "chairman": {"temperature": 0.4},
 }
-CASES = [pytest.param("moa", MOA, MOA_OPTIONS, id="moa"), pytest.param("council", COUNCIL, COUNCIL_OPTIONS, id="council")]
+CASES = [
+    pytest.param("moa", MOA, MOA_OPTIONS, id="moa"),
+    pytest.param("council", COUNCIL, COUNCIL_OPTIONS, id="council"),
+]
 WAYS = ("keywords", "optional_params", "extra_body", "router deployment", "profile", "split")
 
 
@@ -149,7 +152,9 @@ def test_the_aggregators_own_model_replaces_the_one_in_the_model_string(
 
 @pytest.mark.usefixtures("same_answers")
 def test_the_callers_messages_and_options_are_left_as_they_were(ask: Ask) -> None:
-    messages = [{"role": "user", "content": [{"type": "text", "text": QUESTION, "cache_control": {"type": "ephemeral"}}]}]
+    messages = [
+        {"role": "user", "content": [{"type": "text", "text": QUESTION, "cache_control": {"type": "ephemeral"}}]}
+    ]
     options = {"proposers": [{"model": FIRST, "system": "Think."}], "layers": 2}
     before = repr((messages, options))
     ask(messages=messages, **options)

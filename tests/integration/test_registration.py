@@ -157,7 +157,9 @@ def test_a_bad_configuration_is_refused_when_it_is_registered_and_the_old_one_st
         pytest.param("profiles:\n  p:\n    strategy: [moa\n", 4, id="unclosed bracket"),
         pytest.param("profiles:\n  p:\n    strategy: moa\n    proposer: [a]\n", 4, id="misspelt key"),
         pytest.param("profiles:\n  p:\n    strategy: moa\n  p:\n    strategy: moa\n", 4, id="a name twice"),
-        pytest.param("profiles:\n  p:\n    strategy: moa\n    proposers:\n      - name: x\n", 5, id="node without model"),
+        pytest.param(
+            "profiles:\n  p:\n    strategy: moa\n    proposers:\n      - name: x\n", 5, id="node without model"
+        ),
         pytest.param("profiles:\n  p:\n    strategy: moa\n    model: m\n    layers: -1\n", 5, id="negative"),
     ],
 )
@@ -189,8 +191,12 @@ def test_a_router_lends_its_names_to_nodes(server: ThreadedServer, ask: Ask) -> 
 
 def test_a_tool_executor_is_found_by_the_name_it_was_registered_under(ask: Ask, server: ThreadedServer) -> None:
     asked = []
-    composite_llm.register(tool_executors={"shelf": lambda name, arguments: asked.append((name, arguments)) or "a book"})
-    server.set_scenario("gpt-4o", {"sequence": [{"tool_calls": [{"name": "look", "arguments": {"at": 1}}]}, {"text": "Done."}]})
+    composite_llm.register(
+        tool_executors={"shelf": lambda name, arguments: asked.append((name, arguments)) or "a book"}
+    )
+    server.set_scenario(
+        "gpt-4o", {"sequence": [{"tool_calls": [{"name": "look", "arguments": {"at": 1}}]}, {"text": "Done."}]}
+    )
     answer = ask(proposers=[FIRST], tools=TOOLS, tool_executor="shelf")
     assert answer.choices[0].message.content == "Done."
     assert asked == [("look", {"at": 1})]

@@ -142,7 +142,7 @@ async def test_the_failure_callback_of_a_missed_quorum_shows_what_the_others_spe
     server: ThreadedServer, listener: Listener
 ) -> None:
     server.set_scenario("gpt-4o-mini", {"error": {"status": 400}, "latency_s": 0.1})
-    with pytest.raises(litellm.exceptions.MidStreamFallbackError) as caught:
+    with pytest.raises(composite_llm.QuorumNotMet) as caught:
         await streamed(server, proposers=[FIRST, SECOND], quorum=2, reasoning="off")
     heard = await asyncio.to_thread(listener.composite)
     trace = composite_llm.get_trace(caught.value)

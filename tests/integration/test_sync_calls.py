@@ -48,9 +48,7 @@ async def test_a_running_loop_asks_all_members_at_once_too(ask: Ask, patient: Th
 async def test_acompletion_leaves_the_loop_free(patient: ThreadedServer) -> None:
     answers = await asyncio.gather(
         *(
-            litellm.acompletion(
-                model=MOA, proposers=THREE, messages=MESSAGES, api_base=patient.base_url, api_key=KEY
-            )
+            litellm.acompletion(model=MOA, proposers=THREE, messages=MESSAGES, api_base=patient.base_url, api_key=KEY)
             for _ in range(3)
         )
     )
@@ -214,9 +212,7 @@ def test_a_run_out_of_time_leaves_no_request_open(traced: Callable[..., Any], se
 async def test_cancelling_acompletion_closes_every_request(server: ThreadedServer) -> None:
     server.set_scenario("gpt-4*", {"hang": True})
     task = asyncio.ensure_future(
-        litellm.acompletion(
-            model=MOA, proposers=THREE, messages=MESSAGES, api_base=server.base_url, api_key=KEY
-        )
+        litellm.acompletion(model=MOA, proposers=THREE, messages=MESSAGES, api_base=server.base_url, api_key=KEY)
     )
     await server.until(lambda ledger: ledger.open_requests == 3)
     task.cancel()
@@ -250,4 +246,3 @@ def test_interrupting_a_sync_call_closes_every_request(server: ThreadedServer) -
     assert (done.stdout, done.returncode) == ("interrupted\n", 0), done.stderr
     server.wait_until(lambda ledger: ledger.open_requests == 0)
     assert all(record.disconnected for record in server.ledger.records)
-

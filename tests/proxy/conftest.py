@@ -15,9 +15,22 @@ if TYPE_CHECKING:
     from tests.support.proxies import Proxy
 
 
+SCENARIOS: dict[str, dict[str, Any]] = {
+    "always-refused": {"error": {"status": 400, "message": "INTERNAL-DETAIL of http://10.0.0.7"}},
+    "calls-tools": {
+        "text": "Oslo has 4 degrees.",
+        "by_content": [
+            {"contains": "4 degrees", "then": {"text": "Take a coat."}},
+            {"contains": "weather", "then": {"tool_calls": [{"name": "weather", "arguments": {"city": "Oslo"}}]}},
+        ],
+    },
+    "o3": {"text": "The oldest one.", "reasoning": "Let me think."},
+}
+
+
 @pytest.fixture(scope="session")
 def _upstream() -> Iterator[ThreadedServer]:
-    with fake_server.running_in_thread() as running:
+    with fake_server.running_in_thread(scenarios=SCENARIOS) as running:
         yield running
 
 
@@ -55,6 +68,14 @@ def _deployments(upstream: ThreadedServer) -> list[dict[str, Any]]:
         ),
         deployment("one-shot", "composite/moa/large", proposers=["small"]),
         deployment("composite/*", "composite/*"),
+        deployment("refused", "openai/always-refused", **direct),
+        deployment("degraded", "composite/moa/large", proposers=["small", "refused"]),
+        deployment("broken", "composite/moa/large", proposers=["refused"]),
+        deployment("broken-at-the-end", "composite/moa/refused", proposers=["small"]),
+        deployment("tools", "openai/calls-tools", **direct),
+        deployment("agent", "composite/moa/tools", proposers=["small"]),
+        deployment("thinker", "openai/o3", **direct),
+        deployment("thinking-moa", "composite/moa/thinker", proposers=["small"]),
         # Two deployments behind one name, the first of them broken, and a name with a fallback.
         deployment("balanced", "openai/broken-one", **direct),
         deployment("balanced", "openai/working-one", **direct),
@@ -66,6 +87,7 @@ def _deployments(upstream: ThreadedServer) -> list[dict[str, Any]]:
 @pytest.fixture
 def upstream(_upstream: ThreadedServer) -> ThreadedServer:
     """Where the proxy's own models are, with an empty ledger and no scenario."""
+    _upstream.wait_until(lambda ledger: ledger.open_requests == 0)
     _upstream.reset_scenarios()
     _upstream.ledger.clear()
     return _upstream

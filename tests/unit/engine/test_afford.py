@@ -1,0 +1,272 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from composite_llm.config.node import Node
+from composite_llm.config.plan import make_plan
+from composite_llm.config.profiles import Profiles
+from composite_llm.engine.afford import NOTE_TOKENS, UNKNOWN_OUTPUT_TOKENS, Caps, Worst, longest_answer, total, worst_call
+from composite_llm.errors import BudgetExceeded, InvalidOption
+from composite_llm.explanation import explain_plan
+from tests.support.benches import QUESTION, Bench, bench
+from tests.support.scripted_backend import Say, ScriptedFacts
+
+DOLLAR_PER_TOKEN = {model: 1.0 for model in "abcdrz"}
+FACTS = ScriptedFacts(prices=DOLLAR_PER_TOKEN)
+WORDS = ScriptedFacts().count_tokens("a", QUESTION)
+BALLOT = '{"ranking": ["Response A", "Response B"]}'
+
+
+def node(**settings: Any) -> Node:
+    return Node.model_validate({"model": "a", **settings})
+
+
+@pytest.mark.parametrize(
+    ("settings", "request_limit", "tokens"),
+    [
+        ({}, None, UNKNOWN_OUTPUT_TOKENS),
+        ({}, 50, 50),
+        ({"max_tokens": 20}, 50, 20),
+        ({"max_completion_tokens": 20}, None, 20),
+        ({"max_tokens": 10**9}, None, UNKNOWN_OUTPUT_TOKENS),
+    ],
+    ids=["guess", "request", "own", "own-by-its-newer-name", "more-than-the-model-can"],
+)
+def test_the_longest_answer_is_the_tightest_limit(settings: Any, request_limit: int | None, tokens: int) -> None:
+    assert longest_answer(FACTS, node(**settings), request_limit) == tokens
+
+
+def test_a_worst_call_is_its_prompt_and_its_longest_answer() -> None:
+    assert worst_call(FACTS, node(max_tokens=5), 10) == Worst(1, 15.0)
+
+
+def test_a_persona_is_part_of_the_prompt() -> None:
+    assert worst_call(FACTS, node(max_tokens=5, system="four words of persona"), 10) == Worst(1, 19.0)
+
+
+@pytest.mark.parametrize("model", ["unpriced", "composite/moa/a"])
+def test_what_has_no_price_here_leaves_the_rest_of_the_sum_as_it_is(model: str) -> None:
+    parts = [worst_call(FACTS, node(max_tokens=5), 10), worst_call(FACTS, node(model=model), 10)]
+    assert total(parts) == Worst(2, 15.0)
+
+
+@pytest.mark.parametrize(
+    ("caps", "worst", "allowed"),
+    [
+        (Caps(), Worst(99, 99.0), True),
+        (Caps(calls=2), Worst(2, 99.0), True),
+        (Caps(calls=2), Worst(3, 0.0), False),
+        (Caps(cost_usd=1.0), Worst(9, 1.0), True),
+        (Caps(cost_usd=1.0), Worst(1, 1.01), False),
+        (Caps(calls=1, cost_usd=1.0), Worst(1, 2.0), False),
+    ],
+    ids=str,
+)
+def test_caps_allow_what_stays_within_all_of_them(caps: Caps, worst: Worst, allowed: bool) -> None:
+    assert caps.allow(worst) is allowed
+
+
+# --- how a run is made smaller -------------------------------------------------------------------------------------
+
+ANSWER_TOKENS = 10
+NODES = [{"model": model, "max_tokens": ANSWER_TOKENS} for model in "abc"]
+
+
+def moa(**options: Any) -> Bench:
+    script = {model: Say(model.upper(), cost_usd=1.0) for model in "abcz"}
+    options = {"proposers": NODES, "aggregator": {"max_tokens": ANSWER_TOKENS}, **options}
+    return bench("composite/moa/z", script, facts=FACTS, **options)
+
+
+def council(**options: Any) -> Bench:
+    script = {model: Say(BALLOT, cost_usd=1.0) for model in "abcdrz"}
+    options = {"members": NODES, "chairman": {"max_tokens": ANSWER_TOKENS}, **options}
+    return bench("composite/council/z", script, facts=FACTS, **options)
+
+
+def asked(at: Bench) -> str:
+    return "".join(request.model for request in at.backend.requests)
+
+
+@pytest.mark.parametrize(
+    ("max_calls", "models", "told"),
+    [
+        (4, "abcz", []),
+        (3, "abz", ["2 of 3 members asked"]),
+        (2, "az", ["1 of 3 members asked"]),
+        (1, "z", ["the final model answers alone"]),
+    ],
+)
+async def test_moa_asks_as_many_proposers_as_its_calls_allow(max_calls: int, models: str, told: list[str]) -> None:
+    at = moa(max_calls=max_calls)
+    assert await at.text() == "Z"
+    assert asked(at) == models
+    assert [reason.split(": ")[0] for reason in at.trace.degraded] == ["budget_reduced"] * len(told)
+    assert all(text in reason for text, reason in zip(told, at.trace.degraded, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("max_calls", "models", "told"),
+    [
+        (7, "abcabcz", []),
+        (6, "ababz", ["2 of 3 members asked"]),
+        (5, "ababz", ["2 of 3 members asked"]),
+        (2, "az", ["1 of 3 members asked"]),
+        (1, "z", ["the final model answers alone"]),
+    ],
+)
+async def test_a_council_gives_up_members_before_all_else(max_calls: int, models: str, told: list[str]) -> None:
+    at = council(max_calls=max_calls)
+    assert await at.text()
+    assert asked(at) == models
+    reduced = [reason for reason in at.trace.degraded if reason.startswith("budget_reduced")]
+    assert all(text in reason for text, reason in zip(told, reduced, strict=True))
+
+
+@pytest.mark.parametrize("max_calls", [4, 5, 6])
+async def test_a_council_that_needs_its_members_gives_up_the_reviews(max_calls: int) -> None:
+    at = council(max_calls=max_calls, quorum=3)
+    assert await at.text()
+    assert asked(at) == "abcz"
+    assert at.trace.degraded == ["budget_reduced: no reviews, to stay under the run's caps"]
+
+
+async def test_a_quorum_that_no_longer_fits_leaves_the_final_model_alone() -> None:
+    at = moa(max_calls=3, quorum=3)
+    assert await at.text() == "Z"
+    assert asked(at) == "z"
+
+
+def worst_of(proposers: int) -> float:
+    """One dollar a token: what so many proposers and the aggregator may cost."""
+    question = WORDS + NOTE_TOKENS
+    return proposers * (question + ANSWER_TOKENS) + question + proposers * ANSWER_TOKENS + ANSWER_TOKENS
+
+
+@pytest.mark.parametrize("fits", [3, 2, 1])
+async def test_money_makes_a_run_smaller_by_its_worst_case(fits: int) -> None:
+    at = moa(max_cost_usd=worst_of(fits))
+    assert await at.text() == "Z"
+    assert asked(at) == "abc"[:fits] + "z"
+    at = moa(max_cost_usd=worst_of(fits) - 0.5)
+    assert await at.text() == "Z"
+    assert asked(at) == "abc"[: fits - 1] + "z"
+
+
+async def test_when_not_even_the_final_call_fits_it_is_refused_before_any_call() -> None:
+    at = moa(max_cost_usd=WORDS + ANSWER_TOKENS - 1)
+    with pytest.raises(BudgetExceeded, match="max_cost_usd") as raised:
+        await at.text()
+    assert asked(at) == ""
+    assert raised.value.status_code == 402
+    assert raised.value.used == 0
+
+
+async def test_what_was_really_spent_counts_and_not_what_was_feared() -> None:
+    # Each proposer turns out to cost all the money there is.
+    script = {"a": Say("A", cost_usd=10_000.0), "b": Say("B", after=1, cost_usd=1.0), "z": Say("Z")}
+    proposers = [{"model": "a", "max_tokens": 1}, {"model": "b", "max_tokens": 1}]
+    at = bench("composite/moa/z", script, facts=FACTS, proposers=proposers, max_cost_usd=9_000.0)
+    with pytest.raises(BudgetExceeded, match="max_cost_usd of 9000 is reached: used 10001"):
+        await at.text()
+    assert asked(at) == "ab"
+
+
+async def test_a_budget_that_is_spent_ends_retries_too() -> None:
+    from tests.support.scripted_backend import failing
+
+    script = {"a": failing("malformed", cost_usd=5_000.0), "b": Say("B", cost_usd=1.0), "z": Say("Z", cost_usd=1.0)}
+    proposers = [{"model": "a", "max_tokens": 1, "num_retries": 5}, {"model": "b", "max_tokens": 1}]
+    at = bench(
+        "composite/moa/z",
+        script,
+        facts=FACTS,
+        proposers=proposers,
+        aggregator={"max_tokens": 1},
+        max_cost_usd=5_500.0,
+    )
+    assert await at.text() == "Z"
+    assert asked(at) == "abz" or asked(at).count("a") == 1
+
+
+@pytest.mark.parametrize("deep", [False, True], ids=["own", "nested"])
+async def test_a_model_without_a_price_is_refused_under_a_money_cap(deep: bool) -> None:
+    nodes: list[Any] = [{"model": "composite/moa/a", "proposers": ["unpriced"]}] if deep else ["unpriced"]
+    options: dict[str, Any] = {"facts": FACTS, "proposers": nodes, "max_cost_usd": 1e6}
+    script = {model: Say() for model in ("unpriced", "a", "z")}
+    with pytest.raises(InvalidOption, match="the price of unpriced is unknown"):
+        await bench("composite/moa/z", script, **options).text()
+    at = bench("composite/moa/z", script, allow_unpriced=True, **options)
+    assert await at.text() == "fine"
+
+
+async def test_nested_runs_share_the_caps_of_the_run_around_them() -> None:
+    inner = {"model": "composite/moa/c", "proposers": ["a", "b"], "name": "inner"}
+    script = {model: Say(model.upper()) for model in "abcdz"}
+    at = bench("composite/moa/z", script, proposers=["d", inner], max_calls=4)
+    await at.text()
+    assert len(at.backend.requests) <= 4
+    assert at.trace.calls[-1].content == "Z"
+
+
+# --- explained before it runs --------------------------------------------------------------------------------------
+
+Shape = tuple[str, dict[str, Any]]
+SHAPES: dict[str, Shape] = {
+    "moa": ("composite/moa/z", {"proposers": NODES}),
+    "moa of three layers": ("composite/moa/z", {"proposers": NODES, "layers": 3}),
+    "self-moa": ("composite/moa/z", {"samples": 4}),
+    "council": ("composite/council/z", {"members": NODES}),
+    "council with reviewers": ("composite/council/z", {"members": NODES, "reviewers": ["r", "d"]}),
+    "nested": (
+        "composite/moa/z",
+        {"proposers": ["a", {"model": "composite/council/z", "members": ["b", "c"], "name": "inner"}]},
+    ),
+    "long persona": ("composite/moa/z", {"proposers": [{"model": "a", "max_tokens": 1, "system": "word " * 900}]}),
+}
+
+
+def by_words(model: str) -> Callable[[Any], Say]:
+    """Answers with a ballot and costs what its prompt and its answer are worth."""
+
+    def answer(request: Any) -> Say:
+        tokens = FACTS.count_tokens(model, request.messages) + len(BALLOT.split())
+        return Say(BALLOT, cost_usd=float(tokens))
+
+    return answer
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+async def test_what_was_explained_is_what_happens(shape: str) -> None:
+    model, options = SHAPES[shape]
+    at = bench(model, {name: by_words(name) for name in "abcdrz"}, facts=FACTS, **options)
+    told = explain_plan(make_plan(model, options, Profiles()), QUESTION, FACTS, Profiles())
+    await at.text()
+    assert told.calls == len(at.backend.requests)
+    assert [stage.stage for stage in told.stages] == list(
+        dict.fromkeys(call.stage for call in at.trace.calls if call.parent_id is None)
+    )
+    assert told.best_cost_usd is not None
+    assert told.worst_cost_usd is not None
+    assert at.trace.cost_usd is not None
+    assert told.best_cost_usd <= at.trace.cost_usd <= told.worst_cost_usd
+
+
+@pytest.mark.parametrize(
+    ("shape", "rounds", "latency"),
+    [("moa", 2, "deliberate"), ("council", 3, "deliberate"), ("moa of three layers", 4, "long"), ("nested", 4, "long")],
+)
+def test_rounds_are_the_calls_that_wait_for_one_another(shape: str, rounds: int, latency: str) -> None:
+    model, options = SHAPES[shape]
+    told = explain_plan(make_plan(model, options, Profiles()), QUESTION, FACTS, Profiles())
+    assert (told.rounds, told.latency_class) == (rounds, latency)
+
+
+def test_an_unknown_price_makes_the_costs_unknown_and_is_named() -> None:
+    told = explain_plan(
+        make_plan("composite/moa/z", {"proposers": ["a", "unpriced"]}, Profiles()), QUESTION, FACTS, Profiles()
+    )
+    assert (told.best_cost_usd, told.worst_cost_usd, told.unpriced) == (None, None, ["unpriced"])
