@@ -129,7 +129,7 @@ def _unpriced(strategy: Strategy[Any], facts: ModelFacts) -> list[str]:
 
 def _with_nested(own: Worst, nested: Sequence[float | None]) -> float | None:
     known = [cost for cost in nested if cost is not None]
-    return None if len(known) < len(nested) else (own.cost_usd or 0.0) + sum(known)
+    return None if len(known) < len(nested) else own.cost_usd + sum(known)
 
 
 def _best(strategy: Strategy[Any], facts: ModelFacts) -> Worst:

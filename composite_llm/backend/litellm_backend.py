@@ -150,17 +150,18 @@ class LiteLLMBackend:
         )
         if not choices:
             raise AttemptFailed(Failure("malformed", "sent an answer without choices"))
-        usage = usage_of(getattr(response, "usage", None))
+        raw = getattr(response, "usage", None)
+        usage = usage_of(raw)
         hidden = getattr(response, "_hidden_params", None) or {}
         return Reply(
             choices=choices,
             usage=usage,
-            cost_usd=self._cost(request, hidden.get("response_cost"), usage, cached=bool(hidden.get("cache_hit"))),
+            cost_usd=self._cost(request, hidden.get("response_cost"), usage, raw, cached=bool(hidden.get("cache_hit"))),
             model=getattr(response, "model", None),
             extra=_extra(_fields(response)),
         )
 
-    def _cost(self, request: AttemptRequest, told: Any, usage: Usage, *, cached: bool) -> float | None:
+    def _cost(self, request: AttemptRequest, told: Any, usage: Usage, raw: Any, *, cached: bool) -> float | None:
         """What LiteLLM says it cost. It says 0.0 also of a model without a price, and an unknown price is not 0."""
         if cached:
             return 0.0
@@ -170,7 +171,7 @@ class LiteLLMBackend:
             return (
                 float(told)
                 if told is not None
-                else self._facts.price(request.model, usage.prompt_tokens, usage.completion_tokens)
+                else self._facts.price_of(request.model, raw)
             )
         return None
 
@@ -185,7 +186,7 @@ class LiteLLMBackend:
         if usage is None:
             return Chunk(choices, raw=raw, extra=_extra(fields)) if choices else None
         counted = usage_of(usage)
-        cost_usd = self._cost(request, getattr(usage, "cost", None), counted, cached=False)
+        cost_usd = self._cost(request, getattr(usage, "cost", None), counted, usage, cached=False)
         return Chunk(choices, usage=counted, cost_usd=cost_usd, raw=raw, extra=_extra(fields))
 
 

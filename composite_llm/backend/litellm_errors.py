@@ -108,7 +108,7 @@ def _cause(error: BaseException) -> BaseException:
 
 
 def _without_response(error: BaseException) -> tuple[FailureKind, BaseException] | None:
-    """What really happened where LiteLLM made up a 500: the connection broke, or the answer was unreadable."""
+    """What really happened where LiteLLM made up a 500: no connection, no readable answer, or no key to ask with."""
     link: BaseException | None = error
     while link is not None:
         if isinstance(link, openai.APIStatusError | httpx.HTTPStatusError) and not _is_litellms(link):
@@ -117,6 +117,9 @@ def _without_response(error: BaseException) -> tuple[FailureKind, BaseException]
             return "malformed", link
         if isinstance(link, openai.APIConnectionError | httpx.TransportError) and not _is_litellms(link):
             return "unavailable", link
+        if type(link) is openai.OpenAIError and "api_key" in str(link):
+            # The client's own refusal to send anything without a key.
+            return "authentication", link
         link = link.__cause__ or link.__context__
     return None
 

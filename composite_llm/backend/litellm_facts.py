@@ -69,6 +69,20 @@ class LiteLLMFacts:
             return None
         return float(parts[0] + parts[1])
 
+    def price_of(self, model: str, usage: Any) -> float | None:
+        """US dollars of LiteLLM's usage object, cached tokens at their own price.
+
+        For the streams of LiteLLM 1.94, which have none on them.
+        """
+        if usage is None or not self.is_priced(model):
+            return None
+        counts = {"prompt_tokens": usage.prompt_tokens, "completion_tokens": usage.completion_tokens}
+        try:
+            parts = litellm.cost_per_token(model=model, usage_object=usage, **counts)
+        except Exception:  # noqa: BLE001  # as above
+            return None
+        return float(parts[0] + parts[1])
+
     def is_priced(self, model: str) -> bool:
         """Whether LiteLLM's table has a price for the model; a price of zero is one."""
         entry = _entry(model)

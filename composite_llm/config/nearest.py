@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 _UNIT_SUFFIXES = ("_s", "_usd")
+_MOST_EDITS = 2
+_COMPARED_CHARACTERS = 80
 
 
 def edit_distance(left: str, right: str) -> int:
@@ -32,13 +34,16 @@ def near_miss(name: str, known: Iterable[str]) -> str | None:
         if any(name + suffix == candidate for suffix in _UNIT_SUFFIXES):
             return candidate
     lowered = name.lower().replace("-", "_")
+    # A name of another length is farther away than any misspelling; comparing megabytes of it would take minutes.
+    candidates = [candidate for candidate in candidates if abs(len(candidate) - len(lowered)) <= _MOST_EDITS]
     best = min(candidates, key=lambda candidate: edit_distance(lowered, candidate), default=None)
     if best is None:
         return None
-    allowed = 2 if len(best) > 5 else 1
+    allowed = _MOST_EDITS if len(best) > 5 else 1
     return best if edit_distance(lowered, best) <= allowed else None
 
 
 def nearest(name: str, known: Iterable[str], most: int = 3) -> list[str]:
     """Known names, nearest first, for a message."""
-    return sorted(known, key=lambda candidate: (edit_distance(name, candidate), candidate))[:most]
+    start = name[:_COMPARED_CHARACTERS]
+    return sorted(known, key=lambda candidate: (edit_distance(start, candidate), candidate))[:most]

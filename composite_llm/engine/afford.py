@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from composite_llm.backend.interface import Message, ModelFacts
 from composite_llm.config.node import Node
+from composite_llm.personas import persona_text
 
 UNKNOWN_OUTPUT_TOKENS = 4096
 """Assumed longest answer of a model whose limit nobody knows."""
@@ -20,15 +21,15 @@ class Worst:
 
     Attributes:
         calls: Attempts, if none fails.
-        cost_usd: US dollars; None when a price is unknown.
+        cost_usd: US dollars. What has no price counts as nothing: it was allowed explicitly, or is a composite, whose
+            own calls keep to the same caps.
     """
 
     calls: int = 0
-    cost_usd: float | None = 0.0
+    cost_usd: float = 0.0
 
     def __add__(self, other: Worst) -> Worst:
-        unknown = self.cost_usd is None or other.cost_usd is None
-        return Worst(self.calls + other.calls, None if unknown else (self.cost_usd or 0) + (other.cost_usd or 0))
+        return Worst(self.calls + other.calls, self.cost_usd + other.cost_usd)
 
 
 def total(parts: Iterable[Worst]) -> Worst:
@@ -47,8 +48,10 @@ def longest_answer(facts: ModelFacts, node: Node, max_tokens: int | None = None)
 
 
 def worst_call(facts: ModelFacts, node: Node, prompt_tokens: int, max_tokens: int | None = None) -> Worst:
-    """One call of a node, at its longest answer."""
-    return Worst(1, facts.price(node.model, prompt_tokens, longest_answer(facts, node, max_tokens)))
+    """One call of a node with its persona, at its longest answer."""
+    if node.system:
+        prompt_tokens += facts.count_tokens(node.model, [{"role": "system", "content": persona_text(node.system)}])
+    return Worst(1, facts.price(node.model, prompt_tokens, longest_answer(facts, node, max_tokens)) or 0.0)
 
 
 def prompt_tokens(facts: ModelFacts, node: Node, messages: Sequence[Message]) -> int:
@@ -69,7 +72,7 @@ class Caps:
         return self.calls is None and self.cost_usd is None
 
     def allow(self, worst: Worst) -> bool:
-        """Whether a worst case fits. An unknown price counts as nothing: it was allowed explicitly."""
+        """Whether a worst case fits."""
         if self.calls is not None and worst.calls > self.calls:
             return False
-        return self.cost_usd is None or (worst.cost_usd or 0.0) <= self.cost_usd + 1e-12
+        return self.cost_usd is None or worst.cost_usd <= self.cost_usd + 1e-12

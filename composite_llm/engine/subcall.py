@@ -141,16 +141,21 @@ async def hedged(
     if node.hedge_after_s is None:
         return await attempt_plain(scope, node, call, request)
     tasks = [asyncio.create_task(attempt_plain(scope, node, call, request))]
+    chosen: tuple[OpenAttempt, Reply] | Failure | None = None
     try:
         await asyncio.wait(tasks, timeout=node.hedge_after_s)
         if not tasks[0].done():
             note_next_step(call, f"hedged after {node.hedge_after_s:g} s")
             tasks.append(asyncio.create_task(attempt_plain(scope, node, call, replace(request, unique=True))))
-        return await _first_usable(want, tasks)
+        chosen = await _first_usable(want, tasks)
+        return chosen
     finally:
         for task in tasks:
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        for outcome in await asyncio.gather(*tasks, return_exceptions=True):
+            if isinstance(outcome, tuple) and outcome is not chosen:
+                # Answered too, and is paid for.
+                finish_with_reply(scope, *outcome, shortcoming(want, outcome[1]))
         for attempt in call.attempts:
             if attempt.status == "cancelled" and len(tasks) > 1 and not _being_cancelled():
                 attempt.status = "abandoned"
@@ -168,7 +173,7 @@ async def _first_usable(
     outcome: tuple[OpenAttempt, Reply] | Failure | None = None
     while waiting:
         done, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
-        for task in done:
+        for task in (task for task in tasks if task in done):
             outcome = task.result()
             if not isinstance(outcome, Failure) and shortcoming(want, outcome[1]) is None:
                 return outcome

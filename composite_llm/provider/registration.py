@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import threading
 from collections.abc import Mapping
 from typing import Any
@@ -26,6 +27,7 @@ from composite_llm.explanation import Explanation, explain_plan
 from composite_llm.messages import checked_messages
 from composite_llm.provider.capabilities import install_capabilities
 from composite_llm.provider.failures import PROVIDER
+from composite_llm.provider.guard import install_guard
 from composite_llm.provider.handler import CompositeLLM
 from composite_llm.provider.parameters import accept_reasoning_parameters
 from composite_llm.run import Services
@@ -184,6 +186,8 @@ def install() -> None:
     litellm.custom_provider_map = [*others, {"provider": PROVIDER, "custom_handler": handler}]
     custom_llm_setup()  # type: ignore[no-untyped-call]
     accept_reasoning_parameters()
+    if "litellm.proxy.proxy_server" in sys.modules:
+        install_guard()
     install_capabilities(services().profiles)
     # LiteLLM prints advertising for its issue tracker to standard output when a call fails, which breaks every program
     # that speaks JSON there; a composite makes failing calls an everyday event.

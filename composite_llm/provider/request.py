@@ -61,9 +61,10 @@ def run_of(kwargs: Mapping[str, Any], services: Services) -> Run:
         CompositeError: The request cannot become a run; nothing was spent.
     """
     model = _logical_model(kwargs["model"])
-    client = proxy_client(kwargs.get("litellm_params") or {})
+    client = proxy_client(kwargs)
+    limits = client.limits(model, services.profiles) if client is not None else {}
     if client is not None:
-        client.check_options(model, services.profiles)
+        client.check_options(limits)
     parent = current_scope()
     ancestors = parent.ancestors if isinstance(parent, Scope) else ()
     messages = checked_messages(kwargs.get("messages"))
@@ -71,10 +72,14 @@ def run_of(kwargs: Mapping[str, Any], services: Services) -> Run:
     if client is not None:
         given = client.with_operators_connection(given)
     plan = make_plan(model, given, services.profiles, ancestors=ancestors)
+    if client is not None:
+        plan = client.within_caps(plan)
     caller = _caller(kwargs, plan, parent if isinstance(parent, Scope) else None)
     if client is not None:
         chosen = client.chosen_models(plan, services.profiles)
-        caller = replace(caller, permission=lambda: client.check_models(chosen))
+        # A header can ask for more time than the body may.
+        timeouts = [limit for limit in (caller.timeout_s, limits["timeout"]) if limit is not None]
+        caller = replace(caller, permission=lambda: client.check_models(chosen), timeout_s=min(timeouts, default=None))
     return Run(plan, messages, services, caller)
 
 
@@ -84,6 +89,11 @@ def _logical_model(model: str) -> str:
 
 def _given(kwargs: Mapping[str, Any]) -> dict[str, Any]:
     given = dict(kwargs.get("optional_params") or {})
+    if isinstance(given.get("reasoning"), Mapping):
+        # OpenRouter's parameter of that name, and the Responses API's; ours is a word.
+        effort = given.pop("reasoning").get("effort")
+        if effort is not None:
+            given.setdefault("reasoning_effort", effort)
     for key in ("api_base", "api_key"):
         if kwargs.get(key):
             given[key] = kwargs[key]

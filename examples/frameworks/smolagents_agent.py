@@ -21,7 +21,9 @@ def population(city: str) -> int:
 
 
 composite_llm.register()
-model = LiteLLMModel("composite/moa/openai/gpt-4.1", proposers=["openai/gpt-4.1-mini", "openai/gpt-4o-mini"])
+# A retry here would repeat the whole deliberation; the nodes retry by themselves.
+proposers = ["openai/gpt-4.1-mini", "openai/gpt-4o-mini"]
+model = LiteLLMModel("composite/moa/openai/gpt-4.1", proposers=proposers, retry=False)
 agent = ToolCallingAgent(tools=[population], model=model, max_steps=6)
 
 if __name__ == "__main__":

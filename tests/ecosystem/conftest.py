@@ -14,17 +14,21 @@ from fake_server import ThreadedServer
 from tests.ecosystem.task import PEOPLE, Upstream
 
 _TEST_TIMEOUT_S = 180
-_dspy_cache = tempfile.TemporaryDirectory(prefix="dspy-cache-", ignore_cleanup_errors=True)
+# DSPy's cache and CrewAI's databases: none may meet the next run, or lie about in the home of who runs the tests.
+_home = tempfile.TemporaryDirectory(prefix="ecosystem-home-", ignore_cleanup_errors=True)
 
-# Read when the frameworks are imported: none of them sends its makers anything, or keeps answers for the next run.
+# Read when the frameworks are imported: none of them sends its makers anything.
 os.environ.update(
     CREWAI_DISABLE_TELEMETRY="true",
     CREWAI_TRACING_ENABLED="false",
-    DSPY_CACHEDIR=_dspy_cache.name,
+    HOME=_home.name,
     HF_HUB_OFFLINE="1",
     LANGSMITH_TRACING="false",
     OPENAI_AGENTS_DISABLE_TRACING="1",
     OTEL_SDK_DISABLED="true",
+    XDG_CACHE_HOME=f"{_home.name}/.cache",
+    XDG_CONFIG_HOME=f"{_home.name}/.config",
+    XDG_DATA_HOME=f"{_home.name}/.local/share",
 )
 
 

@@ -36,7 +36,8 @@ def agent_at(upstream: Upstream, **more: Any) -> LlmAgent:
 
 async def events_of(runner: InMemoryRunner, question: str, *, stream: bool = False) -> list[Event]:
     config = RunConfig(streaming_mode=StreamingMode.SSE) if stream else None
-    return await runner.run_debug(question, run_config=config, quiet=True)
+    events: list[Event] = await runner.run_debug(question, run_config=config, quiet=True)
+    return events
 
 
 def text_of(event: Event) -> str:

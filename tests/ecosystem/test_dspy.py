@@ -79,7 +79,7 @@ def test_the_json_adapter_sends_a_schema_to_the_final_model_alone(upstream, lm):
 def test_a_reasoning_field_does_not_break_the_call(upstream, lm):
     upstream.play(fields(reasoning="Subtract.", answer=ANSWER))
 
-    class Ask(dspy.Signature):
+    class Ask(dspy.Signature):  # type: ignore[misc]  # untyped where mypy runs
         question: str = dspy.InputField()
         reasoning: dspy.Reasoning = dspy.OutputField()
         answer: str = dspy.OutputField()

@@ -3,6 +3,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import litellm
 import pytest
 from smolagents import CodeAgent, LiteLLMModel, LiteLLMRouterModel, Model, Tool, ToolCallingAgent
 
@@ -21,7 +22,7 @@ from tests.ecosystem.task import (
 )
 
 
-class Population(Tool):
+class Population(Tool):  # type: ignore[misc]  # untyped where mypy runs
     name = "population"
     description = "How many people live in a city."
     inputs = {"city": {"type": "string", "description": "Its name."}}  # noqa: RUF012  # smolagents asks for a plain dict
@@ -102,3 +103,11 @@ def test_the_example_runs_as_it_is(upstream):
     play_with_final_tool(upstream)
     assert DIFFERENCE in upstream.run_example("smolagents_agent")
     assert upstream.asked == (3, 3)
+
+
+def test_without_its_own_retry_a_rate_limit_costs_one_deliberation(upstream):
+    upstream.server.set_scenario("gpt-4.1", {"error": {"status": 429}})
+    final = {"model": "openai/gpt-4.1", "num_retries": 0}
+    with pytest.raises(litellm.RateLimitError):
+        model_at(upstream, retry=False, aggregator=final).generate([{"role": "user", "content": QUESTION}])
+    assert upstream.asked == (1, 1)

@@ -38,3 +38,19 @@ def configure(provider: None) -> Iterator[Callable[[Any], None]]:
 
     yield lambda config: composite_llm.register(config=config)
     composite_llm.register(config={})
+
+
+@pytest.fixture
+def nothing_salvaged(provider: None) -> None:
+    """No earlier test's failed run, of the same request perhaps, has left answers."""
+    from composite_llm.provider import registration
+
+    registration._salvages._entries.clear()
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """Say how many cases of the fault matrix ran, in all processes together."""
+    reports = [report for key in ("passed", "failed") for report in terminalreporter.stats.get(key, ())]
+    cases = sum(value for report in reports for name, value in report.user_properties if name == "fault_cases")
+    if cases:
+        terminalreporter.write_line(f"fault matrix: {cases} cases ran")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -116,7 +117,14 @@ def test_a_tool_history_of_another_provider_is_sent_without_its_own_fields(ask: 
     assert turn["tool_calls"] == [call]
     assert set(turn) <= {"role", "content", "tool_calls"}
     assert result == {"role": "tool", "tool_call_id": "toolu_01", "name": "look", "content": "found"}
-    assert [message["role"] for message in member(server)] == ["system", "user", "assistant", "user", "assistant", "user"]
+    assert [message["role"] for message in member(server)] == [
+        "system",
+        "user",
+        "assistant",
+        "user",
+        "assistant",
+        "user",
+    ]
 
 
 def test_a_history_that_ends_with_the_assistant_is_continued_by_the_final_model_and_advised_on_by_members(
@@ -148,7 +156,7 @@ def test_neighbouring_assistant_turns_alternate_too(ask: Ask, server: ThreadedSe
     ask(messages=[USER, ANSWER, ANSWER, FURTHER], proposers=[strict])
     roles = [message["role"] for message in member(server)]
     assert roles[0] == "user"
-    assert all(left != right for left, right in zip(roles, roles[1:], strict=False))
+    assert all(left != right for left, right in pairwise(roles))
 
 
 def test_a_second_turn_keeps_the_prefix_of_the_first(ask: Ask, server: ThreadedServer) -> None:

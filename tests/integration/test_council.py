@@ -154,7 +154,7 @@ def test_the_vote_is_counted_and_stands_in_the_trace(method: str, ask: Ask, serv
 
 
 def test_full_agreement_is_one_and_the_table_is_in_the_reasoning(ask: Ask, server: ThreadedServer) -> None:
-    answer = _vote(server, ask, dict.fromkeys("12", ["cyd", "bob", "ada"]))
+    answer = _vote(server, ask, {reviewer: ["cyd", "bob", "ada"] for reviewer in "12"})
     shown = answer.choices[0].message.reasoning_content
     assert [line for line in shown.splitlines() if re.match(r"\d\. ", line)] == [
         "1. cyd: 1.00, mean place 1.00, 2 first",
@@ -166,7 +166,7 @@ def test_full_agreement_is_one_and_the_table_is_in_the_reasoning(ask: Ask, serve
 
 
 def test_a_lone_champion_is_reported_as_dissent(ask: Ask, server: ThreadedServer) -> None:
-    ballots = dict.fromkeys("1234", ["ada", "bob", "cyd"]) | {"5": ["cyd", "ada", "bob"]}
+    ballots = {reviewer: ["ada", "bob", "cyd"] for reviewer in "1234"} | {"5": ["cyd", "ada", "bob"]}
     answer = _vote(server, ask, ballots)
     ranking = composite_llm.get_trace(answer).ranking
     assert ranking is not None
@@ -177,7 +177,7 @@ def test_a_lone_champion_is_reported_as_dissent(ask: Ask, server: ThreadedServer
 
 
 def test_the_chairman_gets_answers_reviews_and_vote_without_names(ask: Ask, server: ThreadedServer) -> None:
-    _vote(server, ask, dict.fromkeys("12", ["bob", "cyd", "ada"]), criteria="kindness")
+    _vote(server, ask, {reviewer: ["bob", "cyd", "ada"] for reviewer in "12"}, criteria="kindness")
     question, note = wire.body(server, "gpt-4o")["messages"]
     assert question == MESSAGES[0]
     text = note["content"]

@@ -46,14 +46,14 @@ def test_a_part_reaches_who_takes_it_as_it_is_and_the_others_as_a_note(
     assert messages == before
     note = {"type": "text", "text": f"[{kind} not shown to you]"}
     assert seen(server, BLIND) == [ASK, note]
-    whole = [record.body["messages"][0]["content"] for record in server.ledger.records if "3.5" not in str(record.model)]
+    whole = [
+        record.body["messages"][0]["content"] for record in server.ledger.records if "3.5" not in str(record.model)
+    ]
     assert whole == [[ASK, PARTS[kind]]] * 2
     assert composite_llm.get_trace(answer).degraded == []
 
 
-def test_a_final_model_that_cannot_see_gets_a_note_and_the_answers_of_who_can(
-    ask: Ask, server: ThreadedServer
-) -> None:
+def test_a_final_model_that_cannot_see_gets_a_note_and_the_answers_of_who_can(ask: Ask, server: ThreadedServer) -> None:
     server.set_scenario("gpt-4o-mini", {"text": "A bridge."})
     ask(f"composite/moa/{BLIND}", messages=holding("image"), proposers=[FIRST])
     assert seen(server, FIRST) == [ASK, PARTS["image"]]

@@ -71,7 +71,7 @@ SHAPES: dict[str, tuple[str, dict[str, Any]]] = {
 }
 
 
-def assert_the_books_agree(answer: litellm.ModelResponse, server: ThreadedServer) -> None:
+def assert_the_books_agree(answer: Any, server: ThreadedServer) -> None:
     """Trace, response and server name the same tokens and the same money."""
     trace, spent = composite_llm.get_trace(answer), wire.tokens(server)
     usage = answer.usage
@@ -158,6 +158,15 @@ def test_cached_tokens_are_counted_and_cheaper(ask_both: Ask, server: ThreadedSe
         + 10 * entry["output_cost_per_token"]
     )
     assert composite_llm.get_trace(answer).calls[0].cost_usd == pytest.approx(by_hand)
+
+
+def test_cached_tokens_cost_the_same_in_a_stream(ask_both: Ask, ask: Ask, server: ThreadedServer) -> None:
+    server.set_scenario("*", {"text": "x", "usage": {"prompt_tokens": 2000, "cached_tokens": 1500}})
+    stream = ask(proposers=[FIRST], stream=True)
+    assert list(stream)
+    cost = composite_llm.get_trace(stream).cost_usd
+    assert cost == pytest.approx(by_price_table(server))
+    assert cost == pytest.approx(composite_llm.get_trace(ask_both(proposers=[FIRST])).cost_usd)
 
 
 def test_what_earlier_stages_generate_counts_as_reasoning(ask_both: Ask, server: ThreadedServer) -> None:

@@ -55,7 +55,6 @@ FINAL_ONLY: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
         {"prediction": {"type": "content", "content": "x"}},
     ),
     "service_tier": ({"service_tier": "flex"}, {"service_tier": "flex"}),
-    "store": ({"store": True}, {"store": True}),
     "an unknown keyword": ({"vendor_knob": 3}, {"vendor_knob": 3}),
     "top_k": ({"top_k": 4}, {"top_k": 4}),
 }
@@ -77,6 +76,14 @@ def test_no_reviewer_gets(name: str, ask: Ask, server: ThreadedServer) -> None:
     given, _ = FINAL_ONLY[name]
     ask(COUNCIL, members=[FIRST, SECOND], reviewers=[THIRD], **given)
     assert [wire.params(server, model) for model in ("gpt-4o-mini", "gpt-4.1-mini", "gpt-4.1-nano")] == [{}, {}, {}]
+
+
+def test_store_reaches_the_final_call_as_it_reaches_a_plain_one(ask_both: Ask, server: ThreadedServer) -> None:
+    # LiteLLM 1.94 sends it to nobody.
+    ask_both("openai/gpt-4.1", store=True)
+    ask_both(proposers=[FIRST], store=True)
+    assert wire.params(server, "gpt-4o") == wire.params(server, "gpt-4.1")
+    assert wire.params(server, "gpt-4o-mini") == {}
 
 
 EVERYWHERE: dict[str, Any] = {

@@ -45,7 +45,7 @@ BALLOT = {"contains": "You are reviewing", "then": {"text": "FINAL RANKING: Resp
 
 def _send(
     way: str, model: str, strategy: str, options: dict[str, Any], ask: Ask, configure: Callable[[Any], None], base: str
-) -> litellm.ModelResponse:
+) -> Any:
     match way:
         case "keywords":
             return ask(model, **options)
@@ -97,7 +97,7 @@ def test_a_request_overrides_its_deployment_which_overrides_the_profile(
     configure({"profiles": {"p": {"strategy": "moa", "model": FINAL, "samples": 2, "layers": 2, "reasoning": "off"}}})
     deployed = {"model": "composite/profile/p", "api_base": server.base_url, "api_key": KEY, "layers": 1, "samples": 4}
     router = litellm.Router(model_list=[{"model_name": "wise", "litellm_params": deployed}])
-    answer = router.completion(model="wise", messages=MESSAGES, samples=1)
+    answer: Any = router.completion(model="wise", messages=MESSAGES, samples=1)
     assert wire.models(server) == ["gpt-4o", "gpt-4o"]
     assert getattr(answer.choices[0].message, "reasoning_content", None) is None
 

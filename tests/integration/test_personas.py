@@ -22,7 +22,10 @@ def test_a_persona_by_name_is_a_system_prompt_after_the_callers_own(ask: Ask, se
     ask(
         COUNCIL,
         messages=[SYSTEM, *MESSAGES],
-        members=[{"model": FIRST, "system": "persona:skeptic"}, {"model": SECOND, "system": "persona: Devil's Advocate"}],
+        members=[
+            {"model": FIRST, "system": "persona:skeptic"},
+            {"model": SECOND, "system": "persona: Devil's Advocate"},
+        ],
         reviewers=[{"model": THIRD, "system": "persona:engineer"}],
         chairman={"system": "persona:pragmatist"},
     )

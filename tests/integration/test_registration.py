@@ -102,7 +102,7 @@ def test_profiles_come_from(
     composite_llm.register(config=config)
     answer = ask("composite/profile/pair")
     assert answer.model == "composite/profile/pair"
-    assert sorted(wire.models(server)) == ["gpt-4.1-mini", "gpt-4o", "gpt-4o-mini"]
+    assert sorted(map(str, wire.models(server))) == ["gpt-4.1-mini", "gpt-4o", "gpt-4o-mini"]
 
 
 def test_the_environment_goes_before_the_default_file_and_an_argument_before_both(
@@ -191,9 +191,12 @@ def test_a_router_lends_its_names_to_nodes(server: ThreadedServer, ask: Ask) -> 
 
 def test_a_tool_executor_is_found_by_the_name_it_was_registered_under(ask: Ask, server: ThreadedServer) -> None:
     asked = []
-    composite_llm.register(
-        tool_executors={"shelf": lambda name, arguments: asked.append((name, arguments)) or "a book"}
-    )
+
+    def executor(name: str, arguments: dict[str, Any]) -> str:
+        asked.append((name, arguments))
+        return "a book"
+
+    composite_llm.register(tool_executors={"shelf": executor})
     server.set_scenario(
         "gpt-4o", {"sequence": [{"tool_calls": [{"name": "look", "arguments": {"at": 1}}]}, {"text": "Done."}]}
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Any
 
 import litellm
@@ -43,7 +44,7 @@ def agent(ask: Ask, messages: list[dict[str, Any]], steps: int = STEPS, **option
     answers = []
     for _ in range(steps):
         sent = copy.deepcopy(messages)
-        answer = ask(messages=messages, tools=TOOLS, **options)
+        answer: Any = ask(messages=messages, tools=TOOLS, **options)
         assert messages == sent
         answers.append(answer)
         messages.append(answer.choices[0].message.model_dump(exclude_none=True))
@@ -63,7 +64,7 @@ def prefixes(server: ThreadedServer, clean: Callable[[Any], Any] = lambda messag
 
 
 def each_starts_with_the_one_before(prompts: list[list[str]]) -> bool:
-    return all(later[: len(earlier)] == earlier for earlier, later in zip(prompts, prompts[1:], strict=False))
+    return all(later[: len(earlier)] == earlier for earlier, later in pairwise(prompts))
 
 
 def test_an_agent_loop_of_12_steps_with_4_proposers_costs_4_and_12_calls(
@@ -177,9 +178,7 @@ def test_cache_marks_stay_for_members_too(ask: Ask, question: list[dict[str, Any
         assert sent[:2] == [marked(SYSTEM), marked(question[0])]
 
 
-def test_a_second_user_turn_deliberates_anew(
-    ask: Ask, question: list[dict[str, Any]], server: ThreadedServer
-) -> None:
+def test_a_second_user_turn_deliberates_anew(ask: Ask, question: list[dict[str, Any]], server: ThreadedServer) -> None:
     agent(ask, question, steps=3, proposers=[FIRST, SECOND])
     before = len(server.ledger.records)
     question.append({"role": "user", "content": "And now the other one."})
@@ -222,7 +221,7 @@ def test_other_options_or_callers_never_share(
     options: dict[str, Any] = {"proposers": [FIRST], "metadata": {"user_api_key_hash": "one key"}}
     agent(ask, question, steps=2, **options)
     assert len(wire.records(server, "gpt-4o-mini")) == 1
-    answer = ask(messages=question, tools=TOOLS, **{**options, **other})
+    answer: Any = ask(messages=question, tools=TOOLS, **{**options, **other})
     assert not composite_llm.get_trace(answer).reused
     assert len(wire.records(server, "gpt-4o-mini")) > 1
     again = ask(messages=question, tools=TOOLS, **options)
@@ -237,7 +236,7 @@ def test_a_tool_step_of_an_unknown_turn_deliberates_with_the_tools_results(
         {"role": "assistant", "content": None, "tool_calls": [call]},
         {"role": "tool", "tool_call_id": "c1", "content": "SEEN"},
     ]
-    answer = ask(messages=question, tools=TOOLS, proposers=[FIRST])
+    answer: Any = ask(messages=question, tools=TOOLS, proposers=[FIRST])
     assert not composite_llm.get_trace(answer).reused
     assert "SEEN" in str(wire.body(server, "gpt-4o-mini")["messages"])
     assert wire.body(server, FINAL_NAME)["messages"][1]["role"] == "user"
@@ -266,6 +265,6 @@ def test_a_routers_deployment_uses_its_answers_again(question: list[dict[str, An
 
 def test_cached_tokens_are_shown_per_call(ask: Ask, server: ThreadedServer) -> None:
     server.set_scenario("gpt-4o-mini", {"text": "fine", "usage": {"prompt_tokens": 100, "cached_tokens": 64}})
-    answer = ask(messages=MESSAGES, proposers=[FIRST])
+    answer: Any = ask(messages=MESSAGES, proposers=[FIRST])
     assert [call.usage.cached_tokens for call in composite_llm.get_trace(answer).calls] == [64, 0]
     assert "(64 cached)" in answer.choices[0].message.reasoning_content

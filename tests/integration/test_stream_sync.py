@@ -6,7 +6,7 @@ import asyncio
 import gc
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -18,7 +18,7 @@ from composite_llm.provider.portal import PORTAL
 from fake_server import ThreadedServer
 from tests.support.asking import FIRST, SECOND, THIRD
 from tests.support.interpreter import run_program
-from tests.support.streams import request, streamed_sync, text_of
+from tests.support.streams import eventually, request, streamed_sync, text_of
 
 THREE = [FIRST, SECOND, THIRD]
 
@@ -34,16 +34,6 @@ def read_until(stream: Iterator[Any], text: str, field: str = "reasoning_content
     while text not in seen:
         seen += text_of([next(stream)], field)
     return seen
-
-
-def eventually(condition: Callable[[], bool], timeout_s: float = 3) -> bool:
-    """Whether a condition comes true in time."""
-    deadline = time.monotonic() + timeout_s
-    while not condition():
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.002)
-    return True
 
 
 def portal_tasks() -> list[str]:

@@ -46,7 +46,7 @@ def test_the_format_goes_to_the_final_call_alone_and_a_good_answer_comes_back(
     response_format: Any, ask_both: Ask, server: ThreadedServer
 ) -> None:
     server.set_scenario("gpt-4o", GOOD)
-    answer = ask_both(response_format=response_format, proposers=[FIRST])
+    answer: Any = ask_both(response_format=response_format, proposers=[FIRST])
     assert answer.choices[0].message.content == GOOD["text"]
     assert composite_llm.get_trace(answer).degraded == []
     (body,) = final_calls(server)
@@ -60,7 +60,7 @@ def test_a_bad_answer_is_asked_for_once_more_with_the_reason(
     response_format: Any, ask_both: Ask, server: ThreadedServer
 ) -> None:
     server.set_scenario("gpt-4o", {"sequence": [NO_JSON, GOOD]})
-    answer = ask_both(response_format=response_format, proposers=[FIRST])
+    answer: Any = ask_both(response_format=response_format, proposers=[FIRST])
     assert answer.choices[0].message.content == GOOD["text"]
     first, second = final_calls(server)
     said, note = second["messages"][-2:]
@@ -77,7 +77,7 @@ def test_a_bad_answer_is_asked_for_once_more_with_the_reason(
 
 def test_a_councils_answer_is_repaired_too(ask: Ask, server: ThreadedServer) -> None:
     server.set_scenario("gpt-4o", {"sequence": [BAD, GOOD]})
-    answer = ask(COUNCIL, response_format=City, members=[FIRST, SECOND])
+    answer: Any = ask(COUNCIL, response_format=City, members=[FIRST, SECOND])
     assert City.model_validate_json(answer.choices[0].message.content).name == "Oslo"
 
 
@@ -86,7 +86,7 @@ def test_after_the_repair_come_the_fallbacks(ask: Ask, server: ThreadedServer) -
     server.set_scenario("gpt-4.1-mini", BAD)
     server.set_scenario("gpt-4.1", GOOD)
     chair = {"fallbacks": ["openai/gpt-4.1-mini", "openai/gpt-4.1"]}
-    answer = ask(response_format=AS_SCHEMA, proposers=[FIRST], aggregator=chair)
+    answer: Any = ask(response_format=AS_SCHEMA, proposers=[FIRST], aggregator=chair)
     assert answer.choices[0].message.content == GOOD["text"]
     assert wire.models(server) == ["gpt-4o-mini", "gpt-4o", "gpt-4o", "gpt-4.1-mini", "gpt-4.1"]
     codes = [reason.partition(":")[0] for reason in composite_llm.get_trace(answer).degraded]
@@ -125,7 +125,7 @@ def test_without_validate_output_the_answer_is_passed_on(
     response_format: Any, ask: Ask, server: ThreadedServer
 ) -> None:
     server.set_scenario("gpt-4o", NO_JSON)
-    answer = ask(response_format=response_format, proposers=[FIRST], validate_output=False)
+    answer: Any = ask(response_format=response_format, proposers=[FIRST], validate_output=False)
     assert answer.choices[0].message.content == "SECRET-ANSWER"
     assert len(final_calls(server)) == 1
     assert composite_llm.get_trace(answer).degraded == []
@@ -142,7 +142,7 @@ def test_a_refusal_and_a_cut_answer_are_passed_on_as_they_are(
     scenario: dict[str, Any], options: dict[str, Any], finish_reason: str, ask: Ask, server: ThreadedServer
 ) -> None:
     server.set_scenario("gpt-4o", scenario)
-    answer = ask(response_format=AS_SCHEMA, proposers=[FIRST], **options)
+    answer: Any = ask(response_format=AS_SCHEMA, proposers=[FIRST], **options)
     assert answer.choices[0].finish_reason == finish_reason
     assert len(final_calls(server)) == 1
     assert composite_llm.get_trace(answer).degraded == []
@@ -187,7 +187,7 @@ def test_arguments_that_break_the_tools_schema_are_asked_for_once_more(
     bad: dict[str, Any], ask_both: Ask, server: ThreadedServer
 ) -> None:
     server.set_scenario("gpt-4o", {"sequence": [bad, CALL_GOOD]})
-    answer = ask_both(tools=TOOLS, proposers=[FIRST])
+    answer: Any = ask_both(tools=TOOLS, proposers=[FIRST])
     (call,) = answer.choices[0].message.tool_calls
     assert (call.id, call.function.arguments) == ("c2", '{"name":"Oslo","people":1}')
     second = final_calls(server)[1]
@@ -198,7 +198,7 @@ def test_arguments_that_break_the_tools_schema_are_asked_for_once_more(
 
 def test_arguments_that_break_it_again_go_to_the_caller_marked(ask: Ask, server: ThreadedServer) -> None:
     server.set_scenario("gpt-4o", CALL_BAD)
-    answer = ask(tools=TOOLS, proposers=[FIRST])
+    answer: Any = ask(tools=TOOLS, proposers=[FIRST])
     assert answer.choices[0].message.tool_calls[0].function.arguments == '{"name":5}'
     assert len(final_calls(server)) == 2
     degraded = composite_llm.get_trace(answer).degraded
@@ -208,7 +208,7 @@ def test_arguments_that_break_it_again_go_to_the_caller_marked(ask: Ask, server:
 
 def test_arguments_are_not_checked_without_validate_output(ask: Ask, server: ThreadedServer) -> None:
     server.set_scenario("gpt-4o", CALL_BAD)
-    answer = ask(tools=TOOLS, proposers=[FIRST], validate_output=False)
+    answer: Any = ask(tools=TOOLS, proposers=[FIRST], validate_output=False)
     assert (len(final_calls(server)), composite_llm.get_trace(answer).degraded) == (1, [])
 
 
@@ -216,7 +216,7 @@ def test_a_tool_runs_with_the_repaired_arguments_only(ask: Ask, server: Threaded
     ran: list[Any] = []
     server.set_scenario("gpt-4o", {"sequence": [CALL_BAD, CALL_GOOD, {"text": "Done."}]})
     tools = {"found": lambda **arguments: ran.append(arguments)}
-    answer = ask(tools=TOOLS, proposers=[FIRST], tool_executor=tools)
+    answer: Any = ask(tools=TOOLS, proposers=[FIRST], tool_executor=tools)
     assert ran == [{"name": "Oslo", "people": 1}]
     assert answer.choices[0].message.content == "Done."
 
@@ -228,4 +228,5 @@ def test_a_schema_that_nobody_can_check_does_not_fail_the_run(
     """Frameworks write such schemas; the provider takes or refuses them."""
     server.set_scenario("gpt-4o", CALL_GOOD)
     tools = [{"type": "function", "function": {"name": "found", "parameters": schema}}]
-    assert ask(tools=tools, proposers=[FIRST]).choices[0].message.tool_calls[0].id == "c2"
+    answer: Any = ask(tools=tools, proposers=[FIRST])
+    assert answer.choices[0].message.tool_calls[0].id == "c2"

@@ -22,5 +22,8 @@ def test_the_example_prints_the_answer_and_what_the_tool_did(
     monkeypatch.setenv("OPENAI_API_KEY", "sk-example")
     exec(compile(source, str(EXAMPLE), "exec"), {"__name__": "__main__"})
     printed = capsys.readouterr().out.splitlines()
-    assert printed == ["Take a coat.", "weather({'city': 'Oslo'}) -> " + '{"city": "Oslo", "weather": "4 degrees, clear"}']
+    assert printed == [
+        "Take a coat.",
+        "weather({'city': 'Oslo'}) -> " + '{"city": "Oslo", "weather": "4 degrees, clear"}',
+    ]
     assert wire.models(server) == ["gpt-4o-mini", "gpt-4.1", "gpt-4.1"]

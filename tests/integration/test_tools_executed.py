@@ -7,6 +7,7 @@ import copy
 import json
 import threading
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -70,7 +71,7 @@ def run(request: pytest.FixtureRequest, ask: Ask, server: ThreadedServer) -> Run
             streamed = streamed_sync(server, **given)
             assert list(streamed.finish_reasons) == [0]
             return streamed.content, streamed.trace, streamed.reasoning
-        answer = ask(**given)
+        answer: Any = ask(**given)
         message = answer.choices[0].message
         return message.content, composite_llm.get_trace(answer), message.reasoning_content
 
@@ -112,7 +113,7 @@ def test_every_form_of_executor_runs_the_tool(executor: Any, run: Run, server: T
 
 def test_a_council_runs_tools_too(ask: Ask, server: ThreadedServer) -> None:
     server.set_scenario("gpt-4o", {"sequence": [ONE, DONE]})
-    answer = ask(COUNCIL, members=[FIRST, SECOND], tools=TOOLS, tool_executor={"look": look})
+    answer: Any = ask(COUNCIL, members=[FIRST, SECOND], tools=TOOLS, tool_executor={"look": look})
     assert answer.choices[0].message.content == "It is done."
     assert results(server) == ["sky is blue"]
     assert len(wire.records(server, "gpt-4o-mini")) == 2
@@ -128,7 +129,7 @@ def test_the_prompts_prefix_stays_the_same_from_round_to_round(run: Run, server:
     run(by_name, ONE, asks(("c2", "look", {}), text="Once more."), asks(("c3", "look", {})))
     prompts = [[json.dumps(m) for m in record.body["messages"]] for record in wire.records(server, "gpt-4o")]
     assert [len(prompt) for prompt in prompts] == [2, 4, 6, 8]
-    assert all(later[: len(earlier)] == earlier for earlier, later in zip(prompts, prompts[1:], strict=False))
+    assert all(later[: len(earlier)] == earlier for earlier, later in pairwise(prompts))
     assert len(wire.records(server, "gpt-4o-mini")) == 1
 
 
@@ -220,7 +221,9 @@ def test_whatever_a_tool_does_the_model_is_told_and_answers(
 
 def test_a_result_longer_than_the_context_window_is_a_clear_error(ask: Ask, server: ThreadedServer) -> None:
     server.set_scenario("gpt-4o", {"sequence": [ONE, DONE]})
-    with pytest.raises(composite_llm.FinalCallFailed, match="longer than its context window of 128000 tokens") as raised:
+    with pytest.raises(
+        composite_llm.FinalCallFailed, match="longer than its context window of 128000 tokens"
+    ) as raised:
         ask(tools=TOOLS, proposers=[FIRST], tool_executor=lambda name, arguments: "word " * 2_000_000)
     assert raised.value.status_code == 400
     assert len(str(raised.value)) < 300
@@ -271,7 +274,7 @@ def test_the_callers_messages_tools_and_executor_are_left_alone(run: Run) -> Non
 
 
 def test_older_functions_are_run_too(ask: Ask, server: ThreadedServer) -> None:
-    answer = ask(functions=[LOOK["function"]], tool_executor={"look": look}, proposers=[FIRST])
+    answer: Any = ask(functions=[LOOK["function"]], tool_executor={"look": look}, proposers=[FIRST])
     assert answer.choices[0].message.content
     assert wire.body(server, "gpt-4o")["functions"] == [LOOK["function"]]
 
@@ -288,7 +291,7 @@ def test_what_we_offer_as_executor_survives_a_routers_copies(server: ThreadedSer
         "tool_executor": guard,
     }
     router = litellm.Router(model_list=[{"model_name": "wise", "litellm_params": deployed}], num_retries=0)
-    answer = router.completion(model="wise", messages=MESSAGES, tools=TOOLS)
+    answer: Any = router.completion(model="wise", messages=MESSAGES, tools=TOOLS)
     assert answer.choices[0].message.content == "It is done."
     assert len((tmp_path / "audit.jsonl").read_text().splitlines()) == 1
 
@@ -389,6 +392,6 @@ def test_a_person_may_take_their_time_to_approve_without_holding_up_other_runs(
         return True
 
     guard = composite_llm.ToolGuard({"look": look}, approve=approve, timeout_s=5)
-    answer = ask(tools=TOOLS, proposers=[FIRST], tool_executor=guard, timeout=20)
+    answer: Any = ask(tools=TOOLS, proposers=[FIRST], tool_executor=guard, timeout=20)
     assert answers == ["It is done."]
     assert answer.choices[0].message.content == "It is done."

@@ -33,10 +33,10 @@ DONE = {"text": "Take an umbrella."}
 async def session() -> AsyncIterator[Any]:
     from mcp.client.stdio import stdio_client
 
-    with (Path("/dev/null")).open("w") as log:
-        async with stdio_client(SERVER, errlog=log) as (read, write), mcp.ClientSession(read, write) as opened:
-            await opened.initialize()
-            yield opened
+    # Its default is the `sys.stderr` of its import, which in a test is closed by now.
+    async with stdio_client(SERVER, errlog=sys.__stderr__) as (read, write), mcp.ClientSession(read, write) as opened:
+        await opened.initialize()
+        yield opened
 
 
 def asks(*calls: tuple[str, dict[str, Any]]) -> dict[str, Any]:
@@ -98,7 +98,13 @@ async def test_under_guard_and_through_a_router(server: ThreadedServer, tmp_path
         executor = composite_llm.mcp_executor(opened)
         assert copy.deepcopy(executor) is executor
         guard = composite_llm.ToolGuard(executor, allow=["weather"], audit=tmp_path / "audit.jsonl", timeout_s=20)
-        deployed = {"model": MOA, "api_base": server.base_url, "api_key": KEY, "proposers": [FIRST], "tool_executor": guard}
+        deployed = {
+            "model": MOA,
+            "api_base": server.base_url,
+            "api_key": KEY,
+            "proposers": [FIRST],
+            "tool_executor": guard,
+        }
         router = litellm.Router(model_list=[{"model_name": "wise", "litellm_params": deployed}], num_retries=0)
         answer: Any = await router.acompletion(model="wise", messages=MESSAGES, tools=await executor.tools())
     assert answer.choices[0].message.content == DONE["text"]

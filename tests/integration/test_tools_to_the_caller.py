@@ -42,7 +42,7 @@ def test_tool_calls_come_back_with_their_ids_names_arguments_and_order(
 ) -> None:
     server.set_scenario("gpt-4o", ASKS_FOR_TOOLS)
     members = {"proposers": [FIRST]} if model == MOA else {"members": [FIRST, SECOND]}
-    choice = ask_both(model, tools=TOOLS, **members).choices[0]
+    choice: Any = ask_both(model, tools=TOOLS, **members).choices[0]
     assert as_asked(choice.message.tool_calls) == ASKED
     assert choice.finish_reason == "tool_calls"
     assert all(call.type == "function" for call in choice.message.tool_calls)

@@ -98,7 +98,7 @@ def test_a_trace_stays_with_a_copy_of_the_response(ask: Ask) -> None:
 
 def test_a_response_is_plain_json(ask: Ask) -> None:
     answer = ask(proposers=[FIRST])
-    again = litellm.ModelResponse.model_validate_json(answer.model_dump_json())
+    again: Any = litellm.ModelResponse.model_validate_json(answer.model_dump_json())
     assert again.choices[0].message.content == answer.choices[0].message.content
     assert again.usage.total_tokens == answer.usage.total_tokens
 

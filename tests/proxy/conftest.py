@@ -15,6 +15,13 @@ if TYPE_CHECKING:
     from tests.support.proxies import Proxy
 
 
+LIMITS: dict[str, Any] = {
+    "max_calls": 20,
+    "max_tool_rounds": 4,
+    "max_cost_usd": 1.0,
+    "allow_unpriced": True,
+    "timeout": 20,
+}
 SCENARIOS: dict[str, dict[str, Any]] = {
     "always-refused": {"error": {"status": 400, "message": "INTERNAL-DETAIL of http://10.0.0.7"}},
     "calls-tools": {
@@ -26,6 +33,16 @@ SCENARIOS: dict[str, dict[str, Any]] = {
     },
     "o3": {"text": "The oldest one.", "reasoning": "Let me think."},
 }
+
+
+_PROFILES = """
+profiles:
+  house:
+    strategy: moa
+    model: openai/of-the-house
+    aggregator: {api_base: os.environ/UPSTREAM_BASE, api_key: os.environ/UPSTREAM_KEY}
+    proposers: [small]
+"""
 
 
 @pytest.fixture(scope="session")
@@ -43,7 +60,10 @@ def _evil() -> Iterator[ThreadedServer]:
 @pytest.fixture(scope="session")
 def _proxy(_upstream: ThreadedServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proxy]:
     config = with_tests_operator(example_config(), _deployments(_upstream))
-    with started(config, tmp_path_factory.mktemp("proxy"), _upstream) as running:
+    config["router_settings"] |= {"fallbacks": [{"refused-but": ["small"]}], "model_group_alias": {"middle": "medium"}}
+    directory = tmp_path_factory.mktemp("proxy")
+    (directory / "composite.yaml").write_text(_PROFILES, encoding="utf-8")
+    with started(config, directory, _upstream) as running:
         yield running
 
 
@@ -53,11 +73,15 @@ def _deployments(upstream: ThreadedServer) -> list[dict[str, Any]]:
         # The operator's own node, that is no model of the proxy.
         deployment("private", "composite/moa/large", proposers=[{"model": "openai/private-node", **direct}, "small"]),
         deployment("plain-moa", "composite/moa/large", proposers=["small", "medium"]),
-        deployment("limited", "composite/moa/large", samples=3, layers=2, max_calls=20, max_tool_rounds=4, timeout=20),
+        deployment("limited", "composite/moa/large", samples=3, layers=2, **LIMITS),
         deployment(
             "open-council",
             "composite/council/large",
-            {"composite": {"client_may_set": ["members", "proposers", "chairman", "criteria", "tool_executor"]}},
+            {
+                "composite": {
+                    "client_may_set": ["members", "proposers", "chairman", "criteria", "tool_executor", "api_base"]
+                }
+            },
             members=["small", "medium"],
         ),
         deployment(
@@ -67,6 +91,13 @@ def _deployments(upstream: ThreadedServer) -> list[dict[str, Any]]:
             proposers=["small", "medium"],
         ),
         deployment("one-shot", "composite/moa/large", proposers=["small"]),
+        deployment(
+            "priced",
+            "composite/moa/openai/gpt-4o",
+            aggregator=direct,
+            proposers=[{"model": "openai/gpt-4o-mini", **direct}],
+        ),
+        deployment("hasty", "composite/moa/large", proposers=["small", "medium"], timeout=1.5),
         deployment("composite/*", "composite/*"),
         deployment("refused", "openai/always-refused", **direct),
         deployment("degraded", "composite/moa/large", proposers=["small", "refused"]),
@@ -76,11 +107,15 @@ def _deployments(upstream: ThreadedServer) -> list[dict[str, Any]]:
         deployment("agent", "composite/moa/tools", proposers=["small"]),
         deployment("thinker", "openai/o3", **direct),
         deployment("thinking-moa", "composite/moa/thinker", proposers=["small"]),
-        # Two deployments behind one name, the first of them broken, and a name with a fallback.
-        deployment("balanced", "openai/broken-one", **direct),
-        deployment("balanced", "openai/working-one", **direct),
-        deployment("own-price", "openai/no-such-price", input_cost_per_token=0.001, output_cost_per_token=0.002, **direct),
-        deployment("uses-router", "composite/moa/own-price", proposers=["balanced", "own-price"]),
+        deployment("balanced", "openai/first-of-two", **direct),
+        deployment("balanced", "openai/second-of-two", **direct),
+        deployment("uses-balanced", "composite/moa/large", proposers=["balanced", "balanced"]),
+        deployment("uses-fallback", "composite/moa/large", proposers=["refused-but"]),
+        deployment("refused-but", "openai/always-refused", **direct),
+        deployment("uses-alias", "composite/moa/large", proposers=["middle"]),
+        deployment("own-price", "openai/no-such", input_cost_per_token=0.001, output_cost_per_token=0.002, **direct),
+        deployment("uses-own-price", "composite/moa/own-price", proposers=["own-price"]),
+        deployment("uses-composite", "composite/moa/large", proposers=["one-shot"]),
     ]
 
 

@@ -21,7 +21,8 @@ MOA = f"composite/moa/{FINAL}"
 COUNCIL = f"composite/council/{FINAL}"
 KEY = "sk-test"
 
-Ask = Callable[..., litellm.ModelResponse]
+Ask = Callable[..., Any]
+"""Returns a `ModelResponse`; its fields are looked at freely."""
 
 
 def at(server: ThreadedServer, model: str, **settings: Any) -> dict[str, Any]:
@@ -29,11 +30,11 @@ def at(server: ThreadedServer, model: str, **settings: Any) -> dict[str, Any]:
     return {"model": model, "api_base": server.base_url, "api_key": KEY, **settings}
 
 
-def asking(server: ThreadedServer, completion: Callable[..., litellm.ModelResponse] | None = None) -> Ask:
+def asking(server: ThreadedServer, completion: Ask | None = None) -> Ask:
     """`ask(model, **options)`: one question, with the fake server as the endpoint of every OpenAI model."""
     send = completion or litellm.completion
 
-    def ask(model: str = MOA, **options: Any) -> litellm.ModelResponse:
+    def ask(model: str = MOA, **options: Any) -> Any:
         return send(
             **{
                 "model": model,
@@ -47,6 +48,6 @@ def asking(server: ThreadedServer, completion: Callable[..., litellm.ModelRespon
     return ask
 
 
-def through(portal: BlockingPortal) -> Callable[..., litellm.ModelResponse]:
+def through(portal: BlockingPortal) -> Ask:
     """`litellm.acompletion`, on another thread's loop."""
     return lambda **kwargs: portal.call(partial(litellm.acompletion, **kwargs))

@@ -52,22 +52,32 @@ class Proxy:
     http: httpx.Client
     keys: dict[str, dict[str, Any]] = field(default_factory=dict)
     _openai: dict[str, openai.OpenAI] = field(default_factory=dict)
+    _anthropic: dict[str, anthropic.Anthropic] = field(default_factory=dict)
 
     def openai(self, key: str = CLIENT) -> openai.OpenAI:
         """OpenAI's official client; it does not retry."""
         if key not in self._openai:
-            self._openai[key] = openai.OpenAI(
-                base_url=f"{self.url}/v1", api_key=key, max_retries=0, http_client=self.http, timeout=30
-            )
+            self._openai[key] = openai.OpenAI(base_url=f"{self.url}/v1", api_key=key, max_retries=0, timeout=30)
         return self._openai[key]
 
     def anthropic(self, key: str = CLIENT) -> anthropic.Anthropic:
         """Anthropic's official client; it does not retry."""
-        return anthropic.Anthropic(
-            base_url=self.url, auth_token=key, api_key=None, max_retries=0, timeout=30, http_client=self.http
-        )
+        if key not in self._anthropic:
+            self._anthropic[key] = anthropic.Anthropic(
+                base_url=self.url, auth_token=key, api_key=None, max_retries=0, timeout=30
+            )
+        return self._anthropic[key]
 
-    def post(self, body: Any, *, path: str = "/v1/chat/completions", key: str = CLIENT, **headers: str) -> httpx.Response:
+    def close(self) -> None:
+        """Close the clients."""
+        for openai_client in self._openai.values():
+            openai_client.close()
+        for anthropic_client in self._anthropic.values():
+            anthropic_client.close()
+
+    def post(
+        self, body: Any, *, path: str = "/v1/chat/completions", key: str = CLIENT, **headers: str
+    ) -> httpx.Response:
         """One raw request."""
         sent = {"authorization": f"Bearer {key}", **{name.replace("_", "-"): value for name, value in headers.items()}}
         return self.http.post(f"{self.url}{path}", json=body, headers=sent)
@@ -172,6 +182,7 @@ def started(config: dict[str, Any], directory: Path, upstream: ThreadedServer, *
             wait_until_up(proxy.url, process, lambda: proxy.log)
             yield proxy
         finally:
+            proxy.close()
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable, Sequence
+import itertools
+import time
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +16,14 @@ import composite_llm
 from composite_llm.trace import Trace
 from fake_server import ThreadedServer
 from tests.support.asking import KEY, MESSAGES, MOA
+
+
+_numbers = itertools.count(1)
+
+
+def asked_anew() -> dict[str, Any]:
+    """A question that nobody has asked before: the answers of a run that failed are kept for its repetition."""
+    return {"messages": [{"role": "user", "content": f"Which bridge is number {next(_numbers):06d}?"}]}
 
 
 def request(server: ThreadedServer, model: str = MOA, **options: Any) -> dict[str, Any]:
@@ -92,6 +102,16 @@ def streamed_sync(server: ThreadedServer, model: str = MOA, **options: Any) -> S
     stream: Any = litellm.completion(**request(server, model, **options), stream=True)
     chunks = list(stream)
     return Streamed(chunks, composite_llm.get_trace(stream))
+
+
+def eventually(condition: Callable[[], bool], timeout_s: float = 3) -> bool:
+    """Whether a condition comes true in time."""
+    deadline = time.monotonic() + timeout_s
+    while not condition():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.002)
+    return True
 
 
 def accumulated(chunks: Iterable[ModelResponseStream]) -> dict[int, dict[str, Any]]:

@@ -90,7 +90,14 @@ def test_a_name_that_only_looks_alike_hides_nothing(name: str) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["task-management-service", "risk-assessment", "a bearer of news", "see http://host:80/a@b", "sk-short", "skill-based"],
+    [
+        "task-management-service",
+        "risk-assessment",
+        "a bearer of news",
+        "see http://host:80/a@b",
+        "sk-short",
+        "skill-based",
+    ],
 )
 def test_ordinary_words_stay(text: str) -> None:
     assert masked_text(text) == text

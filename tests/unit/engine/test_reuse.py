@@ -12,7 +12,11 @@ from composite_llm.engine.reuse import is_tool_step, turn_key
 MARK = {"cache_control": {"type": "ephemeral"}}
 SYSTEM = {"role": "system", "content": "You are an agent."}
 USER = {"role": "user", "content": "Find it."}
-CALLS = {"role": "assistant", "content": None, "tool_calls": [{"id": "c1", "function": {"name": "f", "arguments": "{}"}}]}
+CALLS = {
+    "role": "assistant",
+    "content": None,
+    "tool_calls": [{"id": "c1", "function": {"name": "f", "arguments": "{}"}}],
+}
 RESULT = {"role": "tool", "tool_call_id": "c1", "content": "found"}
 OLDER = {"role": "function", "name": "f", "content": "found"}
 ANSWER = {"role": "assistant", "content": "Here."}
@@ -62,7 +66,11 @@ def test_a_cache_mark_does_not_change_the_key(user: dict[str, Any]) -> None:
         ([USER], {}, None),
         ([SYSTEM, USER, ANSWER, USER], {}, None),
         ([SYSTEM, {**USER, "name": "ann"}], {}, None),
-        ([SYSTEM, {"role": "user", "content": [{"type": "text", "text": "Find it."}, {"type": "image_url"}]}], {}, None),
+        (
+            [SYSTEM, {"role": "user", "content": [{"type": "text", "text": "Find it."}, {"type": "image_url"}]}],
+            {},
+            None,
+        ),
         ([SYSTEM, USER], {"options": {"layers": 2}}, None),
         ([SYSTEM, USER], {}, "key-1"),
         ([SYSTEM, USER], {}, "None"),

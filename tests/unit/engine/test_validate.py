@@ -117,7 +117,10 @@ def test_an_answer_that_says_itself_that_it_is_none_is_not_checked(unfinished: R
 
 def test_every_choice_is_checked() -> None:
     choices = tuple(Choice(at, {"role": "assistant", "content": text}, "stop") for at, text in enumerate(["{}", "x"]))
-    assert OutputCheck({"response_format": {"type": "json_object"}}).problem(Reply(choices)) == "the answer is not valid JSON"
+    assert (
+        OutputCheck({"response_format": {"type": "json_object"}}).problem(Reply(choices))
+        == "the answer is not valid JSON"
+    )
 
 
 # Schemas as they are met in the wild; a check that fails must not fail the run.
@@ -155,7 +158,11 @@ def test_a_reference_to_elsewhere_is_never_fetched() -> None:
             listening.accept()
 
 
-@given(st.recursive(st.none() | st.booleans() | st.integers() | st.text(), lambda x: st.lists(x) | st.dictionaries(st.text(), x)))
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.integers() | st.text(), lambda x: st.lists(x) | st.dictionaries(st.text(), x)
+    )
+)
 def test_any_schema_and_any_value_give_a_verdict(thing: Any) -> None:
     schema = thing if isinstance(thing, dict) else {"enum": [thing], "properties": {"a": thing}}
     for value in (thing, json.dumps(thing), 1):
@@ -190,7 +197,9 @@ def test_beside_a_tool_call_the_text_is_not_held_against_the_format() -> None:
     assert OutputCheck({"response_format": FORMAT, "tools": TOOLS}).problem(calling("look", '{"name": "x"}')) is None
 
 
-@pytest.mark.parametrize("tools", [[5], [{}], [{"type": "web_search"}], [{"function": {"parameters": {}}}], None], ids=str)
+@pytest.mark.parametrize(
+    "tools", [[5], [{}], [{"type": "web_search"}], [{"function": {"parameters": {}}}], None], ids=str
+)
 def test_odd_tools_are_left_alone(tools: Any) -> None:
     assert OutputCheck({"tools": tools}).problem(calling("look", "{}")) is None
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import stat
@@ -10,7 +11,7 @@ from typing import Any
 import pytest
 
 from composite_llm.engine.tools import ToolContext
-from composite_llm.tools.guard import ToolGuard
+from composite_llm.tools.guard import ToolGuard, ToolRefused
 from tests.support.interpreter import run_program
 
 CONTEXT = ToolContext("run-1", "chief", "c1")
@@ -45,10 +46,8 @@ async def test_a_file_gets_one_line_for_each_call_behind_what_is_there(as_text: 
     path.write_text('{"earlier": true}\n')
     guard = ToolGuard(echo, mode="trust", allow=["look"], audit=str(path) if as_text else path)
     for name, n in (("look", 1), ("look", 2), ("delete", 3)):
-        try:
+        with contextlib.suppress(ToolRefused):
             await guard.run_tool(name, {"n": n, "text": "two\nlines"}, CONTEXT)
-        except Exception as error:
-            assert name == "delete", error
     earlier, first, second, refused = read(path)
     assert earlier == {"earlier": True}
     assert set(first) == FIELDS
@@ -110,10 +109,10 @@ async def test_arguments_nested_deeper_than_can_be_walked_are_still_written_down
 
 async def test_an_argument_that_is_no_json_is_written_as_text(tmp_path: Path) -> None:
     path = tmp_path / "audit.jsonl"
-    given = {"path": Path("/tmp"), "raw": b"sk-abcdefgh12345678", "lone": "\ud800"}
+    given = {"path": Path("a/b"), "raw": b"sk-abcdefgh12345678", "lone": "\ud800"}
     await ToolGuard(echo, mode="trust", audit=path)("look", given)
     (entry,) = read(path)
-    assert entry["arguments"] == {"path": "/tmp", "raw": "b'***'", "lone": "?"}
+    assert entry["arguments"] == {"path": "a/b", "raw": "b'***'", "lone": "?"}
 
 
 def test_processes_that_write_the_same_file_keep_each_others_lines_whole(tmp_path: Path) -> None:
@@ -121,7 +120,7 @@ def test_processes_that_write_the_same_file_keep_each_others_lines_whole(tmp_pat
     done = run_program(
         f"""
         import asyncio, multiprocessing
-        from composite_llm.tools.guard import ToolGuard
+        from composite_llm.tools.guard import ToolGuard, ToolRefused
 
         def work(number):
             guard = ToolGuard(lambda n, a: "fine", mode="trust", audit={str(path)!r})

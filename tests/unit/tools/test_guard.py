@@ -83,7 +83,7 @@ async def test_a_call_runs_if_it_is_allowed_or_approved_and_is_written_down_eith
     guard = ToolGuard(executor, mode=mode, allow=allow, approve=make(asked) if make else None, audit=audit.append)
     expected = "allowed" if is_allowed else verdict
     if expected == "refused":
-        with pytest.raises(ToolRefused, match="^the call of look was not approved$"):
+        with pytest.raises(ToolRefused, match=r"^the call of look was not approved$"):
             await guard.run_tool("look", {"at": "sky"}, CONTEXT)
     else:
         assert await guard.run_tool("look", {"at": "sky"}, CONTEXT) == 'look {"at": "sky"}'
@@ -113,7 +113,7 @@ async def test_an_async_tool_is_stopped_at_its_limit() -> None:
 
     audit: list[dict[str, Any]] = []
     guard = ToolGuard(hangs, mode="trust", timeout_s=30, audit=audit.append)
-    with pytest.raises(TimeoutError, match="^look did not finish within 30 s$"):
+    with pytest.raises(TimeoutError, match=r"^look did not finish within 30 s$"):
         await guard("look", {})
     assert now() == 30
     await asyncio.sleep(0)
@@ -152,7 +152,7 @@ async def test_a_tools_own_timeout_is_not_taken_for_the_guards() -> None:
         raise TimeoutError("the database did not answer")
 
     guard = ToolGuard(times_out, mode="trust", timeout_s=30)
-    with pytest.raises(TimeoutError, match="^the database did not answer$"):
+    with pytest.raises(TimeoutError, match=r"^the database did not answer$"):
         await guard("look", {})
 
 
@@ -293,5 +293,5 @@ def test_what_cannot_be_used_is_named(given: dict[str, Any], says: str) -> None:
 
 
 def test_an_audit_that_cannot_be_written_is_told_at_once(tmp_path: Path) -> None:
-    with pytest.raises(InvalidOption, match="^audit: '.*' cannot be written: No such file or directory"):
+    with pytest.raises(InvalidOption, match=r"^audit: '.*' cannot be written: No such file or directory"):
         ToolGuard(echo, audit=tmp_path / "nowhere" / "audit.jsonl")

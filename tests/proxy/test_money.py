@@ -1,0 +1,143 @@
+"""The key is charged the sum of the run, once, however the run ends and through whichever endpoint it came.
+
+The spend tracking is LiteLLM's own down to its last step, which writes to a file instead of Postgres; see
+`deployed/accounts.py`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from typing import Any
+
+import anthropic
+import httpx
+import openai
+import pytest
+from litellm.proxy._types import hash_token
+
+from fake_server import ThreadedServer
+from tests.support.clients import WAYS, Way
+from tests.support.proxies import CLIENT, Proxy, eventually
+
+MESSAGES = [{"role": "user", "content": "Which bridge is the oldest?"}]
+# US dollars for each token, as LiteLLM's table has it.
+PRICES = {"gpt-4o": (2.5e-6, 1e-5), "gpt-4o-mini": (1.5e-7, 6e-7), "gpt-4.1-mini": (4e-7, 1.6e-6)}
+_QUIET_S = 0.4
+
+every_way = pytest.mark.parametrize("way", WAYS, ids=str)
+
+
+def spent_upstream(upstream: ThreadedServer) -> float:
+    """What the upstream's answers cost."""
+    total = 0.0
+    for record in upstream.ledger.records:
+        if record.usage is not None:
+            prompt, completion = PRICES[str(record.model)]
+            total += record.usage["prompt_tokens"] * prompt + record.usage["completion_tokens"] * completion
+    return total
+
+
+def charges(proxy: Proxy) -> list[dict[str, Any]]:
+    """The charges of a request, once they are written and no more come."""
+    eventually(lambda: proxy.written("charges"))
+    time.sleep(_QUIET_S)
+    return proxy.written("charges")
+
+
+@every_way
+def test_an_answered_run_is_charged_once_and_in_full(proxy: Proxy, upstream: ThreadedServer, way: Way) -> None:
+    way.ask(proxy, "plain-moa")
+    (charge,) = charges(proxy)
+    assert charge["key"] == hash_token(CLIENT)
+    assert charge["kind"] == "success"
+    assert charge["cost_usd"] == pytest.approx(spent_upstream(upstream))
+    assert charge["cost_usd"] > 0
+
+
+@every_way
+def test_callbacks_hear_of_the_run_and_of_each_call_in_it(proxy: Proxy, upstream: ThreadedServer, way: Way) -> None:
+    way.ask(proxy, "plain-moa")
+    charges(proxy)
+    events = proxy.written("events")
+    whole = [event for event in events if event["identity"]]
+    inside = [event for event in events if not event["identity"]]
+    assert len(whole) == 1
+    assert whole[0]["logged_cost_usd"] == pytest.approx(spent_upstream(upstream))
+    assert sorted(event["model_group"] for event in inside) == ["large", "medium", "small"]
+    for event in inside:
+        assert event["trace_id"] == whole[0]["trace_id"]
+        assert set(event["markers"]) == {"composite_run", "composite_stage", "composite_node"}
+    assert {event["markers"]["composite_node"] for event in inside} == {"small", "medium", "large"}
+    assert sum(event["logged_cost_usd"] for event in inside) == pytest.approx(spent_upstream(upstream))
+
+
+@pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/messages", "/v1/responses", "/v1/completions"])
+def test_a_plain_answer_has_the_cost_in_its_header(proxy: Proxy, upstream: ThreadedServer, path: str) -> None:
+    body = {"model": "plain-moa", "max_tokens": 500, "messages": MESSAGES, "input": "Hello", "prompt": "Hello"}
+    wanted = {"/v1/responses": "input", "/v1/completions": "prompt"}.get(path, "messages")
+    kept = {key: value for key, value in body.items() if key in ("model", "max_tokens", wanted)}
+    if path == "/v1/responses":
+        kept.pop("max_tokens")
+    response = proxy.post(kept, path=path)
+    assert response.status_code == 200, response.text
+    names = ("x-litellm-response-cost", "llm_provider-x-litellm-response-cost")
+    told = [float(response.headers[name]) for name in names if name in response.headers]
+    assert told
+    assert told == [pytest.approx(spent_upstream(upstream))] * len(told)
+
+
+@every_way
+def test_a_failed_run_is_charged_what_it_spent_before(proxy: Proxy, upstream: ThreadedServer, way: Way) -> None:
+    with contextlib.suppress(openai.APIError, anthropic.APIError):
+        way.ask(proxy, "broken-at-the-end")
+    (charge,) = charges(proxy)
+    assert charge["cost_usd"] == pytest.approx(spent_upstream(upstream))
+    assert charge["cost_usd"] > 0
+
+
+def test_a_refused_request_costs_nothing(proxy: Proxy) -> None:
+    assert proxy.post({"model": "plain-moa", "messages": MESSAGES, "layers": 9}).status_code == 403
+    time.sleep(_QUIET_S)
+    assert sum(charge["cost_usd"] for charge in proxy.written("charges")) == 0
+
+
+@pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/messages", "/v1/responses"])
+@pytest.mark.parametrize("stream", [False, True], ids=["plain", "streamed"])
+def test_a_client_that_hangs_up_ends_the_run_and_is_charged_what_it_spent(
+    proxy: Proxy, upstream: ThreadedServer, path: str, stream: bool
+) -> None:
+    upstream.set_scenario("gpt-4o", {"hang": True})
+    body: dict[str, Any] = {"model": "plain-moa", "stream": stream}
+    body |= {"input": "Hello"} if path == "/v1/responses" else {"messages": MESSAGES, "max_tokens": 500}
+    headers = {"authorization": f"Bearer {CLIENT}"}
+    with (
+        httpx.Client(timeout=httpx.Timeout(10, read=2.5)) as client,
+        contextlib.suppress(httpx.ReadTimeout),
+        client.stream("POST", f"{proxy.url}{path}", json=body, headers=headers) as response,
+    ):
+        for _ in response.iter_lines():
+            if any(record.model == "gpt-4o" for record in upstream.ledger.records):
+                break
+    upstream.wait_until(lambda ledger: ledger.open_requests == 0)
+    final = [record for record in upstream.ledger.records if record.model == "gpt-4o"]
+    assert [record.disconnected for record in final] == [True]
+    (charge,) = charges(proxy)
+    assert charge["cost_usd"] == pytest.approx(spent_upstream(upstream))
+    assert charge["cost_usd"] > 0
+
+
+def test_a_key_over_its_budget_is_refused(proxy: Proxy, upstream: ThreadedServer) -> None:
+    key = proxy.add_key("sk-with-a-budget", max_budget=0.001)
+    assert proxy.post({"model": "plain-moa", "messages": MESSAGES}, key=key).status_code == 200
+    charges(proxy)
+    upstream.ledger.clear()
+    response = proxy.post({"model": "plain-moa", "messages": MESSAGES}, key=key)
+    assert 400 <= response.status_code < 500, response.text
+    assert "budget" in response.json()["error"]["message"].lower()
+    assert upstream.ledger.records == []
+
+
+def test_a_client_cannot_keep_its_run_out_of_the_books(proxy: Proxy) -> None:
+    response = proxy.post({"model": "plain-moa", "messages": MESSAGES, "no-log": True})
+    assert response.status_code == 403, response.text
