@@ -14,7 +14,7 @@ from composite_llm.config.options import ALL_OPTIONS, STRATEGIES, CouncilOptions
 from composite_llm.config.parameters import CONNECTION, PROFILE_PARAMETERS, present
 from composite_llm.config.profiles import Profiles, check_all_nodes
 from composite_llm.errors import InvalidOption, UnknownStrategy
-from composite_llm.personas import ZERO_CONFIGURATION
+from composite_llm.personas import ZERO_CONFIGURATION, persona_text
 
 MAX_DEPTH = 3
 """How deep composites may nest, the outermost counted."""
@@ -78,6 +78,8 @@ def make_plan(model: str, given: Mapping[str, Any], profiles: Profiles, *, ances
         timeout_s=timeout_s,
     )
     for node in nodes_of(plan):
+        if node.system:
+            persona_text(node.system)
         if node.is_composite:
             make_plan(node.model, nested_options(node), profiles, ancestors=(*ancestors, model))
     return plan

@@ -40,7 +40,7 @@ class ChunkMaker:
             yield self._line(text)
         if isinstance(event, StageDone):
             # A stream that breaks off later is charged by the last usage chunk that LiteLLM has seen.
-            yield self._usage_chunk(usage_object(event.usage, event.usage.completion_tokens, event.cost_usd))
+            yield from self._usage_chunk(usage_object(event.usage, event.usage.completion_tokens, event.cost_usd))
 
     def of_chunk(self, chunk: Chunk) -> ModelResponseStream | None:
         """The final call's own chunk, without its usage and finish reason; None if nothing is left."""
@@ -62,8 +62,8 @@ class ChunkMaker:
         self._role_sent = True
         return self._response(choices)
 
-    def of_failure(self, trace: Trace) -> ModelResponseStream:
-        """The bill of a run that fails now: LiteLLM charges a broken stream by the last usage that it has seen."""
+    def of_failure(self, trace: Trace) -> Iterator[ModelResponseStream]:
+        """The bill of a run that fails now, for the same reason."""
         return self._usage_chunk(litellm_usage(trace, with_cost=True))
 
     def of_end(self, reply: Reply, trace: Trace) -> Iterator[ModelResponseStream]:
@@ -125,11 +125,13 @@ class ChunkMaker:
             self._role_sent = True
         return self._response([self._choice(delta, 0)])
 
-    def _usage_chunk(self, usage: Any) -> ModelResponseStream:
-        # Without choices: LiteLLM takes any choice for the start of the answer, after which no Router falls back.
-        chunk = self._response([])
-        chunk.usage = usage
-        return chunk
+    def _usage_chunk(self, usage: Any) -> Iterator[ModelResponseStream]:
+        # Without choices, since LiteLLM takes any choice for the start of the answer, after which no Router falls back;
+        # and not first, since LiteLLM 1.94 cannot add up chunks of which none has a choice.
+        if self._role_sent:
+            chunk = self._response([])
+            chunk.usage = usage
+            yield chunk
 
     def _choice(self, delta: dict[str, Any], index: int, logprobs: Any = None) -> StreamingChoices:
         return StreamingChoices(finish_reason=None, index=index, delta=Delta(**delta), logprobs=logprobs)

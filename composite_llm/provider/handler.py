@@ -91,7 +91,8 @@ class CompositeLLM(litellm.CustomLLM):
                                 yield chunk
             except Exception:
                 if run.trace is not None and run.trace.usage.total_tokens:
-                    yield maker.of_failure(run.trace)
+                    for chunk in maker.of_failure(run.trace):
+                        yield chunk
                 raise
             trace = run.trace
             assert trace is not None

@@ -24,8 +24,7 @@ def _settings(plan: Plan) -> Mapping[str, Any]:
 
 def request_key(plan: Plan, messages: Sequence[Message], identity: str | None) -> str:
     """The whole request of one caller, as a digest."""
-    params = {key: value for key, value in plan.params.items() if key not in CONNECTION}
-    return turn_key(messages, {**_settings(plan), "params": params, "all": list(messages)}, identity)
+    return turn_key(messages, {**_settings(plan), "params": dict(plan.params), "all": list(messages)}, identity)
 
 
 class UserTurn:
@@ -73,7 +72,10 @@ class UserTurn:
         plan = self._strategy.plan
         if plan.options.fanout != "user_turn" or self._strategy.tools is None:
             return None
-        return turn_key(self._messages, {**_settings(plan), "params": for_every_call(plan.params)}, self._identity)
+        # Endpoint and key too: in one process they may be different callers'.
+        params = {key: value for key, value in plan.params.items() if key in CONNECTION}
+        settings = {**_settings(plan), "params": {**params, **for_every_call(plan.params)}}
+        return turn_key(self._messages, settings, self._identity)
 
 
 def _used_again(scope: Scope, deliberation: Deliberation) -> Deliberation:

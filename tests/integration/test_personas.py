@@ -61,11 +61,7 @@ def test_a_fallback_plays_its_nodes_persona(ask: Ask, server: ThreadedServer) ->
     "options",
     [
         pytest.param({"proposers": [{"model": FIRST, "system": "persona:septic"}]}, id="proposer"),
-        pytest.param(
-            {"proposers": [FIRST], "aggregator": {"system": "persona:septic"}},
-            id="aggregator",
-            marks=pytest.mark.xfail(reason="personas are looked up call by call, not when the plan is made"),
-        ),
+        pytest.param({"proposers": [FIRST], "aggregator": {"system": "persona:septic"}}, id="aggregator"),
     ],
 )
 def test_an_unknown_persona_is_named_before_any_call(

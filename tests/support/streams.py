@@ -17,7 +17,6 @@ from composite_llm.trace import Trace
 from fake_server import ThreadedServer
 from tests.support.asking import KEY, MESSAGES, MOA
 
-
 _numbers = itertools.count(1)
 
 

@@ -1,0 +1,1 @@
+"""What things cost: one command per question, each runnable with `python -m benchmarks.NAME`."""

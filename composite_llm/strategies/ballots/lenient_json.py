@@ -1,0 +1,171 @@
+"""A tolerant reader of JSON.
+
+Own, and iterative, since a reviewer's JSON may be cut in the middle, have trailing commas, single or no quotes, or
+unescaped quotes in a review that follows an intact ranking; and however deep it is nested, nothing may recurse.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass, field
+from typing import ClassVar, TypeAlias
+
+_MAX_DEPTH = 40
+
+_GAP = re.compile(r"[\s,]*+")
+_COLON = re.compile(r"\s*+:\s*+")
+_STRINGS = {
+    '"': re.compile(r'"([^"\\]*+(?:\\.[^"\\]*+)*+)"', re.DOTALL),
+    "'": re.compile(r"'([^'\\]*+(?:\\.[^'\\]*+)*+)'", re.DOTALL),
+}
+_BARE_KEY = re.compile(r"\w++")
+_BARE = re.compile(r"[^\s,\[\]{}\"':][^,\[\]{}\"\r\n]*+")
+_NUMBER = re.compile(r"[+-]?\d{1,15}(?:\.\d{1,20})?")
+_LITERALS: dict[str, bool | None] = {"null": None, "none": None, "true": True, "false": False}
+
+Scalar: TypeAlias = str | float | bool | None
+
+
+@dataclass(slots=True)
+class Array:
+    """A JSON array; not closed when the text ended or stopped making sense inside it."""
+
+    closing: ClassVar[str] = "]"
+    items: list[Value] = field(default_factory=list)
+    closed: bool = False
+
+
+@dataclass(slots=True)
+class Object:
+    """A JSON object; not closed when the text ended or stopped making sense inside it."""
+
+    closing: ClassVar[str] = "}"
+    items: dict[str, Value] = field(default_factory=dict)
+    closed: bool = False
+
+
+Value: TypeAlias = Scalar | Array | Object
+
+
+class _CutError(Exception):
+    """The text ended inside a value."""
+
+
+class _BrokenError(Exception):
+    """The text is not JSON, however tolerantly read."""
+
+
+class Reader:
+    """Reads one object, keeping what was complete when the text ends or stops making sense.
+
+    Attributes:
+        root: The object.
+        pos: Where reading began, then where it ended.
+        cut: Whether the text ended too early.
+        steps: How many more values may be read.
+    """
+
+    def __init__(self, text: str, pos: int, end: int, steps: int) -> None:
+        self._text = text
+        self._end = end
+        self.pos = pos + 1
+        self.root = Object()
+        self.cut = False
+        self.steps = steps
+
+    def read(self) -> None:
+        """Read the object whose brace stands at `pos`."""
+        try:
+            self._read_all()
+        except _CutError:
+            self.cut = True
+            self.pos = self._end
+        except _BrokenError:
+            pass
+
+    def _read_all(self) -> None:
+        stack: list[Array | Object] = [self.root]
+        while stack:
+            top = stack[-1]
+            if self._next_char() == top.closing:
+                self.pos += 1
+                top.closed = True
+                stack.pop()
+                continue
+            child = self._put(top)
+            if isinstance(child, Array | Object):
+                stack.append(child)
+                if len(stack) > _MAX_DEPTH:
+                    raise _BrokenError
+
+    def _put(self, top: Array | Object) -> Value:
+        self.steps -= 1
+        if self.steps < 0:
+            raise _BrokenError
+        if isinstance(top, Array):
+            top.items.append(value := self._value())
+        else:
+            key = self._key()
+            top.items[key] = value = self._value()
+        return value
+
+    def _key(self) -> str:
+        quote = self._next_char()
+        key = self._string(quote) if quote in _STRINGS else self._bare(_BARE_KEY)
+        if not self._take(_COLON):
+            self._next_char()
+            raise _BrokenError
+        return key
+
+    def _value(self) -> Value:
+        char = self._next_char()
+        if char in "{[":
+            self.pos += 1
+            return Object() if char == "{" else Array()
+        return self._string(char) if char in _STRINGS else _scalar(self._bare(_BARE))
+
+    def _string(self, quote: str) -> str:
+        match = self._take(_STRINGS[quote])
+        if not match:
+            raise _CutError
+        return _unescaped(match[1])
+
+    def _bare(self, pattern: re.Pattern[str]) -> str:
+        match = self._take(pattern)
+        if not match:
+            raise _BrokenError
+        if self.pos == self._end:
+            raise _CutError
+        return match[0].strip()
+
+    def _next_char(self) -> str:
+        self._take(_GAP)
+        if self.pos >= self._end:
+            raise _CutError
+        return self._text[self.pos]
+
+    def _take(self, pattern: re.Pattern[str]) -> re.Match[str] | None:
+        match = pattern.match(self._text, self.pos, self._end)
+        if match:
+            self.pos = match.end()
+        return match
+
+
+def _unescaped(body: str) -> str:
+    if "\\" not in body:
+        return body
+    try:
+        return str(json.loads(f'"{body}"', strict=False))
+    except ValueError:
+        return body
+
+
+def _scalar(word: str) -> Scalar:
+    if word.casefold() in _LITERALS:
+        return _LITERALS[word.casefold()]
+    if _NUMBER.fullmatch(word):
+        return float(word)
+    if not any(char.isalnum() for char in word):
+        raise _BrokenError
+    return word

@@ -1,0 +1,114 @@
+"""The labels of the candidates, and the ways in which a reviewer may write them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from composite_llm.strategies.ballots.span import Span
+
+_WORD = re.compile(r"[^\W_]{1,64}+")
+# After a short label: the end, or punctuation that is no apostrophe, slash or hyphen inside a word ("A's", "A/B").
+_AFTER_SHORT = re.compile(r"[ \t]*+(?:$|(?!['\u2019/&\s-])[\W_]|-(?![^\W_]))")
+_LOOKS_LIKE_TOKEN = re.compile(r"[A-Z]{1,3}|\d{1,3}")
+
+
+def labels(n: int) -> tuple[str, ...]:
+    """The first n labels: "Response A" to "Response Z", then "Response AA" and so on, as spreadsheets name columns.
+
+    Args:
+        n: How many; zero or less gives none.
+
+    Returns:
+        n distinct labels in order.
+    """
+    return tuple(f"Response {_column(number)}" for number in range(1, n + 1))
+
+
+def _column(number: int) -> str:
+    name = ""
+    while number:
+        number, letter = divmod(number - 1, 26)
+        name = chr(ord("A") + letter) + name
+    return name
+
+
+@dataclass(frozen=True, slots=True)
+class Mention:
+    """A label in a text, or something of a label's shape.
+
+    Attributes:
+        label: The label meant; None when no candidate has it.
+        name: As the text has it.
+        rest: What follows in the line or piece.
+        short: Whether it is the label's last word alone.
+    """
+
+    label: str | None
+    name: str
+    rest: Span
+    short: bool = False
+
+
+class Lexicon:
+    """The known labels and how they may be written."""
+
+    def __init__(self, labels: Sequence[str]) -> None:
+        self.labels = tuple(dict.fromkeys(labels))
+        self._full = {_normal(label): label for label in self.labels}
+        self._short = _short_forms(self.labels)
+        self._pattern = _full_pattern(self.labels)
+
+    def at(self, span: Span) -> Mention | None:
+        """The label that the span begins with, if any; an unknown one has no label but a name."""
+        if full := span.match(self._pattern):
+            return self._mention(full, span)
+        word = span.match(_WORD)
+        if word and (label := self._short.get(word[0].casefold())) and span.after(word).match(_AFTER_SHORT):
+            return Mention(label, word[0], span.after(word), short=True)
+        return None
+
+    def full_in(self, span: Span) -> Iterator[Mention]:
+        """The known labels that stand in full anywhere in the span."""
+        for full in span.each(self._pattern):
+            mention = self._mention(full, span)
+            if mention and mention.label:
+                yield mention
+
+    def _mention(self, full: re.Match[str], span: Span) -> Mention | None:
+        label = self._full.get(_normal(f"{full['stem']} {full['token']}"))
+        if label is None and not _LOOKS_LIKE_TOKEN.fullmatch(full["token"]):
+            return None
+        return Mention(label, full[0], span.after(full))
+
+    def named(self, text: str) -> str | None:
+        """The label that a whole string names exactly, apart from case and spacing."""
+        key = _normal(text)
+        return self._full.get(key) or self._short.get(key)
+
+    def may_be_cut(self, mention: Mention, taken: Sequence[str]) -> bool:
+        """Whether a mention ends the text and could be the beginning of another label not yet taken."""
+        if mention.rest.start < len(mention.rest.text):
+            return False
+        key = _normal(mention.name)
+        others = [other for other in self.labels if other != mention.label and other not in taken]
+        return any(_normal(form).startswith(key) for other in others for form in (other, *other.split()[-1:]))
+
+
+def _normal(text: str) -> str:
+    return " ".join(text.replace("_", " ").split()).casefold()
+
+
+def _short_forms(labels: Sequence[str]) -> dict[str, str]:
+    """Last word -> label, for the last words that only one label has."""
+    lasts = [(label.split() or [""])[-1].casefold() for label in labels]
+    return {last: label for last, label in zip(lasts, labels, strict=True) if lasts.count(last) == 1}
+
+
+def _full_pattern(labels: Sequence[str]) -> re.Pattern[str]:
+    """All but the last word of any label, then a word that may make it one of the labels."""
+    stems = sorted({" ".join(label.split()[:-1]) for label in labels} - {""}, key=len, reverse=True)
+    either = "|".join(re.escape(stem).replace(r"\ ", r"[ \t]{1,4}") for stem in stems) or r"(?!)"
+    pattern = rf"(?<![^\W_])(?P<stem>{either})[ \t\xa0_]{{1,4}}(?P<token>[^\W_]{{1,64}}+)"
+    return re.compile(pattern, re.IGNORECASE)

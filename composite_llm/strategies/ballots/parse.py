@@ -1,0 +1,71 @@
+"""The forms of a ballot, tried one after the other."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from composite_llm.strategies.ballots.ballot import Ballot, Form
+from composite_llm.strategies.ballots.found import Found
+from composite_llm.strategies.ballots.json_form import read_json
+from composite_llm.strategies.ballots.lexicon import Lexicon
+from composite_llm.strategies.ballots.mentions import longest_run
+from composite_llm.strategies.ballots.ranking_section import is_worst_first, read_section, sections_of
+from composite_llm.strategies.ballots.refusal import refuses
+
+
+def parse_ballot(text: str | None, labels: Sequence[str]) -> Ballot:
+    """Read a reviewer's text. Never raises, whatever the text.
+
+    Args:
+        text: The reviewer's answer; None counts as blank.
+        labels: The labels the reviewer was shown, each some words of which the last tells them apart. That last word
+            alone ("C") is understood too, but only as a JSON entry, or as an item or link of a chain in a ranking.
+
+    Returns:
+        The ballot; see the package's description for the order in which forms are tried.
+    """
+    text = text or ""
+    lexicon = Lexicon(labels)
+    read = read_json(text, lexicon)
+    found = read.found
+    form: Form = "json"
+    if not found.ranking:
+        found, form = _read_prose(read.prose, lexicon)
+        found.problems = read.found.problems | found.problems
+    if not found.ranking:
+        form = "none"
+        found.cut |= read.cut
+    return Ballot(tuple(found.ranking), read.reviews, not found.ranking, form, (*found.notes, *_summary(found, text)))
+
+
+def _read_prose(text: str, lexicon: Lexicon) -> tuple[Found, Form]:
+    """The last section that ranks something; without any section, the longest run of labels."""
+    cut = False
+    sections = sections_of(text)
+    for section in reversed(sections):
+        found = read_section(section, lexicon)
+        if found.ranking:
+            return found, "final_ranking"
+        cut |= found.cut
+    found = Found(lexicon, cut=cut)
+    # With a heading but nothing usable below it, a list elsewhere is a critique rather than the ranking.
+    if not (sections or refuses(text) or is_worst_first(text)):
+        found.take(longest_run(text, lexicon))
+    return found, "mentions"
+
+
+def _summary(found: Found, text: str) -> Iterator[str]:
+    """The problems of the ballot as a whole."""
+    shown = len(found.lexicon.labels)
+    if not found.ranking:
+        yield _why_nothing(text)
+    elif missing := shown - len(found.ranking):
+        yield f"{missing} of {shown} candidates unranked"
+    if found.cut:
+        yield "text cut off"
+
+
+def _why_nothing(text: str) -> str:
+    if not text.strip():
+        return "blank text"
+    return "refused to rank" if refuses(text) else "no ranking found"
