@@ -59,6 +59,10 @@ clean: ## Remove environments, caches and reports.
 demo: .venv/.ready ## Show a deliberation against the fake server; MODEL=... asks that model.
 	$(if $(MODEL),MODEL='$(MODEL)') $(BIN)/python -m examples.demo
 
+.PHONY: proxy
+proxy: .venv/.ready ## Start a LiteLLM proxy beside the fake server, and print a curl line that works; PORT=... names its port.
+	$(BIN)/python -m examples.proxy.start $(if $(PORT),--port $(PORT))
+
 ## Check
 
 .PHONY: test

@@ -24,6 +24,7 @@ from composite_llm.errors import CompositeError
 
 PRICE = 1e-6
 """US dollars for a token of every model here."""
+NESTED = "composite/"
 FAULTS: dict[str, dict[str, Any]] = {
     "broken": {"status": 500},
     "away": {"status": 503},
@@ -169,7 +170,7 @@ async def _run(storm: Storm, report: Report, number: int) -> None:
     report.traced_usd += trace.cost_usd or 0.0
     for call in trace.calls:
         report.attempts += sum(
-            attempt.error_class != "BreakerOpen" and not attempt.model.startswith("composite/")
+            attempt.error_class != "BreakerOpen" and not attempt.model.startswith(NESTED)
             for attempt in call.attempts
         )
         if any(attempt.status == "cancelled" for attempt in call.attempts):
@@ -180,12 +181,15 @@ def _request(storm: Storm, number: int) -> dict[str, Any]:
     """A question of its own, so that no run uses what another was answered; shapes take turns."""
     chosen = [MODELS[(number * 7 + step * 3) % len(MODELS)] for step in range(4)]
     strategy, options = SHAPES[number % len(SHAPES)](chosen)
+    connection = {"api_base": f"{storm.url}/v1", "api_key": "sk-soak"}
+    for node in options.get("proposers", ()):
+        if isinstance(node, dict) and node["model"].startswith(NESTED):
+            node.update(connection)
     return {
         "model": f"composite/{strategy}/{chosen[0]}",
         "messages": [{"role": "user", "content": f"Question {number}: which bridge is the oldest?"}],
-        "api_base": f"{storm.url}/v1",
-        "api_key": "sk-soak",
         "stream": bool(number % 2),
+        **connection,
         **options,
     }
 

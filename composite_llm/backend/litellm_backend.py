@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections.abc import AsyncGenerator, Mapping
+from dataclasses import replace
 from typing import Any
 
 import litellm
@@ -60,9 +61,10 @@ class LiteLLMBackend:
             AttemptFailed: with what LiteLLM's exception means.
         """
         try:
-            with within(request.scope):
+            with within(request.scope) as passage:
                 response = await self._call(request, stream=False)
-            return self._reply(request, response)
+            reply = self._reply(request, response)
+            return replace(reply, nested=True) if passage.came_back else reply
         except AttemptFailed:
             raise
         except Exception as error:  # noqa: BLE001  # one of the two doors to LiteLLM
@@ -76,11 +78,14 @@ class LiteLLMBackend:
         """
         stream: Any = None
         try:
-            with within(request.scope):
+            with within(request.scope) as passage:
                 stream = await self._call(request, stream=True)
             tap = Tap.on(stream)
             async for raw in stream:
                 chunk = self._chunk(request, raw)
+                if chunk is not None and passage.came_back:
+                    # The nested run has counted its calls, and `raw` has the sum on it.
+                    chunk = replace(chunk, usage=None, cost_usd=None, raw=None)
                 if chunk is not None:
                     yield chunk
             if tap is not None and len(tap.finish_reasons) > 1:

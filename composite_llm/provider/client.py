@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import sys
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from composite_llm.config.node import COMPOSITE_PREFIX, Node, resolved_params
@@ -32,6 +32,7 @@ class ProxyClient:
         operator_model: The deployment's model string; a wildcard lets the client name the models.
         may_set: Options the operator allows clients by name.
         token: LiteLLM's record of the key; None where the proxy has no authentication.
+        inside: Of what it sent, what stood in `optional_params` or `extra_body` alone.
     """
 
     sent: tuple[tuple[str, Any], ...]
@@ -39,6 +40,7 @@ class ProxyClient:
     operator_model: str | None
     may_set: tuple[str, ...]
     token: Any
+    inside: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def names_the_models(self) -> bool:
@@ -65,14 +67,24 @@ class ProxyClient:
         """
         check_client(self.sent, limits, self.may_set)
 
-    def with_operators_connection(self, given: Mapping[str, Any]) -> dict[str, Any]:
-        """The call's parameters with endpoint, key and headers from the deployment alone.
+    def merged(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        """The call's parameters, with the client's over the operator's one by one.
 
-        LiteLLM puts a key or headers that a client sent in the place of the deployment's, and does not show where they
-        came from.
+        LiteLLM puts a mapping that a client sent in the place of the deployment's as a whole, which would drop the
+        operator's options in it, and likewise a key or headers, without showing where they came from.
         """
-        own = {key: value for key, value in self.operator.items() if key in CONNECTION}
-        return {**{key: value for key, value in given.items() if key not in CONNECTION}, **resolved_params(own)}
+        flat = {key: value for key, value in given.items() if key not in CONNECTION and key not in _CONTAINERS}
+        rest: dict[str, Any] = {}
+        for name in _CONTAINERS:
+            own, sent = _mapping(self.operator.get(name)), _mapping(given.get(name))
+            for key, value in own.items():
+                if name == "optional_params" or key in ALL_OPTIONS:
+                    flat.setdefault(key, value)
+            if name == "extra_body":
+                rest = {key: value for key, value in {**own, **sent}.items() if key not in ALL_OPTIONS}
+        flat.update({key: value for key, value in self.inside.items() if key in ALL_OPTIONS or key == "timeout"})
+        connection = {key: value for key, value in self.operator.items() if key in CONNECTION}
+        return {**flat, **({"extra_body": rest} if rest else {}), **resolved_params(connection)}
 
     def within_caps(self, plan: Plan) -> Plan:
         """The plan within what the operator allows this key, and its team, for one run: `metadata.composite`."""
@@ -228,7 +240,17 @@ def proxy_client(kwargs: Mapping[str, Any]) -> ProxyClient | None:
         operator_model=deployment.get("model"),
         may_set=_names(policy.get("client_may_set") if isinstance(policy, Mapping) else None),
         token=metadata.get("user_api_key_auth"),
+        inside={
+            key: value
+            for name in _CONTAINERS
+            for key, value in _mapping(body.get(name)).items()
+            if value is not None and body.get(key) is None
+        },
     )
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
 
 
 def _names(value: Any) -> tuple[str, ...]:

@@ -70,7 +70,7 @@ def run_of(kwargs: Mapping[str, Any], services: Services) -> Run:
     messages = checked_messages(kwargs.get("messages"))
     given = _given(kwargs)
     if client is not None:
-        given = client.with_operators_connection(given)
+        given = client.merged(given)
     plan = make_plan(model, given, services.profiles, ancestors=ancestors)
     if client is not None:
         plan = client.within_caps(plan)
@@ -78,7 +78,7 @@ def run_of(kwargs: Mapping[str, Any], services: Services) -> Run:
     if client is not None:
         chosen = client.chosen_models(plan, services.profiles)
         # A header can ask for more time than the body may.
-        timeouts = [limit for limit in (caller.timeout_s, limits["timeout"]) if limit is not None]
+        timeouts = [limit for limit in (caller.timeout_s, plan.timeout_s, limits["timeout"]) if limit is not None]
         caller = replace(caller, permission=lambda: client.check_models(chosen), timeout_s=min(timeouts, default=None))
     return Run(plan, messages, services, caller)
 

@@ -97,6 +97,10 @@ def _deployments(upstream: ThreadedServer) -> list[dict[str, Any]]:
             aggregator=direct,
             proposers=[{"model": "openai/gpt-4o-mini", **direct}],
         ),
+        deployment(
+            "in-optional-params", "composite/moa/large", optional_params={"proposers": ["small"], "max_calls": 5}
+        ),
+        deployment("in-extra-body", "composite/moa/large", extra_body={"proposers": ["small"], "max_calls": 5}),
         deployment("hasty", "composite/moa/large", proposers=["small", "medium"], timeout=1.5),
         deployment("composite/*", "composite/*"),
         deployment("refused", "openai/always-refused", **direct),
@@ -115,6 +119,7 @@ def _deployments(upstream: ThreadedServer) -> list[dict[str, Any]]:
         deployment("uses-alias", "composite/moa/large", proposers=["middle"]),
         deployment("own-price", "openai/no-such", input_cost_per_token=0.001, output_cost_per_token=0.002, **direct),
         deployment("uses-own-price", "composite/moa/own-price", proposers=["own-price"]),
+        deployment("ends-with-composite", "composite/moa/one-shot", proposers=["small"]),
         deployment("uses-composite", "composite/moa/large", proposers=["one-shot"]),
     ]
 

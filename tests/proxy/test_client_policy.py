@@ -214,12 +214,21 @@ def test_the_operator_limits_the_calls_of_a_run_for_a_key_or_a_team(
     )
 
 
-def test_a_run_that_cannot_do_with_a_keys_limit_is_refused(proxy: Proxy, upstream: ThreadedServer) -> None:
+def test_a_key_with_one_call_gets_the_final_model_alone(proxy: Proxy, upstream: ThreadedServer) -> None:
     key = proxy.add_key("sk-one-call", metadata={"composite": {"max_calls": 1}})
     response = proxy.post(_body("plain-moa"), key=key)
-    assert response.status_code == 402, response.text
-    assert "max_calls" in response.json()["error"]["message"]
-    assert upstream.ledger.records == []
+    assert response.status_code == 200, response.text
+    assert wire.models(upstream) == ["gpt-4o"]
+
+
+@pytest.mark.parametrize("place", ["optional_params", "extra_body"])
+def test_options_that_the_operator_put_into_a_mapping_stay_when_the_client_sends_one(
+    proxy: Proxy, upstream: ThreadedServer, place: str
+) -> None:
+    response = proxy.post(_body(f"in-{place.replace('_', '-')}", place, reasoning="off"))
+    assert response.status_code == 200, response.text
+    assert wire.models(upstream) == ["gpt-4o-mini", "gpt-4o"]
+    assert "max_calls" in _refused(proxy, _body(f"in-{place.replace('_', '-')}", place, max_calls=9))
 
 
 def test_the_operator_limits_the_cost_of_a_run_for_a_key(proxy: Proxy, upstream: ThreadedServer) -> None:

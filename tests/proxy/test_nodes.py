@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
+
 from fake_server import ThreadedServer
 from tests.support import wire
+from tests.support.clients import Way
 from tests.support.proxies import Proxy
 
 MESSAGES = [{"role": "user", "content": "Which bridge is the oldest?"}]
@@ -49,5 +52,14 @@ def test_a_composite_of_the_proxy_may_be_a_node(proxy: Proxy, upstream: Threaded
     response = proxy.post({"model": "uses-composite", "messages": MESSAGES})
     assert response.status_code == 200, response.text
     assert sorted(map(str, wire.models(upstream))) == ["gpt-4o", "gpt-4o", "gpt-4o-mini"]
+    assert response.json()["usage"]["total_tokens"] == wire.tokens(upstream)["total_tokens"]
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+def test_a_composite_of_the_proxy_may_have_the_last_word(
+    proxy: Proxy, upstream: ThreadedServer, streamed: bool
+) -> None:
+    got = Way("chat", streamed).ask(proxy, "ends-with-composite")
+    assert got.text
     used = wire.tokens(upstream)
-    assert response.json()["usage"]["total_tokens"] == used["total_tokens"]
+    assert (got.tokens_in, got.tokens_out) == (used["prompt_tokens"], used["completion_tokens"])
