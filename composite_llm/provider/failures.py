@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import Any
 
 import httpx
@@ -82,8 +83,10 @@ def _text(self: Any) -> str:
 def _build(combined: type[Exception], error: CompositeError, model: str) -> Exception:
     """Made without either constructor's signature: LiteLLM's differ per class, ours carry fields that are copied."""
     instance: Any = combined.__new__(combined, error.message)
-    instance.__dict__.update(error.__dict__)
     request = httpx.Request("POST", "https://composite.invalid/v1")
+    # LiteLLM's logging reads fields that only some of its classes have, such as a rate limit's type.
+    instance.__dict__.update(_fields_of(_litellm_class(error), error, model, request))
+    instance.__dict__.update(error.__dict__)
     instance.__dict__.update(
         message=error.message,
         status_code=error.status_code,
@@ -104,3 +107,14 @@ def _build(combined: type[Exception], error: CompositeError, model: str) -> Exce
     instance.args = (error.message,)
     instance.trace = error.trace
     return instance  # type: ignore[no-any-return]
+
+
+def _fields_of(theirs: Any, error: CompositeError, model: str, request: httpx.Request) -> dict[str, Any]:
+    """What an ordinary instance of LiteLLM's class holds."""
+    required: dict[str, Any] = {"message": error.message, "model": model, "llm_provider": PROVIDER}
+    taken = inspect.signature(theirs.__init__).parameters
+    if "status_code" in taken:
+        required["status_code"] = error.status_code
+    if "response" in taken:
+        required["response"] = httpx.Response(error.status_code, request=request)
+    return dict(vars(theirs(**required)))
