@@ -67,7 +67,7 @@ proxy: .venv/.ready ## Start a LiteLLM proxy beside the fake server, and print a
 
 .PHONY: test
 test: .venv/.ready ## Run all tests; ARGS="-k council -x" goes to pytest.
-	$(BIN)/python $(PYTEST) -n $(JOBS)
+	$(BIN)/python $(PYTEST) -n $(JOBS) --dist loadgroup
 
 .PHONY: test-unit
 test-unit: .venv/.ready ## Run the tests that need no LiteLLM.
@@ -91,26 +91,30 @@ fix: .venv/.ready ## Mend what ruff can mend.
 
 .PHONY: cov
 cov: .venv/.ready ## Run all tests and measure branch coverage; fails under 95 %.
-	$(BIN)/python $(PYTEST) -n $(JOBS) --cov --cov-report=term --cov-fail-under=95
+	$(BIN)/python $(PYTEST) -n $(JOBS) --dist loadgroup --cov --cov-report=term --cov-fail-under=95
+
+.PHONY: soak
+soak: .venv/.ready ## Let 5,000 runs go through a storm of failures; RUNS=... for fewer.
+	$(BIN)/python -m soak $(if $(RUNS),--runs $(RUNS))
 
 .PHONY: check
 check: lint cov ## All that a change has to pass.
 
 .PHONY: test-oldest
 test-oldest: .venv-oldest/.ready ## Run the integration tests on the oldest supported LiteLLM.
-	.venv-oldest/bin/python $(PYTEST) -n $(JOBS) tests/integration
+	.venv-oldest/bin/python $(PYTEST) -n $(JOBS) --dist loadgroup tests/integration
 
 .PHONY: test-newest
 test-newest: .venv-newest/.ready ## Run the integration tests on the newest supported LiteLLM.
-	.venv-newest/bin/python $(PYTEST) -n $(JOBS) tests/integration
+	.venv-newest/bin/python $(PYTEST) -n $(JOBS) --dist loadgroup tests/integration
 
 .PHONY: test-py312
 test-py312: .venv-py312/.ready ## Run all tests on Python 3.12; PYTHON312=... names it.
-	.venv-py312/bin/python $(PYTEST) -n $(JOBS)
+	.venv-py312/bin/python $(PYTEST) -n $(JOBS) --dist loadgroup
 
 .PHONY: test-py313
 test-py313: .venv-py313/.ready ## Run all tests on Python 3.13; PYTHON313=... names it.
-	.venv-py313/bin/python $(PYTEST) -n $(JOBS)
+	.venv-py313/bin/python $(PYTEST) -n $(JOBS) --dist loadgroup
 
 .PHONY: test-ecosystem
 test-ecosystem: .venv-ecosystem/.ready .venv-ecosystem-crewai/.ready ## Run agent frameworks with a composite as their model.

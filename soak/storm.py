@@ -96,7 +96,11 @@ class Report:
             f"  requests: {self.requests}, {share:.1%} of them failed; attempts in traces: {self.attempts}",
             f"  tokens: {self.traced_tokens} in traces, {self.counted_tokens} in the ledger; ${self.traced_usd:.6f}",
         ]
-        for name, gauge in (("first", self.gauges[0]), ("half", self.gauges[len(self.gauges) // 2]), ("end", self.gauges[-1])):
+        for name, gauge in (
+            ("first", self.gauges[0]),
+            ("half", self.gauges[len(self.gauges) // 2]),
+            ("end", self.gauges[-1]),
+        ):
             lines.append(
                 f"  {name:>5}: {gauge.tasks} tasks, {gauge.threads} threads, {gauge.connections} connections, "
                 f"{gauge.memory_mb:.0f} MB"
@@ -112,7 +116,12 @@ async def blow(storm: Storm, limit_s: float) -> Report:
     """
     composite_llm.register(config={}, breaker={"open_s": 1.0})
     composite_llm.reset_breakers()
-    entry = {"litellm_provider": "openai", "mode": "chat", "input_cost_per_token": PRICE, "output_cost_per_token": PRICE}
+    entry = {
+        "litellm_provider": "openai",
+        "mode": "chat",
+        "input_cost_per_token": PRICE,
+        "output_cost_per_token": PRICE,
+    }
     litellm.register_model({model: dict(entry) for model in MODELS})
     report = Report()
     began = time.monotonic()
@@ -170,8 +179,7 @@ async def _run(storm: Storm, report: Report, number: int) -> None:
     report.traced_usd += trace.cost_usd or 0.0
     for call in trace.calls:
         report.attempts += sum(
-            attempt.error_class != "BreakerOpen" and not attempt.model.startswith(NESTED)
-            for attempt in call.attempts
+            attempt.error_class != "BreakerOpen" and not attempt.model.startswith(NESTED) for attempt in call.attempts
         )
         if any(attempt.status == "cancelled" for attempt in call.attempts):
             report.problems.append(f"run {number} left {call.name} as cancelled")

@@ -173,11 +173,7 @@ class LiteLLMBackend:
         if isinstance(told, int | float) and told > 0:
             return float(told)
         if usage.total_tokens == 0 or self._has_price(request):
-            return (
-                float(told)
-                if told is not None
-                else self._facts.price_of(request.model, raw)
-            )
+            return float(told) if told is not None else self._facts.price_of(request.model, raw)
         return None
 
     def _has_price(self, request: AttemptRequest) -> bool:

@@ -278,7 +278,9 @@ def _sent(body: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
         if key not in _CONTAINERS:
             yield key, value
             continue
-        for inner, inner_value in value.items() if isinstance(value, Mapping) else ():
+        if value is not None and not isinstance(value, Mapping):
+            raise InvalidOption(key, "is not a mapping", allowed="a mapping of options")
+        for inner, inner_value in _mapping(value).items():
             if inner in _CONTAINERS:
                 raise OptionNotAllowed(f"{key}.{inner}: a client of the proxy may not set it")
             if key == "optional_params" and inner not in ALL_OPTIONS and inner != "timeout":
@@ -289,6 +291,4 @@ def _sent(body: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
 
 def _options_in(operator: Mapping[str, Any]) -> dict[str, Any]:
     """A deployment's settings without what LiteLLM keeps there for itself."""
-    return {
-        key: value for key, value in operator.items() if key in ALL_OPTIONS or key in ("timeout", "optional_params")
-    }
+    return {key: value for key, value in operator.items() if key in ALL_OPTIONS or key in ("timeout", *_CONTAINERS)}

@@ -82,7 +82,9 @@ def test_an_endpoint_that_is_not_there_is_named() -> None:
     problems = composite_llm.check(plan)
     place = closed.removeprefix("http://").removesuffix("/v1")
     assert len(problems) == 2
-    assert all(problem.startswith(f"{place} does not tell which models it serves: ConnectError") for problem in problems)
+    assert all(
+        problem.startswith(f"{place} does not tell which models it serves: ConnectError") for problem in problems
+    )
 
 
 def test_an_endpoint_that_refuses_the_key_is_named_without_the_key() -> None:
@@ -174,7 +176,9 @@ def test_many_models_are_told_in_part() -> None:
 
 
 def test_explaining_asks_nobody(server: ThreadedServer, place: str) -> None:
-    told = composite_llm.explain(f"composite/council/{FINAL}", MESSAGES, members=[FIRST, SECOND], api_base=server.base_url)
+    told = composite_llm.explain(
+        f"composite/council/{FINAL}", MESSAGES, members=[FIRST, SECOND], api_base=server.base_url
+    )
     assert (told.calls, told.rounds, told.latency_class) == (5, 3, "deliberate")
     assert [stage.role for stage in told.stages] == ["member", "reviewer", "chairman"]
     assert server.ledger.records == []

@@ -87,7 +87,9 @@ def test_a_fallback_with_room_takes_its_place(ask_both: Ask, server: ThreadedSer
 def test_a_final_model_that_cannot_hold_the_conversation_is_refused_before_any_spending(
     strategy: str, stream: bool, ask_both: Ask, server: ThreadedServer
 ) -> None:
-    with pytest.raises(composite_llm.ContextWindowExceeded, match="1200 tokens that openai/small-window takes") as caught:
+    with pytest.raises(
+        composite_llm.ContextWindowExceeded, match="1200 tokens that openai/small-window takes"
+    ) as caught:
         ask_both(f"composite/{strategy}/{SMALL}", messages=LONG_QUESTION, stream=stream)
     assert server.ledger.records == []
     assert isinstance(caught.value, litellm.ContextWindowExceededError)

@@ -35,7 +35,8 @@ def router(server: ThreadedServer, model: str = MOA, **options: Any) -> litellm.
 
 
 def asked(router: litellm.Router, portal: BlockingPortal) -> litellm.ModelResponse:
-    answer: litellm.ModelResponse = portal.call(partial(router.acompletion, model="wise", messages=MESSAGES))
+    answer = portal.call(partial(router.acompletion, model="wise", messages=MESSAGES))
+    assert isinstance(answer, litellm.ModelResponse)
     return answer
 
 
@@ -65,13 +66,13 @@ def test_a_routers_retry_asks_only_the_final_model_again(
         heard = listener.wait(lambda heard: sum(event.is_composite for event in heard) == 2)
     # The failed run told what its members cost, the repeat only its final call: together it is what the server counted.
     trace = composite_llm.get_trace(answer)
-    assert trace.usage.total_tokens == wire.records(server, "gpt-4o")[1].usage["total_tokens"]
+    final = wire.records(server, "gpt-4o")[1].usage
+    assert final is not None
+    assert trace.usage.total_tokens == final["total_tokens"]
     assert tokens_heard(heard) == wire.tokens(server)["total_tokens"]
 
 
-def test_two_failures_are_two_repeats_of_the_final_call_alone(
-    server: ThreadedServer, portal: BlockingPortal
-) -> None:
+def test_two_failures_are_two_repeats_of_the_final_call_alone(server: ThreadedServer, portal: BlockingPortal) -> None:
     server.set_scenario("gpt-4o", {"sequence": [DOWN, DOWN, {"text": "At last."}]})
     with listening() as listener:
         answer = asked(router(server, **SHAPES["moa"][1]), portal)
@@ -101,7 +102,9 @@ def test_who_failed_is_asked_again_and_who_answered_is_not(ask: Ask, server: Thr
     assert [len(wire.records(server, name)) for name in ("gpt-4o-mini", "gpt-4.1-mini", "gpt-4o")] == [2, 1, 1]
 
 
-@pytest.mark.parametrize("changed", [{"temperature": 0.5}, {"messages": [{"role": "user", "content": "Another."}]}], ids=str)
+@pytest.mark.parametrize(
+    "changed", [{"temperature": 0.5}, {"messages": [{"role": "user", "content": "Another."}]}], ids=str
+)
 def test_another_request_is_answered_afresh(changed: dict[str, Any], ask: Ask, server: ThreadedServer) -> None:
     server.set_scenario("gpt-4o", {"sequence": [DOWN, {"text": "At last."}]})
     with pytest.raises(composite_llm.FinalCallFailed):
@@ -116,3 +119,13 @@ def test_a_final_nodes_own_retries_are_the_better_way(ask: Ask, server: Threaded
     answer = ask(proposers=[FIRST], aggregator={"num_retries": 1})
     assert len(composite_llm.get_trace(answer).calls[-1].attempts) == 2
     assert len(wire.records(server, "gpt-4o-mini")) == 1
+
+
+@pytest.mark.xfail(reason="LiteLLM's logging reads `rate_limit_type`, which our 429 lacks, and drops the event", strict=True)
+def test_a_rate_limited_run_still_tells_what_it_spent(server: ThreadedServer, portal: BlockingPortal) -> None:
+    server.set_scenario("gpt-4o", {"error": {"status": 429}})
+    with listening() as listener:
+        with pytest.raises(litellm.RateLimitError):
+            asked(router(server, proposers=[FIRST], aggregator=ONCE), portal)
+        heard = listener.wait(lambda heard: sum(event.is_composite for event in heard) == 3)
+    assert sum(event.standard.get("total_tokens", 0) for event in heard if event.is_composite) > 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -43,6 +44,13 @@ profiles:
     aggregator: {api_base: os.environ/UPSTREAM_BASE, api_key: os.environ/UPSTREAM_KEY}
     proposers: [small]
 """
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """One worker runs all tests of the session's proxy, so that there is one of it."""
+    for item in items:
+        if item.path.parent == Path(__file__).parent and item.get_closest_marker("xdist_group") is None:
+            item.add_marker(pytest.mark.xdist_group("proxy"))
 
 
 @pytest.fixture(scope="session")

@@ -51,6 +51,7 @@ ATTACKS: dict[str, Make] = {
     "optional_params four deep": lambda evil: _nested(4, {"proposers": [_node(evil)]}),
     "optional_params fifty deep": lambda evil: _nested(50, {"proposers": [_node(evil)]}),
     "optional_params that is a list": lambda evil: {"optional_params": [{"proposers": [_node(evil)]}]},
+    "extra_body that is a list": lambda evil: {"extra_body": [{"proposers": [_node(evil)]}]},
     "metadata: api_base": lambda evil: {"metadata": {"api_base": evil}},
     "a credential by name": lambda _: {"litellm_credential_name": "another-one"},
     "a provider's endpoint": lambda evil: {"my_provider_endpoint": evil},

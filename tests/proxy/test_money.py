@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import time
+import uuid
 from typing import Any
 
 import anthropic
@@ -18,7 +19,7 @@ from litellm.proxy._types import hash_token
 
 from fake_server import ThreadedServer
 from tests.support.clients import WAYS, Way
-from tests.support.proxies import CLIENT, Proxy, eventually
+from tests.support.proxies import Proxy, eventually
 
 MESSAGES = [{"role": "user", "content": "Which bridge is the oldest?"}]
 # US dollars for each token, as LiteLLM's table has it.
@@ -38,35 +39,48 @@ def spent_upstream(upstream: ThreadedServer) -> float:
     return total
 
 
-def charges(proxy: Proxy) -> list[dict[str, Any]]:
-    """The charges of a request, once they are written and no more come."""
-    eventually(lambda: proxy.written("charges"))
+@pytest.fixture
+def key(proxy: Proxy) -> str:
+    """A key of the test's own."""
+    return proxy.add_key(f"sk-{uuid.uuid4().hex}")
+
+
+def charges(proxy: Proxy, key: str) -> list[dict[str, Any]]:
+    """The charges to a key, once they are written and no more come."""
+
+    def found() -> list[dict[str, Any]]:
+        return [charge for charge in proxy.written("charges") if charge["key"] == hash_token(key)]
+
+    eventually(found)
     time.sleep(_QUIET_S)
-    return proxy.written("charges")
+    return found()
 
 
 @every_way
-def test_an_answered_run_is_charged_once_and_in_full(proxy: Proxy, upstream: ThreadedServer, way: Way) -> None:
-    way.ask(proxy, "plain-moa")
-    (charge,) = charges(proxy)
-    assert charge["key"] == hash_token(CLIENT)
+def test_an_answered_run_is_charged_once_and_in_full(
+    proxy: Proxy, key: str, upstream: ThreadedServer, way: Way
+) -> None:
+    way.ask(proxy, "plain-moa", key=key)
+    (charge,) = charges(proxy, key)
     assert charge["kind"] == "success"
     assert charge["cost_usd"] == pytest.approx(spent_upstream(upstream))
     assert charge["cost_usd"] > 0
 
 
 @every_way
-def test_callbacks_hear_of_the_run_and_of_each_call_in_it(proxy: Proxy, upstream: ThreadedServer, way: Way) -> None:
-    way.ask(proxy, "plain-moa")
-    charges(proxy)
+def test_callbacks_hear_of_the_run_and_of_each_call_in_it(
+    proxy: Proxy, key: str, upstream: ThreadedServer, way: Way
+) -> None:
+    way.ask(proxy, "plain-moa", key=key)
+    charges(proxy, key)
     events = proxy.written("events")
-    whole = [event for event in events if event["identity"]]
-    inside = [event for event in events if not event["identity"]]
+    whole = [event for event in events if event["key"] == hash_token(key)]
     assert len(whole) == 1
+    inside = [event for event in events if event["trace_id"] == whole[0]["trace_id"] and event not in whole]
     assert whole[0]["logged_cost_usd"] == pytest.approx(spent_upstream(upstream))
     assert sorted(event["model_group"] for event in inside) == ["large", "medium", "small"]
     for event in inside:
-        assert event["trace_id"] == whole[0]["trace_id"]
+        assert event["identity"] == []
         assert set(event["markers"]) == {"composite_run", "composite_stage", "composite_node"}
     assert {event["markers"]["composite_node"] for event in inside} == {"small", "medium", "large"}
     assert sum(event["logged_cost_usd"] for event in inside) == pytest.approx(spent_upstream(upstream))
@@ -89,18 +103,19 @@ def test_a_plain_answer_has_the_cost_in_its_header(proxy: Proxy, upstream: Threa
 
 
 @pytest.mark.parametrize("way", [way for way in WAYS if str(way) != "completions-plain"], ids=str)
-def test_a_failed_run_is_charged_what_it_spent_before(proxy: Proxy, upstream: ThreadedServer, way: Way) -> None:
+def test_a_failed_run_is_charged_what_it_spent_before(
+    proxy: Proxy, key: str, upstream: ThreadedServer, way: Way
+) -> None:
     with contextlib.suppress(openai.APIError, anthropic.APIError):
-        way.ask(proxy, "broken-at-the-end")
-    (charge,) = charges(proxy)
+        way.ask(proxy, "broken-at-the-end", key=key)
+    (charge,) = charges(proxy, key)
     assert charge["cost_usd"] == pytest.approx(spent_upstream(upstream))
     assert charge["cost_usd"] > 0
 
 
-def test_a_refused_request_costs_nothing(proxy: Proxy) -> None:
-    assert proxy.post({"model": "plain-moa", "messages": MESSAGES, "layers": 9}).status_code == 403
-    time.sleep(_QUIET_S)
-    assert sum(charge["cost_usd"] for charge in proxy.written("charges")) == 0
+def test_a_refused_request_costs_nothing(proxy: Proxy, key: str) -> None:
+    assert proxy.post({"model": "plain-moa", "messages": MESSAGES, "layers": 9}, key=key).status_code == 403
+    assert [charge["cost_usd"] for charge in charges(proxy, key)] == [0]
 
 
 HANGING_UP = [
@@ -114,34 +129,34 @@ HANGING_UP = [
 
 @pytest.mark.parametrize(("path", "stream"), HANGING_UP)
 def test_a_client_that_hangs_up_ends_the_run_and_is_charged_what_it_spent(
-    proxy: Proxy, upstream: ThreadedServer, path: str, stream: bool
+    proxy: Proxy, key: str, upstream: ThreadedServer, path: str, stream: bool
 ) -> None:
-    _hang_up(proxy, upstream, path, stream=stream)
-    (charge,) = charges(proxy)
+    _hang_up(proxy, upstream, key, path, stream=stream)
+    (charge,) = charges(proxy, key)
     assert charge["cost_usd"] == pytest.approx(spent_upstream(upstream))
     assert charge["cost_usd"] > 0
 
 
 def test_a_client_that_hangs_up_on_a_stream_of_responses_ends_the_run_and_is_charged_nothing(
-    proxy: Proxy, upstream: ThreadedServer
+    proxy: Proxy, key: str, upstream: ThreadedServer
 ) -> None:
     # LiteLLM's, as the missing charge of a plain `/v1/completions` that fails: it looks at another record of the call.
-    _hang_up(proxy, upstream, "/v1/responses", stream=True)
-    assert [charge["cost_usd"] for charge in charges(proxy)] == [0]
+    _hang_up(proxy, upstream, key, "/v1/responses", stream=True)
+    assert [charge["cost_usd"] for charge in charges(proxy, key)] == [0]
 
 
-def test_a_failed_plain_run_of_completions_is_charged_nothing(proxy: Proxy) -> None:
+def test_a_failed_plain_run_of_completions_is_charged_nothing(proxy: Proxy, key: str) -> None:
     with pytest.raises(openai.BadRequestError):
-        Way("completions", streamed=False).ask(proxy, "broken-at-the-end")
-    assert [charge["cost_usd"] for charge in charges(proxy)] == [0]
+        Way("completions", streamed=False).ask(proxy, "broken-at-the-end", key=key)
+    assert [charge["cost_usd"] for charge in charges(proxy, key)] == [0]
 
 
-def _hang_up(proxy: Proxy, upstream: ThreadedServer, path: str, *, stream: bool) -> None:
+def _hang_up(proxy: Proxy, upstream: ThreadedServer, key: str, path: str, *, stream: bool) -> None:
     """Ask, and leave while the final model keeps one waiting; every call upstream ends with it."""
     upstream.set_scenario("gpt-4o", {"hang": True})
     body: dict[str, Any] = {"model": "plain-moa", "stream": stream}
     body |= {"input": "Hello"} if path == "/v1/responses" else {"messages": MESSAGES, "max_tokens": 500}
-    headers = {"authorization": f"Bearer {CLIENT}"}
+    headers = {"authorization": f"Bearer {key}"}
     with (
         httpx.Client(timeout=httpx.Timeout(10, read=2.5)) as client,
         contextlib.suppress(httpx.ReadTimeout),

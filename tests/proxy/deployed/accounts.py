@@ -45,6 +45,7 @@ def _event(kind: str, kwargs: dict[str, Any]) -> dict[str, Any]:
     return {
         "kind": kind,
         "call_id": kwargs.get("litellm_call_id"),
+        "key": metadata.get("user_api_key"),
         "provider": payload.get("custom_llm_provider"),
         "model": payload.get("model"),
         "model_group": payload.get("model_group"),

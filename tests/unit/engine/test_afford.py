@@ -8,13 +8,21 @@ import pytest
 from composite_llm.config.node import Node
 from composite_llm.config.plan import make_plan
 from composite_llm.config.profiles import Profiles
-from composite_llm.engine.afford import NOTE_TOKENS, UNKNOWN_OUTPUT_TOKENS, Caps, Worst, longest_answer, total, worst_call
+from composite_llm.engine.afford import (
+    NOTE_TOKENS,
+    UNKNOWN_OUTPUT_TOKENS,
+    Caps,
+    Worst,
+    longest_answer,
+    total,
+    worst_call,
+)
 from composite_llm.errors import BudgetExceeded, InvalidOption
 from composite_llm.explanation import explain_plan
 from tests.support.benches import QUESTION, Bench, bench
 from tests.support.scripted_backend import Say, ScriptedFacts, failing
 
-DOLLAR_PER_TOKEN = {model: 1.0 for model in "abcdrz"}
+DOLLAR_PER_TOKEN = dict.fromkeys("abcdrz", 1.0)
 FACTS = ScriptedFacts(prices=DOLLAR_PER_TOKEN)
 WORDS = ScriptedFacts().count_tokens("a", QUESTION)
 BALLOT = '{"ranking": ["Response A", "Response B"]}'
@@ -195,7 +203,9 @@ async def test_a_budget_that_is_spent_ends_retries_too() -> None:
     "deep",
     [
         False,
-        pytest.param(True, marks=pytest.mark.xfail(reason="the check does not look into nested composites", strict=True)),
+        pytest.param(
+            True, marks=pytest.mark.xfail(reason="the check does not look into nested composites", strict=True)
+        ),
     ],
     ids=["own", "nested"],
 )

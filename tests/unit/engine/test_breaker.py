@@ -164,7 +164,10 @@ def test_open_ones_are_listed_first_and_a_reset_forgets_all() -> None:
     watch = Watch()
     watch.breakers.failed("openai/0", PLACE, "unavailable")
     watch.fail(5)
-    assert [(state.model, state.state) for state in watch.breakers.states()] == [(MODEL, "open"), ("openai/0", "closed")]
+    assert [(state.model, state.state) for state in watch.breakers.states()] == [
+        (MODEL, "open"),
+        ("openai/0", "closed"),
+    ]
     watch.breakers.reset()
     assert watch.breakers.states() == []
     assert watch.asked
@@ -285,7 +288,9 @@ async def test_only_one_of_many_members_is_the_probe() -> None:
 
 
 async def test_a_hanging_probe_that_is_cut_off_leaves_the_breaker_to_the_next() -> None:
-    process = Process({"a": [failing("unavailable"), Hang(), Say("back")], "b": Say("B"), "z": Say("Z")}, BreakerSettings(failures=1))
+    process = Process(
+        {"a": [failing("unavailable"), Hang(), Say("back")], "b": Say("B"), "z": Say("Z")}, BreakerSettings(failures=1)
+    )
     await process.run(proposers=[once("a"), once("b")])
     await asyncio.sleep(30)
     await process.run(proposers=[once("a"), {"model": "b"}], straggler_grace_s=1)

@@ -1,0 +1,1 @@
+"""A proxy with composites, to start and to copy."""
