@@ -97,7 +97,8 @@ def test_the_repeats_prompt_is_the_same_to_the_byte(ask: Ask, server: ThreadedSe
 
 
 def test_who_failed_is_asked_again_and_who_answered_is_not(ask: Ask, server: ThreadedServer) -> None:
-    server.set_scenario("gpt-4o-mini", {"sequence": [DOWN, {"text": "Back."}]})
+    # Late enough that the other one has answered: a quorum that cannot be met any more ends the stage at once.
+    server.set_scenario("gpt-4o-mini", {"sequence": [{**DOWN, "latency_s": 1.0}, {"text": "Back."}]})
     ask(num_retries=1, quorum=2, proposers=[{"model": FIRST, "num_retries": 0}, SECOND])
     assert [len(wire.records(server, name)) for name in ("gpt-4o-mini", "gpt-4.1-mini", "gpt-4o")] == [2, 1, 1]
 

@@ -91,8 +91,7 @@ async def test_tool_call_deltas_come_in_parallel_and_in_pieces(server: ThreadedS
 async def test_tool_arguments_may_be_cut_anywhere(server: ThreadedServer, chars: int) -> None:
     server.set_scenario("gpt-4o", {"tool_calls": TWO_CALLS, "tool_argument_chars": chars, "split_utf8": True})
     done = await streamed(server, proposers=[FIRST], tools=TOOLS)
-    calls = done.built.choices[0].message.tool_calls
-    assert calls is not None
+    calls: Any = done.built.choices[0].message.tool_calls
     assert [json.loads(call.function.arguments) for call in calls] == [call["arguments"] for call in TWO_CALLS]
 
 
@@ -130,7 +129,7 @@ async def test_logprobs_come_with_their_tokens(server: ThreadedServer) -> None:
         for chunk in done.chunks
         for choice in chunk.choices
         if getattr(choice, "logprobs", None)
-        for token in choice.logprobs.content
+        for token in choice.logprobs.content or ()
     ]
     assert streamed_tokens == [token["token"] for token in plain.choices[0].logprobs["content"]]
     assert "".join(streamed_tokens) == "abcdefgh"
@@ -260,6 +259,7 @@ async def test_the_best_answer_is_streamed_when_the_final_call_fails_and_the_cal
     server.set_scenario("gpt-4o", {"error": {"status": 400}})
     done = await streamed(server, proposers=[FIRST], on_final_failure="best")
     assert done.content == "A member's opinion."
-    assert done.built.choices[0].message.provider_specific_fields["composite"]["degraded"] == done.trace.degraded
+    fields: Any = done.built.choices[0].message.provider_specific_fields
+    assert fields["composite"]["degraded"] == done.trace.degraded
     assert done.finish_reasons == {0: "stop"}
     assert any(FINAL in reason for reason in done.trace.degraded)

@@ -9,6 +9,7 @@ import litellm
 import pytest
 
 from fake_server import ThreadedServer
+from tests.support import wire
 from tests.support.asking import COUNCIL, FINAL, FIRST, MOA, SECOND, THIRD, at
 from tests.support.streams import request, streamed, streaming, text_of
 
@@ -170,5 +171,5 @@ async def test_a_nested_composite_as_the_final_model_shows_its_own_deliberation(
     inner = {"model": f"composite/moa/{SECOND}", "proposers": [at(server, THIRD)], "api_base": server.base_url}
     done = await streamed(server, proposers=[at(server, FIRST)], aggregator={**inner, "api_key": "sk-test"})
     assert f"Proposals: asking {THIRD}" in done.reasoning
-    assert done.trace.usage.total_tokens == sum(record.usage["total_tokens"] for record in server.ledger.records)
+    assert done.trace.usage.total_tokens == wire.tokens(server)["total_tokens"]
     assert done.built.choices[0].message.content == done.trace.calls[-1].content

@@ -26,9 +26,7 @@ POOLS = ("asyncio_", "ThreadPoolExecutor", "AnyIO worker", "litellm-logging")
 
 async def _abandon(server: ThreadedServer, chunks: int, way: str, gate: asyncio.Semaphore) -> None:
     async with gate:
-        stream: Any = await litellm.acompletion(
-            **request(server, proposers=[FIRST], **asked_anew()), stream=True
-        )
+        stream: Any = await litellm.acompletion(**request(server, proposers=[FIRST], **asked_anew()), stream=True)
         if way == "cancel":
             reading = asyncio.create_task(_read(stream, 1000))
             await asyncio.sleep(chunks / 500)

@@ -52,7 +52,7 @@ async def test_usage_and_cost_of_a_stream_are_the_ledgers(
     heard = await asyncio.to_thread(listener.composite)
     assert heard.succeeded
     assert heard.response_cost == done.trace.cost_usd
-    assert heard.response_cost > 0
+    assert heard.response_cost
     assert heard.standard["response_cost"] == done.trace.cost_usd
     assert _tokens(heard.response.usage) == _total(server)
     if asked:
@@ -114,7 +114,7 @@ async def test_the_running_usage_after_each_stage_is_what_a_stream_that_breaks_t
         async for chunk in stream:
             if "Aggregation: asking" in text_of([chunk], "reasoning_content"):
                 break
-        built = litellm.stream_chunk_builder(stream.chunks)
+        built: Any = litellm.stream_chunk_builder(stream.chunks)
         trace = composite_llm.get_trace(stream)
     assert _tokens(built.usage) == _tokens(trace.usage)
     assert built.usage.total_tokens > 0
@@ -147,7 +147,7 @@ async def test_the_failure_callback_of_a_missed_quorum_shows_what_the_others_spe
     heard = await asyncio.to_thread(listener.composite)
     trace = composite_llm.get_trace(caught.value)
     assert heard.response_cost == pytest.approx(trace.cost_usd)
-    assert heard.response_cost > 0
+    assert heard.response_cost
 
 
 async def test_the_trace_is_there_after_the_end(server: ThreadedServer) -> None:
@@ -192,7 +192,7 @@ async def test_a_stream_closed_within_its_answer_leaves_estimated_tokens_in_its_
     assert final.status == "cancelled"
     assert final.attempts[0].estimated
     assert final.attempts[0].usage.completion_tokens > 10
-    assert final.attempts[0].cost_usd > 0
+    assert final.attempts[0].cost_usd
 
 
 def _read_chars(stream: Any, wanted: int) -> None:

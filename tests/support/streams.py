@@ -77,7 +77,7 @@ class Streamed:
     @property
     def usage(self) -> Any:
         """The last usage that a chunk carried; None if none did."""
-        found = [chunk.usage for chunk in self.chunks if getattr(chunk, "usage", None) is not None]
+        found = [usage for chunk in self.chunks if (usage := getattr(chunk, "usage", None)) is not None]
         return found[-1] if found else None
 
 
