@@ -11,6 +11,8 @@ from typing import Any
 
 from litellm.types.utils import ModelResponseStream
 
+from composite_llm.errors import CompositeError
+from composite_llm.provider.failures import raised
 from composite_llm.provider.portal import Portal
 
 _END = object()
@@ -51,11 +53,15 @@ class SyncStream(Iterator[ModelResponseStream]):
         if item is not _END:
             chunk: ModelResponseStream = item
             return chunk
-        self._ended = True
+        closed, self._ended = self._ended, True
         try:
             self._future.result()
         except CancelledError:
-            raise StopIteration from None
+            if closed:
+                raise StopIteration from None
+            # Not the reader's doing: an answer that ends here must not look whole.
+            cut_off = CompositeError("the stream was cut off because the program is ending")
+            raise raised(cut_off, "composite") from None
         raise StopIteration
 
     def close(self) -> None:
