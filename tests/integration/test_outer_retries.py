@@ -122,7 +122,6 @@ def test_a_final_nodes_own_retries_are_the_better_way(ask: Ask, server: Threaded
     assert len(wire.records(server, "gpt-4o-mini")) == 1
 
 
-@pytest.mark.xfail(reason="LiteLLM's logging reads `rate_limit_type`, which our 429 lacks, and drops the event", strict=True)
 def test_a_rate_limited_run_still_tells_what_it_spent(server: ThreadedServer, portal: BlockingPortal) -> None:
     server.set_scenario("gpt-4o", {"error": {"status": 429}})
     with listening() as listener:
