@@ -14,6 +14,7 @@ from composite_llm.backend.current import within
 from composite_llm.backend.interface import AttemptRequest, Choice, ChoiceDelta, Chunk, Message, Reply
 from composite_llm.backend.litellm_errors import as_failure
 from composite_llm.backend.litellm_facts import LiteLLMFacts
+from composite_llm.backend.litellm_router import knows
 from composite_llm.backend.litellm_tap import Tap
 from composite_llm.errors import AttemptFailed, Failure
 from composite_llm.usage import NO_USAGE, Usage
@@ -140,8 +141,7 @@ class LiteLLMBackend:
         router = self.router or _proxy_router()
         if router is None:
             return None
-        known = model in router.model_names or model in (router.model_group_alias or {})
-        return router if known else None
+        return router if knows(router, model) else None
 
     def _reply(self, request: AttemptRequest, response: Any) -> Reply:
         choices = tuple(

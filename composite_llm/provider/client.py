@@ -8,6 +8,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from composite_llm.backend.litellm_router import deployment as deployment_of
+from composite_llm.backend.litellm_router import public_names
 from composite_llm.config.node import COMPOSITE_PREFIX, Node, resolved_params
 from composite_llm.config.options import ALL_OPTIONS
 from composite_llm.config.parameters import CONNECTION
@@ -131,7 +133,7 @@ class ProxyClient:
             return
         proxy = _proxy_server()
         router = getattr(proxy, "llm_router", None)
-        names = {*(getattr(router, "model_names", None) or ()), *(getattr(router, "model_group_alias", None) or ())}
+        names = public_names(router) if router is not None else frozenset()
         for model in choice.named:
             if model not in names:
                 raise OptionNotAllowed(f"model {model!r} is not one of this proxy's models")
@@ -263,7 +265,7 @@ def _deployment(model_id: Any) -> dict[str, Any]:
     router = getattr(_proxy_server(), "llm_router", None)
     if router is None:
         return {}
-    deployment = router.get_deployment(model_id) if isinstance(model_id, str) else None
+    deployment = deployment_of(router, model_id) if isinstance(model_id, str) else None
     if deployment is None:
         # LiteLLM gives a deployment another id when the client brings a key of its own. Without the deployment the
         # operator's limits are unknown, which must not be none.

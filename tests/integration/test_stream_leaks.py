@@ -6,12 +6,14 @@ import asyncio
 import gc
 import random
 import threading
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import litellm
 import pytest
 
+import fake_server
 from composite_llm.provider.portal import PORTAL
 from fake_server import ThreadedServer
 from tests.support.asking import FIRST
@@ -63,13 +65,22 @@ def _threads() -> set[str]:
     return {thread.name for thread in threading.enumerate() if not thread.name.startswith(POOLS)}
 
 
+@pytest.fixture
+def upstream() -> Iterator[ThreadedServer]:
+    """A server of its own: the connections that are open on the session's are other tests' pools."""
+    with fake_server.running_in_thread() as running:
+        yield running
+
+
 @pytest.mark.timeout(120)
 # LiteLLM makes its coroutine in one thread and awaits it in another; a task that is cancelled in between never does.
 @pytest.mark.filterwarnings("ignore:coroutine 'OpenAIChatCompletion.acompletion' was never awaited:RuntimeWarning")
 @pytest.mark.filterwarnings(
     "ignore:Exception ignored in. <coroutine object OpenAIChatCompletion:pytest.PytestUnraisableExceptionWarning"
 )
-async def test_five_hundred_abandoned_streams_leave_no_task_no_thread_and_no_request(server: ThreadedServer) -> None:
+@pytest.mark.usefixtures("provider")
+async def test_five_hundred_abandoned_streams_leave_no_task_no_thread_and_no_socket(upstream: ThreadedServer) -> None:
+    server = upstream
     server.set_scenario("*", {"text": "So it is.", "latency_s": 0.002})
     server.set_scenario("gpt-4o", {"text": "".join(f"{n:03d} " for n in range(20)), "time_per_token_s": 0.0005})
     rng = random.Random(20261121)

@@ -67,18 +67,14 @@ class Streamed:
     @property
     def finish_reasons(self) -> dict[int, str]:
         """The finish reason of each choice."""
-        return {
-            choice.index: choice.finish_reason
-            for chunk in self.chunks
-            for choice in chunk.choices
-            if choice.finish_reason
-        }
+        choices: list[Any] = [choice for chunk in self.chunks for choice in chunk.choices]
+        return {choice.index: choice.finish_reason for choice in choices if choice.finish_reason}
 
     @property
     def usage(self) -> Any:
         """The last usage that a chunk carried; None if none did."""
-        found = [usage for chunk in self.chunks if (usage := getattr(chunk, "usage", None)) is not None]
-        return found[-1] if found else None
+        found: list[Any] = [getattr(chunk, "usage", None) for chunk in self.chunks]
+        return next((usage for usage in reversed(found) if usage is not None), None)
 
 
 def text_of(chunks: Iterable[ModelResponseStream], field: str, index: int = 0) -> str:
