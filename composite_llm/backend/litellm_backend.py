@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import sys
 from collections.abc import AsyncGenerator, Mapping
 from dataclasses import replace
@@ -272,7 +273,10 @@ async def _close(stream: Any) -> None:
     close = getattr(stream, "aclose", None)
     if close is None:
         return
-    try:
+    task = asyncio.current_task()
+    cancelled_before = task.cancelling() if task is not None else 0
+    with contextlib.suppress(Exception):  # closing is best effort
         await close()
-    except (Exception, asyncio.CancelledError):  # noqa: BLE001  # closing is best effort; a cancellation is raised again by its scope
-        return
+    if task is not None and task.cancelling() > cancelled_before:
+        # LiteLLM swallows a cancellation that arrives while it closes.
+        raise asyncio.CancelledError

@@ -17,6 +17,9 @@ import openai
 import pytest
 
 import composite_llm
+from composite_llm.backend.interface import AttemptRequest
+from composite_llm.backend.litellm_backend import LiteLLMBackend
+from composite_llm.backend.litellm_facts import LiteLLMFacts
 from composite_llm.trace import Trace
 from fake_server import ThreadedServer
 from tests.support import wire
@@ -211,6 +214,44 @@ async def test_a_cancelled_run_records_what_it_spent(server: ThreadedServer) -> 
     assert trace.cost_usd
     assert trace.error == "CancelledError"
     assert [call.status for call in trace.calls] == ["ok", "ok", "cancelled"]
+
+
+class _SlowToClose(LiteLLMBackend):
+    """A backend whose streams take their time to close and then hide, as LiteLLM's do, that they were cancelled."""
+
+    def __init__(self) -> None:
+        super().__init__(LiteLLMFacts())
+        self.closing = asyncio.Event()
+
+    async def _call(self, request: AttemptRequest, *, stream: bool) -> Any:
+        assert stream
+        return self
+
+    def __aiter__(self) -> _SlowToClose:
+        return self
+
+    async def __anext__(self) -> Any:
+        raise StopAsyncIteration
+
+    async def aclose(self) -> None:
+        self.closing.set()
+        with contextlib.suppress(BaseException):
+            await asyncio.Event().wait()
+
+
+async def test_a_cancellation_that_arrives_while_a_stream_closes_is_not_lost() -> None:
+    backend = _SlowToClose()
+
+    async def read() -> str:
+        async for _ in backend.stream(AttemptRequest("openai/any", [])):
+            pass
+        return "went on"
+
+    task = asyncio.create_task(read())
+    await backend.closing.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
 
 
 async def test_a_cap_on_the_money_ends_a_stream_with_its_own_error(server: ThreadedServer) -> None:
