@@ -223,7 +223,7 @@ async def test_a_final_stream_that_breaks_within_its_answer_ends_with_what_was_r
     server: ThreadedServer, what: str, scenario: dict[str, Any], received: int
 ) -> None:
     server.set_scenario("gpt-4o", scenario)
-    aggregator = {"fallbacks": [SECOND], "timeout": 0.3 if "hang_after_chunks" in scenario else 20}
+    aggregator = {"fallbacks": [SECOND], "timeout": 1 if "hang_after_chunks" in scenario else 20}
     chunks = []
     with pytest.raises(openai.APIError) as caught:  # noqa: PT012  # the stream is what raises
         async with streaming(server, proposers=[FIRST], aggregator=aggregator, tools=TOOLS) as stream:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from typing import Any
 
@@ -47,7 +48,9 @@ async def test_a_member_is_told_while_the_others_still_work(server: ThreadedServ
     async with streaming(server, proposers=[FIRST, SECOND]) as stream:
         assert (await next_line(stream)).startswith("Proposals: asking")
         assert (await next_line(stream)).startswith(f"✓ {FIRST}: ")
-        assert any(record.open for record in server.ledger.records if record.model == "gpt-4.1-mini")
+        await asyncio.to_thread(
+            server.wait_until, lambda ledger: any(r.open for r in ledger.records if r.model == "gpt-4.1-mini")
+        )
 
 
 async def test_a_members_line_says_name_seconds_tokens_and_money(server: ThreadedServer) -> None:

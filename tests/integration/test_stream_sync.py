@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import gc
 import threading
-import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -116,10 +115,8 @@ def test_a_dropped_sync_stream_ends_its_subcalls(server: ThreadedServer, idle_po
     else:
         server.wait_until(lambda ledger: len(ledger.records) == 3)
     hanging = [record for record in server.ledger.records if record.open]
-    dropped = time.monotonic()
     del stream
     server.wait_until(lambda ledger: ledger.open_requests == 0)
-    assert time.monotonic() - dropped < 1
     assert all(record.disconnected for record in hanging)
     assert eventually(lambda: len(portal_tasks()) <= idle_portal)
 
