@@ -39,10 +39,10 @@ help: ## Show this list.
 install: .venv/.ready ## Make .venv from the lock; done by every other target when it is needed.
 
 .PHONY: lock
-lock: .venv-lock/.ready ## Write the lock files anew, from pyproject.toml and requirements/*.in.
-	$(LOCK) --extra mcp --output-file requirements/dev.txt
-	$(LOCK) requirements/oldest.in --output-file requirements/oldest.txt
-	$(LOCK) requirements/newest.in --extra mcp --override requirements/newest-overrides.in \
+lock: .venv-lock/.ready ## Write the lock files anew, from pyproject.toml and requirements/*.in; UPGRADE=1 takes newer releases.
+	$(LOCK) --extra mcp --extra otel --output-file requirements/dev.txt
+	$(LOCK) requirements/oldest.in --extra otel --output-file requirements/oldest.txt
+	$(LOCK) requirements/newest.in --extra mcp --extra otel --override requirements/newest-overrides.in \
 		--output-file requirements/newest.txt
 	$(LOCK_BARE) requirements/ecosystem.in --extra mcp --output-file requirements/ecosystem.txt
 	$(LOCK_BARE) requirements/ecosystem-crewai.in --output-file requirements/ecosystem-crewai.txt
@@ -148,7 +148,7 @@ $(eval $(call environment,.venv-ecosystem-crewai,$(PYTHON),requirements/ecosyste
 
 # One lock for every supported Python and platform; an address never enters it.
 LOCK = $(LOCK_BARE) --group dev --extra proxy
-LOCK_BARE = .venv-lock/bin/uv pip compile pyproject.toml --universal --python-version 3.11 --fork-strategy fewest --upgrade \
+LOCK_BARE = .venv-lock/bin/uv pip compile pyproject.toml --universal --python-version 3.11 --fork-strategy fewest $(if $(UPGRADE),--upgrade) \
 	--system-certs --quiet --no-annotate --no-emit-index-url --no-emit-find-links \
 	--custom-compile-command 'make lock'
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import litellm
@@ -25,6 +25,7 @@ from composite_llm.engine.tools import executor_of
 from composite_llm.errors import InvalidConfig, InvalidOption
 from composite_llm.explanation import Explanation, explain_plan
 from composite_llm.messages import checked_messages
+from composite_llm.observe.observer import Observer, Observers
 from composite_llm.provider.capabilities import install_capabilities
 from composite_llm.provider.failures import PROVIDER
 from composite_llm.provider.guard import install_guard
@@ -48,12 +49,12 @@ def services() -> Services:
     global _services  # one per process, as LiteLLM's own registry
     with _lock:
         if _services is None:
-            _services = _made(load_profiles(), {})
+            _services = _made(load_profiles(), {}, ())
         return _services
 
 
-def _made(profiles: Profiles, tool_executors: Mapping[str, Any]) -> Services:
-    return Services(_backend, _facts, profiles, tool_executors, _store, _breakers, _salvages)
+def _made(profiles: Profiles, tool_executors: Mapping[str, Any], observers: Sequence[Observer]) -> Services:
+    return Services(_backend, _facts, profiles, tool_executors, _store, _breakers, _salvages, Observers(observers))
 
 
 handler = CompositeLLM(services)
@@ -65,6 +66,7 @@ def register(
     config: str | os.PathLike[str] | Mapping[str, Any] | None = None,
     tool_executors: Mapping[str, Any] | None = None,
     breaker: BreakerSettings | Mapping[str, float] | None = None,
+    observers: Sequence[Observer] = (),
     check: bool = False,
 ) -> None:
     """Put the provider `composite` into LiteLLM. May be called again; other custom providers stay.
@@ -75,6 +77,7 @@ def register(
             `composite.yaml` in the working directory if there, else none.
         tool_executors: Executors by the name that `tool_executor` may give, for callers who cannot pass a function.
         breaker: When circuit breakers open: `failures` (5) within `window_s` (60), for `open_s` (30; 0 for never).
+        observers: Told about each run; those of the last call of `register` count.
         check: Ask the endpoints of all profiles now whether they serve their models; see `check`.
 
     Raises:
@@ -92,7 +95,7 @@ def register(
         if router is not None:
             _backend.router = router
         known = _services.tool_executors if _services is not None else {}
-        _services = _made(profiles, {**known, **executors})
+        _services = _made(profiles, {**known, **executors}, observers)
     install()
     if check:
         problems = [problem for name in profiles.by_name for problem in check_models(name)]

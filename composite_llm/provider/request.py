@@ -128,6 +128,7 @@ def _caller(kwargs: Mapping[str, Any], plan: Plan, parent: Scope | None) -> Call
         identity=_text_or_none(metadata.get("user_api_key_hash") or metadata.get("user_api_key")),
         timeout_s=_run_timeout_s(kwargs.get("timeout"), plan, parent),
         parent=parent,
+        parent_span=metadata.get("litellm_parent_otel_span"),
     )
 
 

@@ -12,6 +12,7 @@ from composite_llm.config.profiles import Profiles
 from composite_llm.engine.breaker import Breakers
 from composite_llm.engine.salvage import SalvageStore
 from composite_llm.engine.scope import Scope
+from composite_llm.observe.observer import Observers
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +27,7 @@ class Caller:
         timeout_s: Limit of the whole run.
         parent: The run around this one, when LiteLLM led a node's call back to us.
         permission: Raises if the caller may not reach the models it chose; asked before anything is spent.
+        parent_span: The caller's OpenTelemetry span, where LiteLLM handed one over.
     """
 
     metadata: Mapping[str, Any] = field(default_factory=dict)
@@ -35,6 +37,7 @@ class Caller:
     timeout_s: float | None = None
     parent: Scope | None = None
     permission: Callable[[], Awaitable[None]] | None = None
+    parent_span: Any = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +52,7 @@ class Services:
         store: Where deliberations are kept for the tool steps that follow them.
         breakers: Which models failed too often just now.
         salvages: What failed runs had been answered.
+        observers: Told about each run.
     """
 
     backend: Backend
@@ -58,3 +62,4 @@ class Services:
     store: ReuseStore = field(default_factory=MemoryStore)
     breakers: Breakers = field(default_factory=Breakers)
     salvages: SalvageStore = field(default_factory=SalvageStore)
+    observers: Observers = field(default_factory=Observers)

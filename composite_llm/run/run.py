@@ -21,6 +21,7 @@ from composite_llm.engine.tools import executor_of
 from composite_llm.engine.validate import OutputCheck
 from composite_llm.errors import BudgetExceeded, CompositeError, FinalCallFailed, RunTimeout
 from composite_llm.events import Event, RunStarted, StageDone, StageStarted
+from composite_llm.observe.observer import RunInfo
 from composite_llm.run.context import Caller, Services
 from composite_llm.run.nesting import NestingBackend
 from composite_llm.run.preflight import check_affordable, check_before_start
@@ -58,12 +59,14 @@ class Run:
         self._stages_finished: list[str] = []
         self._error: str | None = None
         self._key: str | None = None
+        self._told: RunInfo | None = None
+        self._final_trace: Trace | None = None
 
     @property
     def trace(self) -> Trace | None:
         """What has been done until now; None before the start."""
-        if self._scope is None:
-            return None
+        if self._final_trace is not None or self._scope is None:
+            return self._final_trace
         return self._scope.recorder.trace(self.plan.options.strategy, self.plan.logical_model, self._error)
 
     @property
@@ -80,8 +83,10 @@ class Run:
         with self._accounted():
             await self._permitted()
             scope = self._open_scope(self._note)
+            self._tell_start(streamed=False)
             async with asyncio.timeout_at(scope.deadline):
                 deliberation = await self._turn.deliberation(scope)
+                self._note(self._final_started())
                 async with contextlib.aclosing(self._answer(scope, deliberation, streamed=False)) as items:
                     async for item in items:
                         if isinstance(item, Reply):
@@ -104,6 +109,7 @@ class Run:
 
             await self._permitted()
             scope = self._open_scope(tell)
+            self._tell_start(streamed=True)
             yield RunStarted(self.notes)
             deliberating = asyncio.ensure_future(self._deliberate_in_time(scope))
             deliberating.add_done_callback(lambda _: queue.put_nowait(None))
@@ -115,7 +121,8 @@ class Run:
                 if not deliberating.done():
                     deliberating.cancel()
                     await asyncio.gather(deliberating, return_exceptions=True)
-            yield StageStarted(self._strategy.final_stage, (self.plan.final.label,))
+            self._note(started := self._final_started())
+            yield started
             async with contextlib.aclosing(self._answer(scope, deliberation, streamed=True)) as items:
                 async for item in items:
                     while not queue.empty():
@@ -155,9 +162,38 @@ class Run:
                 yield Chunk((ChoiceDelta(0, {"role": "assistant", "content": reply.message["content"]}),))
             yield reply
 
+    def _final_started(self) -> Event:
+        return StageStarted(self._strategy.final_stage, (self.plan.final.label,))
+
     def _note(self, event: Event) -> None:
         if isinstance(event, StageDone):
             self._stages_finished.append(event.stage)
+        if self._told is not None:
+            self._services.observers.run_event(self._told, event)
+
+    def _tell_start(self, *, streamed: bool) -> None:
+        caller = self._caller
+        if not self._services.observers or caller.parent is not None:
+            return
+        self._told = RunInfo(
+            id=self.id,
+            strategy=self.plan.options.strategy,
+            model=self.plan.logical_model,
+            streamed=streamed,
+            messages=self._messages,
+            metadata=caller.metadata,
+            identity=caller.identity,
+            trace_id=caller.trace_id,
+            session_id=caller.session_id,
+            parent_span=caller.parent_span,
+        )
+        self._services.observers.run_started(self._told)
+
+    def _tell_end(self) -> None:
+        if self._told is not None:
+            self._final_trace = self.trace
+            assert self._final_trace is not None
+            self._services.observers.run_ended(self._told, self._final_trace)
 
     @contextlib.contextmanager
     def _accounted(self) -> Iterator[None]:
@@ -170,8 +206,10 @@ class Run:
         except CompositeError as error:
             raise self._with_trace(error) from None
         except BaseException as error:
-            self._error = type(error).__name__
+            self._error = "cancelled" if isinstance(error, _CANCELLED) else type(error).__name__
             raise
+        finally:
+            self._tell_end()
 
     def _with_trace(self, error: CompositeError) -> CompositeError:
         self._error = error.message
@@ -222,6 +260,9 @@ class Run:
         # The digest of a long conversation is not free, and there is hardly ever something to find.
         return self._services.salvages.take(self._request_key()) if len(self._services.salvages) else None
 
+
+_CANCELLED = (asyncio.CancelledError, GeneratorExit)
+"""How a run ends whose caller has gone."""
 
 _REPEATED = frozenset({408, 429, 500, 502, 503})
 """Statuses after which clients, and LiteLLM's Router, send the same request again."""
