@@ -7,28 +7,27 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from composite_llm.errors import (
-    BudgetExceeded,
-    CompositeError,
-    ContextWindowExceeded,
-    FinalCallFailed,
-    InvalidConfig,
-    InvalidOption,
-    InvalidOutput,
-    OptionNotAllowed,
-    QuorumNotMet,
-    RunTimeout,
-    UnknownProfile,
-    UnknownStrategy,
-)
-from composite_llm.trace import Trace
-
 if TYPE_CHECKING:
+    from composite_llm.errors import (
+        BudgetExceeded,
+        CompositeError,
+        ContextWindowExceeded,
+        FinalCallFailed,
+        InvalidConfig,
+        InvalidOption,
+        InvalidOutput,
+        OptionNotAllowed,
+        QuorumNotMet,
+        RunTimeout,
+        UnknownProfile,
+        UnknownStrategy,
+    )
     from composite_llm.provider.registration import breakers, explain, handler, register, reset_breakers
     from composite_llm.provider.registration import check_models as check
     from composite_llm.provider.traces import get_trace
     from composite_llm.tools.guard import ToolGuard
     from composite_llm.tools.mcp import mcp_executor
+    from composite_llm.trace import Trace
 
 __version__ = "0.1.0"
 
@@ -42,7 +41,21 @@ _LOADED_LATE = {
     "get_trace": "composite_llm.provider.traces",
     "ToolGuard": "composite_llm.tools.guard",
     "mcp_executor": "composite_llm.tools.mcp",
+    "Trace": "composite_llm.trace",
+    "BudgetExceeded": "composite_llm.errors",
+    "CompositeError": "composite_llm.errors",
+    "ContextWindowExceeded": "composite_llm.errors",
+    "FinalCallFailed": "composite_llm.errors",
+    "InvalidConfig": "composite_llm.errors",
+    "InvalidOption": "composite_llm.errors",
+    "InvalidOutput": "composite_llm.errors",
+    "OptionNotAllowed": "composite_llm.errors",
+    "QuorumNotMet": "composite_llm.errors",
+    "RunTimeout": "composite_llm.errors",
+    "UnknownProfile": "composite_llm.errors",
+    "UnknownStrategy": "composite_llm.errors",
 }
+"""Also what is light: pydantic alone is half of the time that `composite --help` may take."""
 
 
 # `register(check=True)` has a parameter of that name.

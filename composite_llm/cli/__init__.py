@@ -2,21 +2,12 @@
 
 from __future__ import annotations
 
-import typer
-
-app = typer.Typer(
-    name="composite",
-    help="Several language models that answer as one.",
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-)
-
-
-@app.callback()
-def _composite() -> None:
-    """Several language models that answer as one."""
+import sys
 
 
 def main() -> None:
     """The entry point."""
-    app()
+    from composite_llm.cli.app import app
+    from composite_llm.cli.exits import run
+
+    sys.exit(run(app, sys.argv[1:]))

@@ -70,11 +70,12 @@ def load_profiles(config: str | os.PathLike[str] | Mapping[str, Any] | None = No
     """
     if isinstance(config, Mapping):
         return _profiles_of(config, "config", _Lines({}))
-    path = Path(config) if config is not None else _default_path()
+    path = Path(config) if config is not None else default_path()
     return _read(path) if path is not None else Profiles()
 
 
-def _default_path() -> Path | None:
+def default_path() -> Path | None:
+    """The file that is read when none is named: that of `COMPOSITE_LLM_CONFIG`, else `composite.yaml` if it is there."""
     named = os.environ.get(CONFIG_VARIABLE)
     if named:
         return Path(named)

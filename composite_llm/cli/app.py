@@ -1,0 +1,39 @@
+"""The app and the list of its commands."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from composite_llm import __version__
+from composite_llm.cli.lazy_group import Entry, new_app
+
+_HERE = "composite_llm.cli"
+
+COMMANDS = {
+    "explain": Entry(
+        f"{_HERE}.explain:explain",
+        "Show what a run would do and cost, without a call.",
+        "composite explain -s council -m openai/gpt-4.1 -p openai/gpt-4.1-mini -p anthropic/claude-haiku-4-5",
+    ),
+    "traces": Entry(f"{_HERE}.traces:app", "Look at past runs."),
+}
+"""Every command, in the order of `composite --help`."""
+
+app = new_app(COMMANDS, name="composite", add_completion=True)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(f"composite {__version__}")
+        raise typer.Exit
+
+
+@app.callback(epilog='Example: composite ask --offline "Monolith or microservices?"')
+def composite(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version.", callback=_print_version, is_eager=True)
+    ] = False,
+) -> None:
+    """Several language models that answer as one."""
