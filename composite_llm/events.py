@@ -24,6 +24,25 @@ class StageStarted:
 
 
 @dataclass(frozen=True, slots=True)
+class AttemptStarted:
+    """One try of a call leaves now; between `StageStarted` and this a call waits for its turn, or for a retry.
+
+    Attributes:
+        call_id: The call's `id` in the trace.
+        stage: Its stage.
+        name: Its name in that stage.
+        model: The model that is asked: a fallback's, if it has come to that.
+        number: Counts the call's attempts, from 1.
+    """
+
+    call_id: str
+    stage: str
+    name: str
+    model: str
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
 class CallDone:
     """A member of a stage has answered, failed or was given up. `spent` and `cost_usd` include what ran below it."""
 
@@ -62,4 +81,4 @@ class Degraded:
     reason: str
 
 
-Event = RunStarted | StageStarted | CallDone | StageDone | BallotsCounted | ToolsRun | Degraded
+Event = RunStarted | StageStarted | AttemptStarted | CallDone | StageDone | BallotsCounted | ToolsRun | Degraded

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from composite_llm.events import (
+    AttemptStarted,
     BallotsCounted,
     CallDone,
     Degraded,
@@ -84,7 +85,7 @@ def event_text(event: Event, *, full: bool = False) -> str | None:
             return "".join(f"{tool_line(record)}\n" for record in records)
         case Degraded(reason):
             return f"Degraded: {reason}\n"
-        case StageDone():
+        case StageDone() | AttemptStarted():
             return None
 
 

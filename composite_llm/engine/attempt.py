@@ -12,6 +12,7 @@ from composite_llm.engine.breaker import Breakers
 from composite_llm.engine.recorder import OpenAttempt, OpenCall
 from composite_llm.engine.scope import Scope
 from composite_llm.errors import AttemptFailed, BudgetExceeded, Failure
+from composite_llm.events import AttemptStarted
 
 
 @contextlib.asynccontextmanager
@@ -43,6 +44,7 @@ def begin(scope: Scope, node: Node, call: OpenCall, request: AttemptRequest) -> 
             raise AttemptFailed(refusal)
         scope.budget.start_call()
     call.attempts.append(attempt)
+    scope.emit(AttemptStarted(call.id, call.stage, call.name, node.model, len(call.attempts)))
     return attempt
 
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from composite_llm.events import StageDone
+from composite_llm.events import AttemptStarted, StageDone
 from composite_llm.summary import event_text, money, summary, title, tool_line, total_line, vote_table
 from composite_llm.trace import Dissent, RankedAnswer, Ranking, ReviewRecord, ToolCall
 from composite_llm.usage import NO_USAGE, Usage
@@ -188,3 +188,4 @@ def test_an_unknown_price_is_said_to_be_unknown() -> None:
 
 def test_the_end_of_a_stage_says_nothing() -> None:
     assert event_text(StageDone("propose", NO_USAGE, 0.0)) is None
+    assert event_text(AttemptStarted("call-1", "propose", "a", "a", 1)) is None

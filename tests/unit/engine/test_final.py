@@ -11,7 +11,7 @@ from composite_llm.engine.breaker import Breakers
 from composite_llm.engine.budget import Budget
 from composite_llm.engine.final import final_call
 from composite_llm.errors import BudgetExceeded, Failure, FinalCallFailed
-from composite_llm.events import CallDone
+from composite_llm.events import AttemptStarted, CallDone
 from composite_llm.trace import Call
 from composite_llm.usage import Usage
 from tests.support.benches import Desk, collected, desk, streamed_text, want
@@ -51,7 +51,7 @@ async def test_plain_and_streamed_give_the_same_reply_record_and_money(streamed:
         "aggregate",
         "aggregator",
     )
-    assert [type(event) for event in at.events] == [CallDone]
+    assert [type(event) for event in at.events] == [AttemptStarted, CallDone]
     assert at.scope.budget.spent_usd == COST
 
 

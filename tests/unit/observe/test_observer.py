@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from composite_llm.errors import FinalCallFailed
-from composite_llm.events import CallDone, Event, StageStarted
+from composite_llm.events import AttemptStarted, CallDone, Event, StageStarted
 from composite_llm.observe.observer import Observers, RunInfo
 from composite_llm.run import Services
 from composite_llm.trace import Trace
@@ -61,6 +61,28 @@ async def test_an_observer_is_told_the_start_each_event_and_the_end(streamed: bo
     assert [e.stage for e in notebook.events if isinstance(e, StageStarted)] == ["propose", "aggregate"]
     assert [e.call.name for e in notebook.events if isinstance(e, CallDone)] == ["a", "chief"]
     assert notebook.ended == [b.trace]
+
+
+async def test_an_observer_is_told_each_attempt_when_it_leaves() -> None:
+    notebook = Notebook()
+    script: Script = {
+        "a": [failing("unavailable"), Say("alpha")],
+        "b": failing("rejected"),
+        "c": Say("gamma"),
+        "chief": Say("The answer"),
+    }
+    b = watched(script, notebook, proposers=["a", {"model": "b", "fallbacks": ["c"]}])
+    await b.run.reply()
+    told = [(e.stage, e.name, e.model, e.number) for e in notebook.events if isinstance(e, AttemptStarted)]
+    assert sorted(told) == [
+        ("aggregate", "chief", "chief", 1),
+        ("propose", "a", "a", 1),
+        ("propose", "a", "a", 2),
+        ("propose", "b", "b", 1),
+        ("propose", "b", "c", 2),
+    ]
+    calls = {call.id: call.name for call in b.trace.calls}
+    assert all(calls[e.call_id] == e.name for e in notebook.events if isinstance(e, AttemptStarted))
 
 
 async def test_a_failed_run_ends_with_its_error() -> None:
