@@ -22,6 +22,8 @@ if TYPE_CHECKING:
         UnknownProfile,
         UnknownStrategy,
     )
+    from composite_llm.observe.execution_context import ExecutionContext
+    from composite_llm.observe.store import TraceStore
     from composite_llm.provider.registration import breakers, explain, handler, register, reset_breakers
     from composite_llm.provider.registration import check_models as check
     from composite_llm.provider.traces import get_trace
@@ -39,6 +41,8 @@ _LOADED_LATE = {
     "explain": "composite_llm.provider.registration",
     "check": "composite_llm.provider.registration",
     "get_trace": "composite_llm.provider.traces",
+    "ExecutionContext": "composite_llm.observe.execution_context",
+    "TraceStore": "composite_llm.observe.store",
     "ToolGuard": "composite_llm.tools.guard",
     "mcp_executor": "composite_llm.tools.mcp",
     "Trace": "composite_llm.trace",
@@ -79,6 +83,7 @@ __all__ = [
     "BudgetExceeded",
     "CompositeError",
     "ContextWindowExceeded",
+    "ExecutionContext",
     "FinalCallFailed",
     "InvalidConfig",
     "InvalidOption",
@@ -88,6 +93,7 @@ __all__ = [
     "RunTimeout",
     "ToolGuard",
     "Trace",
+    "TraceStore",
     "UnknownProfile",
     "UnknownStrategy",
     "breakers",

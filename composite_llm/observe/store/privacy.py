@@ -1,0 +1,97 @@
+"""How much of prompts and answers is kept: nothing, a beginning, or all. What looks like a key never is."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+from composite_llm.masking import masked, masked_text
+from composite_llm.messages import text_of
+from composite_llm.trace import Attempt, Call, Ranking, ToolCall, Trace
+
+Privacy = Literal["metadata", "preview", "full"]
+
+PREVIEW_CHARACTERS = 200
+
+
+def kept_text(text: str | None, privacy: Privacy) -> str | None:
+    """As much of a prompt or an answer as may be kept."""
+    if text is None or privacy == "metadata":
+        return None
+    # Masked first: a cut in the middle of a key would leave a half that no longer looks like one.
+    return masked_text(text) if privacy == "full" else masked_text(text)[:PREVIEW_CHARACTERS]
+
+
+def kept_question(messages: Sequence[Mapping[str, Any]], privacy: Privacy) -> str | None:
+    """As much of the last user message as may be kept."""
+    if privacy == "metadata":
+        return None
+    last = next((message for message in reversed(messages) if message.get("role") == "user"), None)
+    return None if last is None else kept_text(text_of(last.get("content")), privacy)
+
+
+def kept_trace(trace: Trace, privacy: Privacy) -> Trace:
+    """The trace, without what may not be kept; the one that was given stays as it is."""
+    return trace.model_copy(
+        update={
+            "error": _shown(trace.error),
+            "degraded": [masked_text(reason) for reason in trace.degraded],
+            "calls": [kept_call(call, privacy) for call in trace.calls],
+            "tool_calls": [_kept_tool_call(call, privacy) for call in trace.tool_calls],
+            "ranking": _kept_ranking(trace.ranking, privacy),
+        }
+    )
+
+
+def kept_call(call: Call, privacy: Privacy) -> Call:
+    """One call, without what may not be kept."""
+    return call.model_copy(
+        update={
+            "error": _shown(call.error),
+            "content": kept_text(call.content, privacy),
+            "attempts": [_kept_attempt(attempt) for attempt in call.attempts],
+        }
+    )
+
+
+def _shown(error: str | None) -> str | None:
+    """An error of ours: one sentence without a prompt or an answer."""
+    return None if error is None else masked_text(error)
+
+
+def _kept_attempt(attempt: Attempt) -> Attempt:
+    if attempt.error is None and attempt.next_step is None:
+        return attempt
+    return attempt.model_copy(update={"error": _shown(attempt.error), "next_step": _shown(attempt.next_step)})
+
+
+def _kept_tool_call(call: ToolCall, privacy: Privacy) -> ToolCall:
+    """A tool's arguments were written by a model, its result and its error by whatever it read."""
+    if privacy == "full":
+        arguments: Any = masked(call.arguments)
+    else:
+        arguments = kept_text(_as_json(masked(call.arguments)), privacy) or ""
+    error = kept_text(call.error, privacy)
+    return call.model_copy(
+        update={
+            "arguments": arguments,
+            "result": kept_text(call.result, privacy),
+            "error": "failed" if call.error is not None and error is None else error,
+        }
+    )
+
+
+def _as_json(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
+
+
+def _kept_ranking(ranking: Ranking | None, privacy: Privacy) -> Ranking | None:
+    if ranking is None or privacy == "full":
+        return ranking
+    # What is said about a ballot may quote it.
+    ballots = [
+        ballot.model_copy(update={"problems": [kept for text in ballot.problems if (kept := kept_text(text, privacy))]})
+        for ballot in ranking.ballots
+    ]
+    return ranking.model_copy(update={"ballots": ballots})

@@ -1,0 +1,82 @@
+"""The tables of the telemetry store, and how an older file becomes a current one."""
+
+from __future__ import annotations
+
+import sqlite3
+
+from composite_llm.observe.store.failures import StoreUnavailable
+
+_VERSION_1 = """
+CREATE TABLE writers (
+    id TEXT PRIMARY KEY, host TEXT NOT NULL, pid INTEGER NOT NULL, process_started TEXT, heartbeat_us INTEGER NOT NULL
+);
+CREATE TABLE runs (
+    id TEXT PRIMARY KEY, writer_id TEXT NOT NULL, status TEXT NOT NULL, strategy TEXT NOT NULL, model TEXT NOT NULL,
+    profile TEXT, started_us INTEGER NOT NULL, duration_s REAL, streamed INTEGER NOT NULL, error TEXT,
+    prompt_tokens INTEGER NOT NULL DEFAULT 0, completion_tokens INTEGER NOT NULL DEFAULT 0,
+    total_tokens INTEGER NOT NULL DEFAULT 0, cached_tokens INTEGER NOT NULL DEFAULT 0,
+    reasoning_tokens INTEGER NOT NULL DEFAULT 0, cost_usd REAL, known_cost_usd REAL NOT NULL DEFAULT 0,
+    calls INTEGER NOT NULL DEFAULT 0, failed_calls INTEGER NOT NULL DEFAULT 0, attempts INTEGER NOT NULL DEFAULT 0,
+    user TEXT, workflow TEXT, step TEXT, task_type TEXT, session TEXT, project TEXT, tags TEXT NOT NULL DEFAULT '[]',
+    key TEXT, trace_id TEXT, question TEXT, privacy TEXT NOT NULL, more TEXT NOT NULL DEFAULT '{}'
+);
+CREATE INDEX runs_by_start ON runs (started_us);
+CREATE INDEX runs_by_profile ON runs (profile, started_us);
+CREATE INDEX runs_by_session ON runs (session, started_us);
+CREATE INDEX runs_under_way ON runs (writer_id) WHERE status = 'running';
+CREATE TABLE calls (
+    run_id TEXT NOT NULL, number INTEGER NOT NULL, id TEXT NOT NULL, parent_id TEXT, stage TEXT NOT NULL,
+    role TEXT NOT NULL, name TEXT NOT NULL, model TEXT NOT NULL, provider TEXT, status TEXT NOT NULL,
+    start_s REAL NOT NULL, duration_s REAL NOT NULL, prompt_tokens INTEGER NOT NULL, completion_tokens INTEGER NOT NULL,
+    total_tokens INTEGER NOT NULL, cached_tokens INTEGER NOT NULL, reasoning_tokens INTEGER NOT NULL, cost_usd REAL,
+    error TEXT, content TEXT, more TEXT NOT NULL, PRIMARY KEY (run_id, number)
+);
+CREATE TABLE attempts (
+    run_id TEXT NOT NULL, call_number INTEGER NOT NULL, number INTEGER NOT NULL, model TEXT NOT NULL, provider TEXT,
+    status TEXT NOT NULL, start_s REAL NOT NULL, duration_s REAL NOT NULL, prompt_tokens INTEGER NOT NULL,
+    completion_tokens INTEGER NOT NULL, total_tokens INTEGER NOT NULL, cached_tokens INTEGER NOT NULL,
+    reasoning_tokens INTEGER NOT NULL, cost_usd REAL, error TEXT, more TEXT NOT NULL,
+    PRIMARY KEY (run_id, call_number, number)
+);
+"""
+
+_MIGRATIONS: tuple[str, ...] = (_VERSION_1,)
+"""Entry n leads from version n to version n + 1; an entry that was released is never edited."""
+
+VERSION = len(_MIGRATIONS)
+
+
+def migrate(connection: sqlite3.Connection) -> None:
+    """Bring the file to the current version, in one transaction, whoever else is opening it.
+
+    Raises:
+        StoreUnavailable: The file was written by a later release.
+    """
+    if _checked_version(connection) == VERSION:
+        return
+    # Several processes may start at once: the version is looked at again under the write lock.
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        for step in _MIGRATIONS[_checked_version(connection) :]:
+            for statement in step.split(";\n"):
+                if statement.strip():
+                    connection.execute(statement)
+        connection.execute(f"PRAGMA user_version = {VERSION}")
+        connection.execute("COMMIT")
+    except BaseException:
+        connection.execute("ROLLBACK")
+        raise
+
+
+def version_of(connection: sqlite3.Connection) -> int:
+    """The schema version of a file; 0 for a new one."""
+    version: int = connection.execute("PRAGMA user_version").fetchone()[0]
+    return version
+
+
+def _checked_version(connection: sqlite3.Connection) -> int:
+    found = version_of(connection)
+    if found > VERSION:
+        message = f"its schema has version {found}, this release knows up to {VERSION}; upgrade composite_llm"
+        raise StoreUnavailable(message)
+    return found

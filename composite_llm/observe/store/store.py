@@ -1,0 +1,144 @@
+"""Asking a telemetry store."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sqlite3
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+
+from composite_llm.observe.records import (
+    AttemptRecord,
+    CallRecord,
+    CostGroup,
+    RunRecord,
+    RunStatus,
+    Sums,
+    UsageGroup,
+)
+from composite_llm.observe.store import reading
+from composite_llm.observe.store.connection import connect
+from composite_llm.observe.store.failures import StoreUnavailable, UnknownRun
+from composite_llm.observe.store.filters import RunFilter
+from composite_llm.observe.store.sums import sums
+from composite_llm.observe.store.writers import gone_writers
+from composite_llm.trace import Trace
+
+
+class TraceStore:
+    """A telemetry store, from any process and any thread, while others write into it.
+
+    Each method opens the file anew. All raise `StoreUnavailable` when it cannot be used.
+
+    Args:
+        path: The file that `telemetry` names.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = Path(path)
+
+    def runs(
+        self,
+        *,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        model: str | None = None,
+        profile: str | None = None,
+        status: RunStatus | None = None,
+        user: str | None = None,
+        session: str | None = None,
+        project: str | None = None,
+        workflow: str | None = None,
+        tag: str | None = None,
+        limit: int | None = 50,
+        offset: int = 0,
+    ) -> list[RunRecord]:
+        """The runs for which all that is given holds, newest first; see `RunFilter`. No limit for None."""
+        wanted = RunFilter(since, until, model, profile, status, user, session, project, workflow, tag)
+        with self._connected() as connection:
+            gone = gone_writers(connection)
+            where, values = wanted.where(gone)
+            tail = f"WHERE {where} ORDER BY started_us DESC, rowid DESC LIMIT ? OFFSET ?"
+            rows = reading.selected_runs(connection, gone, tail, [*values, -1 if limit is None else limit, offset])
+        return [reading.run_record(row) for row in rows]
+
+    def run(self, run_id: str) -> RunRecord:
+        """The run with that id, or whose id alone begins so.
+
+        Raises:
+            UnknownRun: There is none, or more than one.
+        """
+        with self._connected() as connection:
+            return reading.run_record(_found(connection, run_id))
+
+    def calls(self, run_id: str) -> list[CallRecord]:
+        """A run's calls, in order; of one under way those that are done.
+
+        Raises:
+            UnknownRun: As `run`.
+        """
+        with self._connected() as connection:
+            return reading.call_records(connection, reading.run_record(_found(connection, run_id)))
+
+    def attempts(self, run_id: str) -> list[AttemptRecord]:
+        """A run's attempts, in the order of its calls.
+
+        Raises:
+            UnknownRun: As `run`.
+        """
+        with self._connected() as connection:
+            return reading.attempt_records(connection, _found(connection, run_id)["id"])
+
+    def trace(self, run_id: str) -> Trace:
+        """A run's trace, as far as the privacy mode kept it; of a run under way, what is done.
+
+        Raises:
+            UnknownRun: As `run`.
+        """
+        with self._connected() as connection:
+            row = _found(connection, run_id)
+            return reading.trace_of(row, reading.calls_of(connection, row["id"]))
+
+    def costs(
+        self, by: CostGroup = "model", *, since: datetime | None = None, until: datetime | None = None
+    ) -> list[Sums]:
+        """What was spent, most expensive first, days in their order. Days are UTC."""
+        with self._connected() as connection:
+            return sums(connection, by, since, until)
+
+    def usage(
+        self, by: UsageGroup = "backend", *, since: datetime | None = None, until: datetime | None = None
+    ) -> list[Sums]:
+        """What was used: attempts, failures, tokens and cost per underlying model, session, project or in all."""
+        with self._connected() as connection:
+            return sums(connection, by, since, until)
+
+    @contextlib.contextmanager
+    def _connected(self) -> Iterator[sqlite3.Connection]:
+        try:
+            connection = connect(self.path)
+            try:
+                connection.execute("BEGIN")
+                yield connection
+            finally:
+                connection.close()
+        except StoreUnavailable as error:
+            message = f"{self.path}: {error}"
+            raise StoreUnavailable(message) from None
+        except sqlite3.Error as error:
+            message = f"{self.path}: {error}"
+            raise StoreUnavailable(message) from None
+
+
+def _found(connection: sqlite3.Connection, run_id: str) -> sqlite3.Row:
+    # The lowest id that is higher than all that begin so; ids are ASCII.
+    bounds = (run_id, run_id + "\x7f")
+    rows = reading.selected_runs(
+        connection, gone_writers(connection), "WHERE id >= ? AND id < ? ORDER BY id LIMIT 2", bounds
+    )
+    if len(rows) == 1 or (rows and rows[0]["id"] == run_id):
+        return rows[0]
+    problem = f"several runs begin with {run_id!r}" if rows and run_id else f"there is no run {run_id!r}"
+    raise UnknownRun(problem)

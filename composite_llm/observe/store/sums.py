@@ -1,0 +1,78 @@
+"""Sums over many runs: by model, provider, profile, day, key, session or project."""
+
+from __future__ import annotations
+
+import sqlite3
+from datetime import datetime
+from typing import Any
+
+from composite_llm.observe.records import CostGroup, Sums, UsageGroup
+from composite_llm.observe.store.columns import USAGE
+from composite_llm.observe.store.moments import as_us
+
+_RUN_FIELDS = "runs.started_us AS at_us, runs.profile, runs.key, runs.session, runs.project"
+_NO_TOKENS = ", ".join(f"0 AS {name}" for name in USAGE)
+_TOKENS = ", ".join(f"attempts.{name}" for name in USAGE)
+
+LEDGER = f"""
+    SELECT runs.id AS run_id, {_RUN_FIELDS}, NULL AS model, NULL AS provider, 1 AS runs, 0 AS calls, 0 AS attempts,
+        0 AS failed, {_NO_TOKENS}, 0 AS unpriced, 0.0 AS known_cost_usd
+    FROM runs
+    UNION ALL
+    SELECT runs.id, {_RUN_FIELDS}, calls.model, calls.provider, 0, 1, 0, 0, {_NO_TOKENS}, 0, 0.0
+    FROM calls JOIN runs ON runs.id = calls.run_id WHERE calls.model NOT LIKE 'composite/%'
+    UNION ALL
+    SELECT runs.id, {_RUN_FIELDS}, attempts.model, attempts.provider, 0, 0, 1, attempts.status <> 'ok', {_TOKENS},
+        attempts.cost_usd IS NULL, COALESCE(attempts.cost_usd, 0.0)
+    FROM attempts JOIN runs ON runs.id = attempts.run_id WHERE attempts.model NOT LIKE 'composite/%'
+"""
+"""Each run, each call and each attempt as a line of its own, so that every grouping is a plain sum.
+
+A nested composite consumes nothing itself: its calls have lines of their own.
+"""
+
+SUMMED = ("runs", "calls", "attempts", "failed", *USAGE, "unpriced", "known_cost_usd")
+
+_GROUPS: dict[CostGroup | UsageGroup, str] = {
+    "model": "model",
+    "backend": "model",
+    "provider": "provider",
+    "profile": "profile",
+    "day": "DATE(at_us / 1000000, 'unixepoch')",
+    "key": "key",
+    "session": "session",
+    "project": "project",
+    "all": "NULL",
+}
+_OF_ATTEMPTS = ("model", "backend", "provider")
+"""Groups that a run can belong to several of."""
+
+
+def sums(
+    connection: sqlite3.Connection, by: CostGroup | UsageGroup, since: datetime | None, until: datetime | None
+) -> list[Sums]:
+    """One entry for each group: days in order, the others by what they cost."""
+    terms, values = ["1"], []
+    if since is not None:
+        terms.append("at_us >= ?")
+        values.append(as_us(since))
+    if until is not None:
+        terms.append("at_us < ?")
+        values.append(as_us(until))
+    if by in _OF_ATTEMPTS:
+        terms.append("attempts + calls > 0")
+    totals = ", ".join(f"SUM({name}) AS {name}" for name in SUMMED)
+    order = "1" if by == "day" else "known_cost_usd DESC, total_tokens DESC, 1"
+    rows = connection.execute(
+        f"SELECT {_GROUPS[by]} AS grouped, {totals} FROM ({LEDGER}) WHERE {' AND '.join(terms)} "
+        f"GROUP BY grouped ORDER BY {order}",
+        values,
+    )
+    return [_sums(row, by) for row in rows]
+
+
+def _sums(row: sqlite3.Row, by: str) -> Sums:
+    values: dict[str, Any] = {name: row[name] for name in SUMMED}
+    if by in _OF_ATTEMPTS:
+        values["runs"] = None
+    return Sums(group=row["grouped"], **values)
