@@ -9,8 +9,7 @@ from pydantic import BaseModel, ConfigDict
 
 from composite_llm.backend.interface import Message, ModelFacts
 from composite_llm.config.node import Node
-from composite_llm.config.plan import Plan, make_plan, nested_options
-from composite_llm.config.profiles import Profiles
+from composite_llm.config.plan import Plan
 from composite_llm.engine.afford import Worst
 from composite_llm.engine.want import numbered
 from composite_llm.strategies import Strategy, strategy_for
@@ -32,6 +31,12 @@ class ExplainedNode(_Record):
     fallbacks: list[str] = []
     nested: Explanation | None = None
     """The plan of a node that is a composite itself."""
+    worst_prompt_tokens: int
+    """Conversation, instructions and other models' answers at their longest, within the model's window."""
+    worst_completion_tokens: int
+    """The least of `max_tokens`, the model's limit and the node's `context_window`; 4096 where none is known."""
+    worst_cost_usd: float | None
+    """Of these tokens; None when the price is unknown."""
 
 
 class ExplainedStage(_Record):
@@ -63,22 +68,27 @@ class Explanation(_Record):
     notes: list[str] = []
 
 
-def explain_plan(plan: Plan, messages: Sequence[Message], facts: ModelFacts, profiles: Profiles) -> Explanation:
+def explain_plan(plan: Plan, messages: Sequence[Message], facts: ModelFacts) -> Explanation:
     """The plan in numbers.
 
     Args:
         plan: Checked.
         messages: The conversation it would answer.
         facts: Prices, limits and token counts.
-        profiles: For nested composites.
     """
-    strategy = strategy_for(plan, messages)
+    return explain_strategy(strategy_for(plan, messages), facts)
+
+
+def explain_strategy(strategy: Strategy[Any], facts: ModelFacts) -> Explanation:
+    """The same for a strategy that is made already."""
+    plan = strategy.plan
+    bounds = iter(strategy.worst_calls(facts, len(strategy.deliberating)))
     stages = [
         ExplainedStage(
             stage=stage,
             role=role,
             nodes=[
-                _node(node, name, messages, facts, profiles)
+                _node(strategy, node, name, next(bounds)[1], facts)
                 for node, name in zip(nodes, numbered([node.label for node in nodes]), strict=True)
             ],
         )
@@ -86,8 +96,7 @@ def explain_plan(plan: Plan, messages: Sequence[Message], facts: ModelFacts, pro
     ]
     nested = [node.nested for stage in stages for node in stage.nodes if node.nested is not None]
     rounds = sum(max((node.nested.rounds if node.nested else 1) for node in stage.nodes) for stage in stages)
-    worst = strategy.worst_case(facts, len(strategy.deliberating))
-    unpriced = _unpriced(strategy, facts) + [model for inner in nested for model in inner.unpriced]
+    unpriced = _unpriced(strategy, facts)
     return Explanation(
         model=plan.logical_model,
         strategy=plan.options.strategy,
@@ -95,9 +104,13 @@ def explain_plan(plan: Plan, messages: Sequence[Message], facts: ModelFacts, pro
         calls=sum(node.nested.calls if node.nested else 1 for stage in stages for node in stage.nodes),
         rounds=rounds,
         latency_class="interactive" if rounds == 1 else "deliberate" if rounds <= 3 else "long",
-        best_cost_usd=None if unpriced else _with_nested(_best(strategy, facts), [n.best_cost_usd for n in nested]),
-        worst_cost_usd=None if unpriced else _with_nested(worst, [n.worst_cost_usd for n in nested]),
-        unpriced=list(dict.fromkeys(unpriced)),
+        best_cost_usd=None
+        if unpriced
+        else _best(strategy, facts) + sum(inner.best_cost_usd or 0.0 for inner in nested),
+        worst_cost_usd=None
+        if unpriced
+        else sum(node.worst_cost_usd or 0.0 for stage in stages for node in stage.nodes),
+        unpriced=unpriced,
         notes=list(strategy.notes),
     )
 
@@ -109,37 +122,38 @@ def _stages(strategy: Strategy[Any]) -> list[tuple[str, str, Sequence[Node]]]:
         names = ["propose" if layer == 0 else f"propose-{layer + 1}" for layer in layers]
         return [*((name, "proposer", strategy.proposers) for name in names), final]
     if isinstance(strategy, Council):
-        return [("answer", "member", strategy.members), ("review", "reviewer", strategy.reviewers), final]
+        # A single answer is not reviewed.
+        reviews = [("review", "reviewer", strategy.reviewers)] if len(strategy.members) > 1 else []
+        return [("answer", "member", strategy.members), *reviews, final]
     return [final]
 
 
-def _node(node: Node, name: str, messages: Sequence[Message], facts: ModelFacts, profiles: Profiles) -> ExplainedNode:
-    nested = None
-    if node.is_composite:
-        nested = explain_plan(make_plan(node.model, nested_options(node), profiles), messages, facts, profiles)
+def _node(strategy: Strategy[Any], node: Node, name: str, worst: Worst, facts: ModelFacts) -> ExplainedNode:
+    inner = strategy.nested(node) if node.is_composite else None
+    priced = not _unpriced(inner, facts) if inner is not None else facts.price(node.model, 1, 1) is not None
     return ExplainedNode(
-        name=name, model=node.model, fallbacks=[fallback.model for fallback in node.fallbacks], nested=nested
+        name=name,
+        model=node.model,
+        fallbacks=[fallback.model for fallback in node.fallbacks],
+        nested=explain_strategy(inner, facts) if inner is not None else None,
+        worst_prompt_tokens=worst.prompt_tokens,
+        worst_completion_tokens=worst.completion_tokens,
+        worst_cost_usd=worst.cost_usd if priced else None,
     )
 
 
 def _unpriced(strategy: Strategy[Any], facts: ModelFacts) -> list[str]:
-    nodes = [node for node in strategy.all_nodes() if not node.is_composite]
-    return list(dict.fromkeys(node.model for node in nodes if facts.price(node.model, 1, 1) is None))
+    return list(dict.fromkeys(node.model for _, node in strategy.leaves() if facts.price(node.model, 1, 1) is None))
 
 
-def _with_nested(own: Worst, nested: Sequence[float | None]) -> float | None:
-    known = [cost for cost in nested if cost is not None]
-    return None if len(known) < len(nested) else own.cost_usd + sum(known)
-
-
-def _best(strategy: Strategy[Any], facts: ModelFacts) -> Worst:
+def _best(strategy: Strategy[Any], facts: ModelFacts) -> float:
     """Every prompt as short as the conversation, every answer one token."""
     cost = 0.0
     for _, _, nodes in _stages(strategy):
         for node in nodes:
             if not node.is_composite:
                 cost += facts.price(node.model, facts.count_tokens(node.model, strategy.messages), 1) or 0.0
-    return Worst(0, cost)
+    return cost
 
 
 ExplainedNode.model_rebuild()

@@ -30,7 +30,7 @@ class LiteLLMFacts:
     def endpoint(self, model: str, api_base: str | None) -> str | None:
         """Host and port that LiteLLM will ask, where known without asking."""
         provider, base = _provider_and_base(model, None)
-        return _host_and_port(api_base or base or _default_base(provider))
+        return _host_and_port(api_base or base or default_base(provider))
 
     def context_window(self, model: str) -> int | None:
         """Tokens a prompt may have."""
@@ -124,7 +124,7 @@ def _provider_and_base(model: str, api_base: str | None) -> tuple[str | None, st
     return provider, base
 
 
-def _default_base(provider: str | None) -> str | None:
+def default_base(provider: str | None) -> str | None:
     """Where LiteLLM goes for the two providers that `get_llm_provider` gives no address for."""
     variables, default = _DEFAULT_BASES.get(provider or "", ((), None))
     return next((os.environ[name] for name in variables if os.environ.get(name)), default)

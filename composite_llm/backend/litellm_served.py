@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
@@ -9,6 +10,7 @@ from collections.abc import Callable, Iterable
 import httpx
 import litellm
 
+from composite_llm.backend.litellm_facts import default_base
 from composite_llm.config.node import Node, resolved_params
 
 MAX_AGE_S = 600.0
@@ -26,7 +28,8 @@ class ServedModels:
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._lists: OrderedDict[str, tuple[float, frozenset[str]]] = OrderedDict()
+        # By endpoint and key: a proxy lists what the key may use.
+        self._lists: OrderedDict[tuple[str, str | None], tuple[float, frozenset[str]]] = OrderedDict()
 
     def problems(self, nodes: Iterable[Node]) -> list[str]:
         """One sentence for each node whose endpoint does not serve its model, or cannot be asked.
@@ -58,15 +61,15 @@ class ServedModels:
         return f"model {model!r} is not served at {where}; it serves {listed or 'none'}"
 
     def _served(self, base: str, key: str | None) -> frozenset[str]:
-        entry = self._lists.get(base)
+        entry = self._lists.get((base, key))
         if entry is not None and entry[0] > self._clock():
             return entry[1]
         headers = {"Authorization": f"Bearer {key}"} if key else {}
         answer = httpx.get(f"{base.rstrip('/')}/models", headers=headers, timeout=_TIMEOUT_S)
         answer.raise_for_status()
         served = frozenset(str(entry["id"]) for entry in answer.json()["data"])
-        self._lists.pop(base, None)
-        self._lists[base] = (self._clock() + MAX_AGE_S, served)
+        self._lists.pop((base, key), None)
+        self._lists[base, key] = (self._clock() + MAX_AGE_S, served)
         while len(self._lists) > MAX_ENTRIES:
             self._lists.popitem(last=False)
         return served
@@ -81,8 +84,10 @@ def _target(node: Node) -> tuple[str, str, str | None] | None:
         )
     except Exception:  # noqa: BLE001  # a name of the router, or one that LiteLLM does not know
         return None
+    key, base = params.get("api_key") or key, params.get("api_base") or base
+    if provider == "openai":
+        key = key or os.environ.get("OPENAI_API_KEY")
+        # Nothing names an address; without a key it would only refuse.
+        base = base or (default_base(provider) if key else None)
     compatible = provider == "openai" or provider in litellm.openai_compatible_providers
-    base = params.get("api_base") or base
-    if not compatible or not isinstance(base, str):
-        return None
-    return model, base, params.get("api_key") or key
+    return (model, base, key) if compatible and isinstance(base, str) else None

@@ -32,6 +32,7 @@ class Plan:
         final: The node that writes the answer.
         params: LiteLLM call parameters of the request and its profile, by LiteLLM's names.
         timeout_s: The limit of the whole run, if the profile or a nested node set one.
+        profiles: What its nested composites may name.
     """
 
     logical_model: str
@@ -39,6 +40,7 @@ class Plan:
     final: Node
     params: Mapping[str, Any] = field(default_factory=dict)
     timeout_s: float | None = None
+    profiles: Profiles = field(default_factory=Profiles)
 
 
 def make_plan(model: str, given: Mapping[str, Any], profiles: Profiles, *, ancestors: tuple[str, ...] = ()) -> Plan:
@@ -76,6 +78,7 @@ def make_plan(model: str, given: Mapping[str, Any], profiles: Profiles, *, ances
         final=_final_node(options, final_model),
         params=_with_connection_read(present(params)),
         timeout_s=timeout_s,
+        profiles=profiles,
     )
     for node in nodes_of(plan):
         if node.system:

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
 from composite_llm.backend.interface import Message, ModelFacts
 from composite_llm.config.node import Node
+from composite_llm.engine.fit import at_most_tokens, window_of
 from composite_llm.personas import persona_text
 
 UNKNOWN_OUTPUT_TOKENS = 4096
 """Assumed longest answer of a model whose limit nobody knows."""
 NOTE_TOKENS = 400
 """What our own instructions add to a prompt."""
+_NOTHING: Mapping[str, Any] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,15 +25,23 @@ class Worst:
 
     Attributes:
         calls: Attempts, if none fails.
-        cost_usd: US dollars. What has no price counts as nothing: it was allowed explicitly, or is a composite, whose
-            own calls keep to the same caps.
+        cost_usd: US dollars. What has no price counts as nothing: it was allowed explicitly.
+        prompt_tokens: What goes up.
+        completion_tokens: What comes down.
     """
 
     calls: int = 0
     cost_usd: float = 0.0
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
 
     def __add__(self, other: Worst) -> Worst:
-        return Worst(self.calls + other.calls, self.cost_usd + other.cost_usd)
+        return Worst(
+            self.calls + other.calls,
+            self.cost_usd + other.cost_usd,
+            self.prompt_tokens + other.prompt_tokens,
+            self.completion_tokens + other.completion_tokens,
+        )
 
 
 def total(parts: Iterable[Worst]) -> Worst:
@@ -40,23 +52,86 @@ def total(parts: Iterable[Worst]) -> Worst:
     return result
 
 
-def longest_answer(facts: ModelFacts, node: Node, max_tokens: int | None = None) -> int:
-    """Tokens the node's answer may have: its own limit, the request's, the model's, or a guess."""
-    own = node.params.get("max_tokens") or node.params.get("max_completion_tokens") or max_tokens
-    limit = facts.max_output_tokens(node.model) or UNKNOWN_OUTPUT_TOKENS
-    return min(int(own), limit) if own else limit
+def within(worst: Worst, max_calls: int | None, max_cost_usd: float | None) -> Worst:
+    """A nested run's bound under its own caps."""
+    calls = worst.calls if max_calls is None else min(worst.calls, max_calls)
+    cost_usd = worst.cost_usd if max_cost_usd is None else min(worst.cost_usd, max_cost_usd)
+    return replace(worst, calls=calls, cost_usd=cost_usd)
 
 
-def worst_call(facts: ModelFacts, node: Node, prompt_tokens: int, max_tokens: int | None = None) -> Worst:
-    """One call of a node with its persona, at its longest answer."""
+def longest_answer(facts: ModelFacts, node: Node, params: Mapping[str, Any] = _NOTHING) -> int:
+    """Tokens the node's answer may have, all its choices together.
+
+    The least of its own `max_tokens`, the request's, the model's limit (or a guess) and the node's `context_window`,
+    which is the whole window; LiteLLM's table tells of a window what the prompt may have, which limits no answer.
+
+    Args:
+        facts: What the table says.
+        node: Whom to ask.
+        params: The request's parameters that reach the call.
+    """
+    asked = _max_tokens(node.params) or _max_tokens(params)
+    limits = (facts.max_output_tokens(node.model) or UNKNOWN_OUTPUT_TOKENS, asked, node.context_window)
+    choices = node.params.get("n") or params.get("n")
+    return min(limit for limit in limits if limit is not None) * (choices if isinstance(choices, int) else 1)
+
+
+def _max_tokens(params: Mapping[str, Any]) -> int | None:
+    value = params.get("max_completion_tokens") or params.get("max_tokens")
+    return value if isinstance(value, int) else None
+
+
+def worst_call(facts: ModelFacts, node: Node, prompt_tokens: int, params: Mapping[str, Any] = _NOTHING) -> Worst:
+    """One call of a node with its persona, at its longest answer.
+
+    Args:
+        facts: Prices and limits.
+        node: Whom to ask.
+        prompt_tokens: The longest prompt without the persona. What is longer than the model's window is cut, or not
+            sent at all.
+        params: The request's parameters that reach the call; its tools are part of the prompt.
+    """
     if node.system:
         prompt_tokens += facts.count_tokens(node.model, [{"role": "system", "content": persona_text(node.system)}])
-    return Worst(1, facts.price(node.model, prompt_tokens, longest_answer(facts, node, max_tokens)) or 0.0)
+    window = window_of(facts, node, _max_tokens(node.params))
+    if window is not None:
+        prompt_tokens = min(prompt_tokens, window)
+    if schemas := _schemas(params):
+        # Not measured when a prompt is cut to its window.
+        prompt_tokens += facts.count_tokens(node.model, [{"role": "system", "content": schemas}])
+    return _priced(facts, node, prompt_tokens, params)
 
 
-def prompt_tokens(facts: ModelFacts, node: Node, messages: Sequence[Message]) -> int:
-    """Tokens of a conversation for a node's model."""
-    return facts.count_tokens(node.model, messages)
+def worst_attempt(
+    facts: ModelFacts, node: Node, messages: Sequence[Message], params: Mapping[str, Any], left_usd: float
+) -> Worst:
+    """One attempt whose prompt is known, persona included.
+
+    Tokens are counted only if a bound that costs nothing to find is more than `left_usd`.
+    """
+    sent = [*messages, {"role": "system", "content": text}] if (text := _schemas(params)) else messages
+    # An image's address is shorter than the image.
+    if all(isinstance(message.get("content"), str) for message in sent):
+        worst = _priced(facts, node, at_most_tokens(sent), params)
+        if worst.cost_usd <= left_usd:
+            return worst
+    return _priced(facts, node, facts.count_tokens(node.model, sent), params)
+
+
+def _priced(facts: ModelFacts, node: Node, prompt_tokens: int, params: Mapping[str, Any]) -> Worst:
+    completion_tokens = longest_answer(facts, node, params)
+    cost_usd = facts.price(node.model, prompt_tokens, completion_tokens) or 0.0
+    return Worst(1, cost_usd, prompt_tokens, completion_tokens)
+
+
+def _schemas(params: Mapping[str, Any]) -> str:
+    """What a call's tools and its output format add to its prompt."""
+    found = [params[key] for key in ("tools", "functions", "response_format") if params.get(key)]
+    return json.dumps([_schema(value) for value in found], default=str) if found else ""
+
+
+def _schema(value: Any) -> Any:
+    return value.model_json_schema() if hasattr(value, "model_json_schema") else value
 
 
 @dataclass(frozen=True, slots=True)

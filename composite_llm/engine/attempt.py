@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 
 from composite_llm.backend.interface import AttemptRequest, Reply
 from composite_llm.config.node import COMPOSITE_PREFIX, Node
+from composite_llm.engine.afford import Caps, worst_attempt
 from composite_llm.engine.breaker import Breakers
 from composite_llm.engine.recorder import OpenAttempt, OpenCall
 from composite_llm.engine.scope import Scope
@@ -29,12 +30,13 @@ def begin(scope: Scope, node: Node, call: OpenCall, request: AttemptRequest) -> 
     """Count and record an attempt that leaves now.
 
     Raises:
-        BudgetExceeded: It would go over a cap.
+        BudgetExceeded: It would go over a cap, or might: its worst case is more than what is left.
         AttemptFailed: Its breaker is open; recorded all the same.
     """
     attempt = OpenAttempt(node.model, scope.backend.endpoint(request), scope.recorder.clock())
     if not node.is_composite:
         scope.budget.check()
+        _check_affordable(scope, node, request)
         breakers = _breakers_of(scope, attempt)
         refusal = breakers.refusal(attempt.model, attempt.endpoint) if breakers is not None else None
         if refusal is not None:
@@ -46,6 +48,21 @@ def begin(scope: Scope, node: Node, call: OpenCall, request: AttemptRequest) -> 
     call.attempts.append(attempt)
     scope.emit(AttemptStarted(call.id, call.stage, call.name, node.model, len(call.attempts)))
     return attempt
+
+
+def _check_affordable(scope: Scope, node: Node, request: AttemptRequest) -> None:
+    left = scope.budget.cost_left_usd
+    if left is None:
+        return
+    worst = worst_attempt(scope.facts, node, request.messages, request.params, left)
+    if not Caps(cost_usd=left).allow(worst):
+        raise scope.budget.exceeded_by(worst.cost_usd)
+
+
+def refused(scope: Scope, error: BudgetExceeded) -> Failure:
+    """The failure of an attempt that a cap forbids."""
+    scope.budget.refusal = error
+    return Failure("budget", error.message, error_class=type(error).__name__)
 
 
 def _breakers_of(scope: Scope, attempt: OpenAttempt) -> Breakers | None:
@@ -114,7 +131,7 @@ async def attempt_plain(
         try:
             attempt = begin(scope, node, call, request)
         except BudgetExceeded as error:
-            return Failure("budget", error.message, error_class=type(error).__name__)
+            return refused(scope, error)
         except AttemptFailed as error:
             return error.failure
         try:

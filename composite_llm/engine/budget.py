@@ -23,6 +23,8 @@ class Budget:
         self._parent = parent
         self._calls = 0
         self._costs: list[float | None] = []
+        self.refusal: BudgetExceeded | None = None
+        """The last call that was refused, and by which cap."""
 
     @property
     def calls(self) -> int:

@@ -15,6 +15,7 @@ from composite_llm.engine.attempt import (
     finish_cancelled,
     finish_with_failure,
     finish_with_reply,
+    refused,
     slot,
     timeout_failure,
 )
@@ -55,11 +56,8 @@ async def final_call(scope: Scope, want: Want, *, streamed: bool) -> AsyncGenera
 
 
 def _failed(scope: Scope, want: Want, failures: Sequence[NodeFailure], received_chars: int = 0) -> Exception:
-    if failures[-1].failure.kind == "budget":
-        try:
-            scope.budget.check()
-        except BudgetExceeded as error:
-            return error
+    if failures[-1].failure.kind == "budget" and scope.budget.refusal is not None:
+        return scope.budget.refusal
     return FinalCallFailed(want.stage, failures, received_chars)
 
 
@@ -161,7 +159,7 @@ class _StreamedAttempt:
             try:
                 attempt = begin(self._scope, self._node, self._call, self._request)
             except BudgetExceeded as error:
-                self.failure = Failure("budget", error.message, error_class=type(error).__name__)
+                self.failure = refused(self._scope, error)
                 return
             except AttemptFailed as error:
                 self.failure = error.failure

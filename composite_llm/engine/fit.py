@@ -45,12 +45,12 @@ def fits(facts: ModelFacts, model: str, messages: Sequence[Message], window: int
 
 
 def _tokens_over(facts: ModelFacts, model: str, messages: Sequence[Message], window: int | None) -> int:
-    if window is None or _at_most(messages) <= window:
+    if window is None or at_most_tokens(messages) <= window:
         return 0
     return facts.count_tokens(model, messages) - window
 
 
-def _at_most(messages: Sequence[Message]) -> int:
+def at_most_tokens(messages: Sequence[Message]) -> int:
     """An upper bound of the tokens that costs nothing to find: no token is shorter than a byte."""
     return sum(_bytes(message.get("content")) + _bytes(message.get("tool_calls")) + 16 for message in messages)
 

@@ -84,11 +84,8 @@ async def _all_or_none(members: Iterable[asyncio.Task[Reply | Failure]]) -> list
 def _shortfall(
     scope: Scope, stage: str, needed: int, answers: Sequence[Answer], failures: Sequence[NodeFailure]
 ) -> QuorumNotMet | BudgetExceeded:
-    if any(failed.failure.kind == "budget" for failed in failures):
-        try:
-            scope.budget.check()
-        except BudgetExceeded as error:
-            return error
+    if any(failed.failure.kind == "budget" for failed in failures) and scope.budget.refusal is not None:
+        return scope.budget.refusal
     return QuorumNotMet(stage, needed, len(answers), failures)
 
 

@@ -17,7 +17,7 @@ from composite_llm.backend.litellm_served import ServedModels
 from composite_llm.backend.litellm_store import LiteLLMStore
 from composite_llm.config.node import COMPOSITE_PREFIX, Node
 from composite_llm.config.parameters import CONNECTION
-from composite_llm.config.plan import make_plan
+from composite_llm.config.plan import Plan, make_plan
 from composite_llm.config.profiles import Profiles, load_profiles
 from composite_llm.engine.breaker import Breakers, BreakerSettings, BreakerState
 from composite_llm.engine.salvage import SalvageStore
@@ -125,17 +125,16 @@ def check_models(profile_or_options: str | Mapping[str, Any]) -> list[str]:
         model = str(options.pop("model", ""))
     known = services()
     plan = make_plan(model, options, known.profiles)
-    connection = {key: value for key, value in plan.params.items() if key in CONNECTION}
-    nodes = strategy_for(plan, [{"role": "user", "content": ""}]).all_nodes()
-    return _served.problems(_connected(node, plan.final, connection) for node in nodes)
+    leaves = strategy_for(plan, [{"role": "user", "content": ""}]).leaves()
+    return _served.problems(_connected(node, strategy.plan) for strategy, node in leaves)
 
 
-def _connected(node: Node, final: Node, connection: Mapping[str, Any]) -> Node:
-    """A node with the connection that it would be called with."""
+def _connected(node: Node, plan: Plan) -> Node:
+    """A node with the connection that a run of its plan would call it with."""
     own = any(key in node.params for key in CONNECTION)
-    if own or _facts.provider(node.model, node.params) != _facts.provider(final.model, final.params):
+    if own or _facts.provider(node.model, node.params) != _facts.provider(plan.final.model, plan.final.params):
         return node
-    return node.model_copy(update=dict(connection))
+    return node.model_copy(update={key: value for key, value in plan.params.items() if key in CONNECTION})
 
 
 def explain(model: str, messages: list[Any] | None = None, **options: Any) -> Explanation:
@@ -152,7 +151,7 @@ def explain(model: str, messages: list[Any] | None = None, **options: Any) -> Ex
     known = services()
     plan = make_plan(model, options, known.profiles)
     conversation = checked_messages(messages or [{"role": "user", "content": ""}])
-    return explain_plan(plan, conversation, known.facts, known.profiles)
+    return explain_plan(plan, conversation, known.facts)
 
 
 def breaker_settings(given: BreakerSettings | Mapping[str, float]) -> BreakerSettings:

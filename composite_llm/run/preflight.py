@@ -7,10 +7,8 @@ from typing import Any
 
 from composite_llm.backend.interface import Message, ModelFacts
 from composite_llm.config.plan import Plan
-from composite_llm.engine.afford import Caps, worst_call
 from composite_llm.engine.fit import fits, window_of
-from composite_llm.engine.scope import Scope
-from composite_llm.engine.want import Want, chain
+from composite_llm.engine.want import chain
 from composite_llm.errors import ContextWindowExceeded, InvalidOption
 from composite_llm.messages import modalities_in
 from composite_llm.strategies import Strategy
@@ -43,8 +41,8 @@ def _check_priced(strategy: Strategy[Any], facts: ModelFacts) -> None:
     options = strategy.plan.options
     if options.max_cost_usd is None or options.allow_unpriced:
         return
-    for node in strategy.all_nodes():
-        if not node.is_composite and facts.price(node.model, 1, 1) is None:
+    for _, node in strategy.leaves():
+        if facts.price(node.model, 1, 1) is None:
             raise InvalidOption(
                 "max_cost_usd",
                 f"the price of {node.model} is unknown, so the cap could not be kept",
@@ -58,21 +56,6 @@ def _check_fits(plan: Plan, messages: Sequence[Message], facts: ModelFacts) -> N
     if windows and not any(fits(facts, node.model, messages, window) for node, window in windows):
         node, window = windows[0]
         raise ContextWindowExceeded(f"messages: longer than the {window} tokens that {node.model} takes")
-
-
-def check_affordable(scope: Scope, want: Want) -> None:
-    """Refuse a final call that may cost more than is left.
-
-    Raises:
-        BudgetExceeded: with the cap that forbids it.
-    """
-    left = scope.budget.cost_left_usd
-    if left is None or want.node.is_composite:
-        return
-    prompt = scope.facts.count_tokens(want.node.model, want.messages)
-    worst = worst_call(scope.facts, want.node, prompt, _limit(want.params.get("max_tokens")))
-    if not Caps(cost_usd=left).allow(worst):
-        raise scope.budget.exceeded_by(worst.cost_usd)
 
 
 def _limit(max_tokens: Any) -> int | None:

@@ -24,7 +24,7 @@ from composite_llm.events import Event, RunStarted, StageDone, StageStarted
 from composite_llm.observe.observer import RunInfo
 from composite_llm.run.context import Caller, Services
 from composite_llm.run.nesting import NestingBackend
-from composite_llm.run.preflight import check_affordable, check_before_start
+from composite_llm.run.preflight import check_before_start
 from composite_llm.run.turn import UserTurn, request_key
 from composite_llm.strategies import Deliberation, Strategy, strategy_for
 from composite_llm.trace import Trace
@@ -146,7 +146,6 @@ class Run:
         want = self._strategy.want_final(scope, deliberation)
         check = OutputCheck(want.params) if self.plan.options.validate_output else None
         try:
-            check_affordable(scope, want)
             async with contextlib.aclosing(answer(scope, want, self._tools, streamed=streamed, check=check)) as items:
                 async for item in items:
                     yield item

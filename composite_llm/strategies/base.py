@@ -16,8 +16,8 @@ from composite_llm.backend.interface import Message, ModelFacts
 from composite_llm.config.node import Node
 from composite_llm.config.options import Options
 from composite_llm.config.parameters import CONNECTION, for_every_call
-from composite_llm.config.plan import Plan, nodes_of
-from composite_llm.engine.afford import Caps, Worst, worst_call
+from composite_llm.config.plan import Plan, make_plan, nested_options, nodes_of
+from composite_llm.engine.afford import NOTE_TOKENS, Caps, Worst, longest_answer, total, within, worst_call
 from composite_llm.engine.fit import Compose
 from composite_llm.engine.scope import Scope
 from composite_llm.engine.stage import StagePolicy
@@ -25,6 +25,7 @@ from composite_llm.engine.want import Want, numbered
 from composite_llm.trace import Ranking
 
 OptionsT = TypeVar("OptionsT", bound=Options)
+_NOTHING: Mapping[str, Any] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +103,7 @@ class Strategy(ABC, Generic[OptionsT]):
         self.plan = plan
         self.options = options
         self.messages = messages
+        self._question_tokens: dict[str, int] = {}
 
     @abstractmethod
     async def deliberate(self, scope: Scope) -> Deliberation:
@@ -116,6 +118,27 @@ class Strategy(ABC, Generic[OptionsT]):
         yield from nodes_of(self.plan)
         yield from self.deliberating
 
+    def leaves(self) -> Iterator[tuple[Strategy[Any], Node]]:
+        """Every node a run may ask that is no composite itself, those of its nested composites included.
+
+        Yields:
+            The strategy that asks it, and the node.
+        """
+        for node in self.all_nodes():
+            if node.is_composite:
+                yield from self.nested(node).leaves()
+            else:
+                yield self, node
+
+    def nested(self, node: Node, inherited: Mapping[str, Any] = _NOTHING) -> Strategy[Any]:
+        """The strategy of a node that is a composite itself, with what it inherits of the request's parameters."""
+        # It may be of any kind, and every kind imports this file.
+        from composite_llm.strategies import strategy_for
+
+        return strategy_for(
+            make_plan(node.model, {**inherited, **nested_options(node)}, self.plan.profiles), self.messages
+        )
+
     def materials(self, deliberation: Deliberation) -> tuple[str, ...]:
         """The texts of a deliberation that the final prompt may hold shorter than they are."""
         return deliberation.answers
@@ -125,14 +148,53 @@ class Strategy(ABC, Generic[OptionsT]):
         return replace(deliberation, answers=tuple(texts))
 
     @abstractmethod
-    def worst_case(self, facts: ModelFacts, members: int, *, extras: bool = True) -> Worst:
-        """The most that a whole run may spend, if no call fails.
+    def worst_calls(
+        self, facts: ModelFacts, members: int, *, extras: bool = True, added: int = 0
+    ) -> list[tuple[str, Worst]]:
+        """What each call of a run may spend at most, if none fails.
 
         Args:
             facts: Prices and limits.
             members: How many members of the first stage are asked; 0 for the final call alone.
             extras: Whether what may be left out, a council's reviews, is counted.
+            added: Tokens that a run around this one adds to the conversation.
+
+        Returns:
+            Stage and bound of each call, in the order of the stages and of their nodes.
         """
+
+    def worst_case(self, facts: ModelFacts, members: int, *, extras: bool = True) -> Worst:
+        """The most that a whole run may spend, if no call fails; arguments as for `worst_calls`."""
+        return total(worst for _, worst in self.worst_calls(facts, members, extras=extras))
+
+    def worst_node(self, facts: ModelFacts, node: Node, added: int, params: Mapping[str, Any] = _NOTHING) -> Worst:
+        """The most that one node may spend on the conversation and so many tokens more, with these call parameters."""
+        if not node.is_composite:
+            return worst_call(facts, node, self.question_tokens(facts, node.model) + added, params)
+        inner = self.nested(node, params)
+        worst = total(worst for _, worst in inner.worst_calls(facts, len(inner.deliberating), added=added))
+        return within(worst, inner.options.max_calls, inner.options.max_cost_usd)
+
+    def worst_final(self, facts: ModelFacts, added: int) -> Worst:
+        """The same for the final call."""
+        return self.worst_node(facts, self.plan.final, added, self.plan.params)
+
+    def longest_answer(self, facts: ModelFacts, node: Node) -> int:
+        """Tokens that a node of the earlier stages may answer."""
+        if not node.is_composite:
+            return longest_answer(facts, node)
+        inner = self.nested(node)
+        if inner.plan.final.is_composite:
+            return inner.longest_answer(facts, inner.plan.final)
+        return longest_answer(facts, inner.plan.final, inner.plan.params)
+
+    def question_tokens(self, facts: ModelFacts, model: str) -> int:
+        """Tokens of the conversation and of our own instructions for a model; counted once."""
+        if model not in self._question_tokens:
+            criteria = getattr(self.options, "criteria", None)
+            extra = [{"role": "system", "content": criteria}] if criteria else []
+            self._question_tokens[model] = facts.count_tokens(model, [*self.messages, *extra]) + NOTE_TOKENS
+        return self._question_tokens[model]
 
     def afforded(self, scope: Scope, members: int) -> tuple[int, bool]:
         """How much of the deliberation fits under the run's caps: fewer members first, then no reviews, then nothing.
@@ -157,10 +219,6 @@ class Strategy(ABC, Generic[OptionsT]):
             scope.degrade("budget_reduced", f"{count} of {members} members asked, to stay under the run's caps")
         if not extras and self.worst_case(scope.facts, count) != self.worst_case(scope.facts, count, extras=False):
             scope.degrade("budget_reduced", "no reviews, to stay under the run's caps")
-
-    def _worst_final(self, facts: ModelFacts, prompt: int) -> Worst:
-        max_tokens = self.plan.params.get("max_tokens")
-        return worst_call(facts, self.plan.final, prompt, max_tokens if isinstance(max_tokens, int) else None)
 
     def want_final(self, scope: Scope, deliberation: Deliberation) -> Want:
         """The final call."""

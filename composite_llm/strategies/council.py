@@ -15,15 +15,7 @@ from composite_llm.backend.interface import Message, ModelFacts
 from composite_llm.config.node import Node
 from composite_llm.config.options import CouncilOptions
 from composite_llm.config.plan import Plan
-from composite_llm.engine.afford import (
-    NOTE_TOKENS,
-    Caps,
-    Worst,
-    longest_answer,
-    prompt_tokens,
-    total,
-    worst_call,
-)
+from composite_llm.engine.afford import Caps, Worst, total
 from composite_llm.engine.scope import Scope
 from composite_llm.engine.stage import run_stage
 from composite_llm.engine.want import Answer, numbered
@@ -102,20 +94,25 @@ class Council(Strategy[CouncilOptions]):
         reviews = dict(zip(deliberation.reviews, texts[count:], strict=True))
         return replace(deliberation, answers=tuple(texts[:count]), reviews=reviews)
 
-    def worst_case(self, facts: ModelFacts, members: int, *, extras: bool = True) -> Worst:
+    def worst_calls(
+        self, facts: ModelFacts, members: int, *, extras: bool = True, added: int = 0
+    ) -> list[tuple[str, Worst]]:
         """Answers and reviews as long as they may be, and the chairman reading all of them."""
         asked = self.members[:members]
         reviewers = self._reviewers_of(members) if extras and members > 1 else ()
-        question = prompt_tokens(facts, self.plan.final, self.messages) + NOTE_TOKENS
-        answers = sum(longest_answer(facts, node) for node in asked)
-        reviews = sum(longest_answer(facts, node) for node in reviewers)
-        return total(
-            [
-                *(worst_call(facts, node, question) for node in asked),
-                *(worst_call(facts, node, question + answers) for node in reviewers),
-                self._worst_final(facts, question + answers + reviews),
-            ]
-        )
+        answers = added + sum(self.longest_answer(facts, node) for node in asked)
+        return [
+            *(("answer", self.worst_node(facts, node, added)) for node in asked),
+            *self._worst_of_rest(facts, reviewers, answers),
+        ]
+
+    def _worst_of_rest(self, facts: ModelFacts, reviewers: Sequence[Node], answers: int) -> list[tuple[str, Worst]]:
+        """Reviews and the final call, of so many tokens of answers."""
+        reviews = sum(self.longest_answer(facts, node) for node in reviewers)
+        return [
+            *(("review", self.worst_node(facts, node, answers)) for node in reviewers),
+            (self.final_stage, self.worst_final(facts, answers + reviews)),
+        ]
 
     def _reviewers_of(self, members: int) -> Sequence[Node]:
         """Who reviews when so many members were asked: those who were, unless reviewers are named."""
@@ -169,13 +166,9 @@ class Council(Strategy[CouncilOptions]):
         caps = Caps(scope.budget.calls_left, scope.budget.cost_left_usd)
         if caps.none:
             return True
-        facts = scope.facts
-        prompt = prompt_tokens(facts, self.plan.final, self.messages) + NOTE_TOKENS
-        prompt += sum(prompt_tokens(facts, self.plan.final, [{"role": "user", "content": a.text}]) for a in answers)
-        reviews = sum(longest_answer(facts, node) for node in reviewers)
-        worst = total(
-            [*(worst_call(facts, node, prompt) for node in reviewers), self._worst_final(facts, prompt + reviews)]
-        )
+        facts, model = scope.facts, self.plan.final.model
+        length = sum(facts.count_tokens(model, [{"role": "user", "content": answer.text}]) for answer in answers)
+        worst = total(worst for _, worst in self._worst_of_rest(facts, reviewers, length))
         if not caps.allow(worst):
             scope.degrade("budget_reduced", "no reviews, to stay under the run's caps")
         return caps.allow(worst)

@@ -9,7 +9,7 @@ from composite_llm.backend.interface import Message, ModelFacts
 from composite_llm.config.node import Node
 from composite_llm.config.options import MoaOptions
 from composite_llm.config.plan import Plan
-from composite_llm.engine.afford import NOTE_TOKENS, Worst, longest_answer, prompt_tokens, total, worst_call
+from composite_llm.engine.afford import Worst
 from composite_llm.engine.scope import Scope
 from composite_llm.engine.stage import run_stage
 from composite_llm.engine.want import Answer
@@ -50,8 +50,7 @@ class MixtureOfAgents(Strategy[MoaOptions]):
         answers: list[Answer] = []
         for layer in range(self.options.layers if proposers else 0):
             prompt = self._prompt(view, answers, scope.marker)
-            stage = "propose" if layer == 0 else f"propose-{layer + 1}"
-            wants = self.wants(scope, stage, "proposer", proposers, [prompt] * len(proposers))
+            wants = self.wants(scope, _stage(layer), "proposer", proposers, [prompt] * len(proposers))
             answers = await run_stage(scope, wants, self.policy(self.stages - layer, len(wants)))
         return Deliberation(
             marker=scope.marker,
@@ -63,17 +62,19 @@ class MixtureOfAgents(Strategy[MoaOptions]):
         """The conversation with the last layer's answers."""
         return self._with_references(self.messages, deliberation.answers, deliberation.marker)
 
-    def worst_case(self, facts: ModelFacts, members: int, *, extras: bool = True) -> Worst:
+    def worst_calls(
+        self, facts: ModelFacts, members: int, *, extras: bool = True, added: int = 0
+    ) -> list[tuple[str, Worst]]:
         """Every layer with answers as long as they may be, and the aggregator reading all of the last one's."""
         _ = extras
         proposers = self.proposers[:members]
-        question = prompt_tokens(facts, self.plan.final, self.messages) + NOTE_TOKENS
-        references = sum(longest_answer(facts, node) for node in proposers)
-        parts = [self._worst_final(facts, question + references)]
-        for layer in range(self.options.layers):
-            prompt = question + (references if layer else 0)
-            parts += [worst_call(facts, node, prompt) for node in proposers]
-        return total(parts)
+        references = sum(self.longest_answer(facts, node) for node in proposers)
+        calls = [
+            (_stage(layer), self.worst_node(facts, node, added + (references if layer else 0)))
+            for layer in range(self.options.layers)
+            for node in proposers
+        ]
+        return [*calls, (self.final_stage, self.worst_final(facts, added + references))]
 
     def _prompt(self, view: Sequence[Message], answers: Sequence[Answer], marker: str) -> Prompt:
         if not answers:
@@ -89,6 +90,10 @@ class MixtureOfAgents(Strategy[MoaOptions]):
             return with_system_block(messages, references_block(references))
         note = {"role": "user", "content": trailing_references(references, marker)}
         return insert_after_last_user(messages, note)
+
+
+def _stage(layer: int) -> str:
+    return "propose" if layer == 0 else f"propose-{layer + 1}"
 
 
 def proposers_of(plan: Plan, options: MoaOptions) -> tuple[Node, ...]:

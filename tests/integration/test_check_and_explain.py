@@ -65,6 +65,27 @@ def test_fallbacks_reviewers_and_the_final_model_are_looked_at_too(fresh: Thread
     assert missing == ["chair", "critic", "spare"]
 
 
+def test_the_nodes_of_nested_composites_are_looked_at_with_their_own_endpoint(fresh: ThreadedServer) -> None:
+    inner = {"model": "composite/moa/openai/inner", "proposers": ["openai/deep", at(fresh, "also")]}
+    connected = {**inner, "api_base": fresh.base_url, "api_key": KEY}
+    problems = composite_llm.check({**options(fresh, connected), "model": "composite/moa/openai/gpt-4o"})
+    assert sorted(problem.split("'")[1] for problem in problems) == ["deep", "inner"]
+    assert all(f"is not served at {where(fresh)}; it serves also, gpt-4o, served" in problem for problem in problems)
+
+
+def test_what_litellm_would_ask_by_the_environment_is_asked(
+    fresh: ThreadedServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENAI_API_BASE", fresh.base_url)
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    problems = composite_llm.check({"model": "composite/moa/openai/gpt-4o", "proposers": ["openai/gone"]})
+    assert problems == [f"model 'gone' is not served at {where(fresh)}; it serves also, gpt-4o, served"]
+
+
+def test_openai_is_not_asked_without_a_key() -> None:
+    assert composite_llm.check({"model": "composite/moa/openai/gpt-4o", "proposers": ["openai/gone"]}) == []
+
+
 def test_no_tokens_are_spent_and_one_list_is_fetched_for_all_nodes(fresh: ThreadedServer) -> None:
     for _ in range(3):
         composite_llm.check(options(fresh, at(fresh, "served"), at(fresh, "also"), at(fresh, "gone")))
@@ -155,10 +176,12 @@ def test_a_list_is_asked_for_again_after_ten_minutes(fresh: ThreadedServer) -> N
 def test_no_more_lists_are_kept_than_a_thousand(fresh: ThreadedServer) -> None:
     served = ServedModels(lambda: 0.0)
     keep = 3
-    served._lists.update({f"http://host-{number}/v1": (1.0, frozenset()) for number in range(MAX_ENTRIES + keep)})
+    served._lists.update(
+        {(f"http://host-{number}/v1", None): (1.0, frozenset()) for number in range(MAX_ENTRIES + keep)}
+    )
     assert served.problems([node(fresh)]) == []
     assert len(served._lists) == MAX_ENTRIES == 1000
-    assert fresh.base_url in served._lists
+    assert (fresh.base_url, KEY) in served._lists
 
 
 def test_a_failure_is_not_remembered(fresh: ThreadedServer) -> None:
