@@ -101,6 +101,7 @@ class _Conductor:
         self._running: dict[asyncio.Timeout, str | None] = {}
         self._quorum_in = False
         self._grace_end: float | None = None
+        self._stage_end = None if policy.stage_timeout_s is None else self._started + policy.stage_timeout_s
         self._share = self._share_of_time(scope)
 
     def _share_of_time(self, scope: Scope) -> float | None:
@@ -112,10 +113,10 @@ class _Conductor:
     @property
     def limit(self) -> float | None:
         """Moment when a member's time is over, as far as known now."""
-        hard = None if self._policy.stage_timeout_s is None else self._started + self._policy.stage_timeout_s
         if not self._quorum_in:
-            return hard
-        return min((moment for moment in (hard, self._share, self._grace_end) if moment is not None), default=None)
+            return self._stage_end
+        ends = (self._stage_end, self._share, self._grace_end)
+        return min((moment for moment in ends if moment is not None), default=None)
 
     def enter(self, timeout: asyncio.Timeout) -> None:
         """A member starts."""
@@ -138,10 +139,12 @@ class _Conductor:
             self._reschedule("the quorum could not be met any more")
 
     def _reschedule(self, reason: str) -> None:
+        # Whom `stage_timeout_s` cuts off has had all the time there was, quorum or not.
+        why = reason if self.limit != self._stage_end else None
         for timeout in self._running:
             # One whose time is over at this very moment ends by itself, and cannot be moved any more.
             if not timeout.expired():
-                self._running[timeout] = reason
+                self._running[timeout] = why
                 timeout.reschedule(self.limit)
 
     def why_abandoned(self, timeout: asyncio.Timeout) -> str | None:

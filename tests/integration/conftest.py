@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import pytest
@@ -10,6 +10,12 @@ from anyio.from_thread import BlockingPortal, start_blocking_portal
 
 from fake_server import ThreadedServer
 from tests.support.asking import Ask, asking, through
+from tests.support.moving_clock import MovingClockLoop
+
+
+def pytest_asyncio_loop_factories(item: pytest.Item) -> Mapping[str, Callable[[], MovingClockLoop]]:
+    """Loops in real time, unless a test puts the clock forward."""
+    return {"moving clock": MovingClockLoop}
 
 
 @pytest.fixture(scope="session")

@@ -24,11 +24,13 @@ class _JumpingSelector(selectors.SelectSelector):
     def __init__(self) -> None:
         super().__init__()
         self.now = START
+        self.turns = 0
         self.threads = 0
         self.had_threads = False
         self._before = set(threading.enumerate())
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        self.turns += 1
         others = self._other_threads()
         ready = super().select(0)
         if ready or (timeout is not None and timeout <= 0):
@@ -63,6 +65,11 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
 
     def time(self) -> float:
         return self._jumping.now
+
+    @property
+    def turns(self) -> int:
+        """How often the loop has gone round."""
+        return self._jumping.turns
 
     def run_in_executor(  # type: ignore[override]  # a variadic type variable says no more here
         self, executor: Any, func: Callable[..., T], *args: Any
@@ -99,6 +106,13 @@ def run(awaited: Coroutine[Any, Any, T]) -> T:
 def now() -> float:
     """Seconds of virtual time since the loop's start."""
     return asyncio.get_running_loop().time() - START
+
+
+def turns() -> int:
+    """How often the running loop has gone round."""
+    loop = asyncio.get_running_loop()
+    assert isinstance(loop, VirtualTimeLoop)
+    return loop.turns
 
 
 def other_tasks() -> set[asyncio.Task[Any]]:

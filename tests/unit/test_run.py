@@ -425,10 +425,13 @@ async def test_no_other_answer_follows_a_part_that_was_seen(piece: dict[str, Any
 )
 async def test_closing_the_stream_ends_every_subcall(script: Script, until: type) -> None:
     b = bench(MODEL, script, proposers=["a", "b"])
+    closed_at = None
     async with contextlib.aclosing(b.run.items()) as items:
         async for item in items:
             if isinstance(item, until):
+                closed_at = now()
                 break
+    assert now() == closed_at
     assert other_tasks() == set()
     assert b.backend.in_flight == 0
     assert_sums(b.trace)

@@ -73,16 +73,22 @@ async def test_without_limits_a_stage_waits_for_its_slowest_member() -> None:
         pytest.param({"straggler_grace_s": 0}, 1, ["a"], "abandoned", id="no-grace"),
         pytest.param({"straggler_grace_s": 4.5}, 5, ["a", "b"], "ok", id="grace-that-suffices"),
         pytest.param({"straggler_grace_s": 2, "quorum": 2}, 5, ["a", "b"], "ok", id="quorum-of-all"),
-        pytest.param({"straggler_grace_s": 9, "stage_timeout_s": 3}, 3, ["a"], None, id="stage-timeout-within-grace"),
+        pytest.param(
+            {"straggler_grace_s": 9, "stage_timeout_s": 3}, 3, ["a"], "timed_out", id="stage-timeout-in-grace"
+        ),
+        pytest.param(
+            {"straggler_grace_s": 1, "stage_timeout_s": 3}, 2, ["a"], "abandoned", id="grace-in-stage-timeout"
+        ),
+        pytest.param({"stage_timeout_s": 3}, 3, ["a"], "timed_out", id="stage-timeout-alone"),
     ],
 )
 async def test_once_the_quorum_is_in_the_rest_gets_its_grace(
-    policy: dict[str, Any], ends: float, names: list[str], late: str | None
+    policy: dict[str, Any], ends: float, names: list[str], late: str
 ) -> None:
     at = desk({"a": Say(after=1), "b": Say(after=5)})
     assert await stage(at, "a", "b", **policy) == names
     assert now() == ends
-    assert late is None or statuses(at)["b"] == late
+    assert statuses(at)["b"] == late
     assert at.backend.cut == ([] if "b" in names else ["b"])
 
 
