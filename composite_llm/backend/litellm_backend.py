@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import sys
 from collections.abc import AsyncGenerator, Mapping
 from dataclasses import replace
 from typing import Any
@@ -15,7 +14,7 @@ from composite_llm.backend.current import within
 from composite_llm.backend.interface import AttemptRequest, Choice, ChoiceDelta, Chunk, Message, Reply
 from composite_llm.backend.litellm_errors import as_failure
 from composite_llm.backend.litellm_facts import LiteLLMFacts
-from composite_llm.backend.litellm_router import knows
+from composite_llm.backend.litellm_router import RouterInUse
 from composite_llm.backend.litellm_tap import Tap
 from composite_llm.errors import AttemptFailed, Failure
 from composite_llm.usage import NO_USAGE, Usage
@@ -41,20 +40,20 @@ _DELTA_FIELDS = frozenset(
 class LiteLLMBackend:
     """`Backend` over `litellm.acompletion`, or over a `litellm.Router` for the names it knows."""
 
-    def __init__(self, facts: LiteLLMFacts) -> None:
-        self.router: litellm.Router | None = None
+    def __init__(self, facts: LiteLLMFacts, router: RouterInUse | None = None) -> None:
+        self._router = router or RouterInUse()
         self._facts = facts
 
     def endpoint(self, request: AttemptRequest) -> str | None:
         """Host and port that will be asked; unknown for the Router's names, whose deployment it chooses itself."""
-        if self._router_for(request.model) is not None:
+        if self.routed(request.model):
             return None
         base = request.params.get("api_base")
         return self._facts.endpoint(request.model, base if isinstance(base, str) else None)
 
     def routed(self, model: str) -> bool:
         """Whether the Router answers for this name."""
-        return self._router_for(model) is not None
+        return self._router.answering(model) is not None
 
     async def complete(self, request: AttemptRequest) -> Reply:
         """One plain attempt.
@@ -123,13 +122,13 @@ class LiteLLMBackend:
             "metadata": dict(request.metadata),
             **params,
         }
-        router = self._router_for(request.model)
+        router = self._router.answering(request.model)
         if router is not None:
             return await router.acompletion(**call)
         return await litellm.acompletion(**call, max_retries=0, num_retries=0)
 
     def _params(self, request: AttemptRequest) -> dict[str, Any]:
-        if self._router_for(request.model) is not None:
+        if self.routed(request.model):
             # Which deployment will answer is the Router's choice, and so is what it takes.
             return {**request.params, **({"drop_params": True} if request.inherited else {})}
         return {
@@ -137,12 +136,6 @@ class LiteLLMBackend:
             for name, value in request.params.items()
             if name not in request.inherited or self._facts.takes_parameter(request.model, name, value)
         }
-
-    def _router_for(self, model: str) -> litellm.Router | None:
-        router = self.router or _proxy_router()
-        if router is None:
-            return None
-        return router if knows(router, model) else None
 
     def _reply(self, request: AttemptRequest, response: Any) -> Reply:
         choices = tuple(
@@ -179,7 +172,7 @@ class LiteLLMBackend:
 
     def _has_price(self, request: AttemptRequest) -> bool:
         named = any(key.endswith(("_cost_per_token", "_cost_per_second")) for key in request.params)
-        return named or self._router_for(request.model) is not None or self._facts.is_priced(request.model)
+        return named or self._facts.is_priced(request.model)
 
     def _chunk(self, request: AttemptRequest, raw: Any) -> Chunk | None:
         choices = tuple([_choice_delta(choice) for choice in raw.choices])
@@ -190,11 +183,6 @@ class LiteLLMBackend:
         counted = usage_of(usage)
         cost_usd = self._cost(request, getattr(usage, "cost", None), counted, usage, cached=False)
         return Chunk(choices, usage=counted, cost_usd=cost_usd, raw=raw, extra=_extra(fields))
-
-
-def _proxy_router() -> litellm.Router | None:
-    module = sys.modules.get("litellm.proxy.proxy_server")
-    return getattr(module, "llm_router", None) if module is not None else None
 
 
 def _choice_delta(choice: Any) -> ChoiceDelta:

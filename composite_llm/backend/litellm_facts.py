@@ -1,9 +1,9 @@
-"""What LiteLLM's tables say about models, remembered."""
+"""What LiteLLM's tables say about models, and a Router's operator about those behind its names."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from typing import Any
 from urllib.parse import urlsplit
@@ -12,12 +12,24 @@ import litellm
 from litellm.utils import get_optional_params
 
 from composite_llm.backend.interface import Message, Params
+from composite_llm.backend.litellm_router import Deployed, RouterInUse, deployed, with_fallbacks
+from composite_llm.backend.litellm_table import has_price, listed_price, row_of, split
+from composite_llm.config.node import COMPOSITE_PREFIX
 
 _SUPPORTS = {"image": "supports_vision", "audio": "supports_audio_input", "file": "supports_pdf_input"}
 
 
 class LiteLLMFacts:
-    """`ModelFacts` from LiteLLM's model table."""
+    """`ModelFacts` from LiteLLM's model table.
+
+    A Router's name is as bad as the worst of its deployments: it may be any of them that answers.
+
+    Args:
+        router: Whose names are known.
+    """
+
+    def __init__(self, router: RouterInUse | None = None) -> None:
+        self._router = router or RouterInUse()
 
     def provider(self, model: str, params: Params) -> str | None:
         """LiteLLM's provider name."""
@@ -33,62 +45,76 @@ class LiteLLMFacts:
         return _host_and_port(api_base or base or default_base(provider))
 
     def context_window(self, model: str) -> int | None:
-        """Tokens a prompt may have."""
-        value = _entry(model).get("max_input_tokens") or _entry(model).get("max_tokens")
-        return value if isinstance(value, int) else None
+        """Tokens a prompt may have; of a Router's name the smallest window that is known."""
+        windows = [row.get("max_input_tokens") or row.get("max_tokens") for row in self.rows(model)]
+        return min(_numbers(windows), default=None)
 
     def max_output_tokens(self, model: str) -> int | None:
-        """The longest answer."""
-        value = _entry(model).get("max_output_tokens")
-        return value if isinstance(value, int) else None
+        """The longest answer; of a Router's name the longest that any deployment gives."""
+        return max(_numbers(row.get("max_output_tokens") for row in self.rows(model)), default=None)
 
     def count_tokens(self, model: str, messages: Sequence[Message]) -> int:
         """Tokens by LiteLLM's counter."""
+        behind = self._deployed(model)
         try:
-            return int(litellm.token_counter(model=model, messages=list(messages)))
+            return int(
+                litellm.token_counter(model=behind[0].described_as if behind else model, messages=list(messages))
+            )
         except Exception:  # noqa: BLE001  # counting is a courtesy; an odd message must not end a run
             return sum(len(str(message.get("content") or "")) for message in messages) // 4 + 1
 
     def takes(self, model: str, modality: str) -> bool | None:
-        """Whether the model takes such content parts; None where LiteLLM's table does not know the model."""
+        """Whether the model takes such content parts; None where nobody knows, or a Router's deployments differ."""
         flag = _SUPPORTS.get(modality)
-        entry = _entry(model)
-        if flag is None or not entry:
+        if flag is None:
             return None
-        return bool(entry.get(flag))
+        behind = self._deployed(model) or [Deployed(model, model)]
+        answers = {bool(one.said[flag]) if flag in one.said else _listed_flag(one.described_as, flag) for one in behind}
+        return answers.pop() if len(answers) == 1 else None
 
     def price(self, model: str, prompt_tokens: int, completion_tokens: int) -> float | None:
-        """US dollars by LiteLLM's table; None where the model has no price in it."""
-        if not self.is_priced(model):
-            return None
-        try:
-            parts = litellm.cost_per_token(
-                model=model, prompt_tokens=prompt_tokens, completion_tokens=completion_tokens
-            )
-        except Exception:  # noqa: BLE001  # LiteLLM raises a bare Exception for what it cannot price
-            return None
-        return float(parts[0] + parts[1])
+        """US dollars by LiteLLM's table, or by the operator's own prices; None where one has no price.
+
+        Of a Router's name that of the dearest deployment, those of its fallbacks included.
+        """
+        behind = self._may_be_charged(model)
+        if not behind:
+            return listed_price(model, prompt_tokens, completion_tokens)
+        prices = [_price_of(one, prompt_tokens, completion_tokens) for one in behind]
+        known = [price for price in prices if price is not None]
+        return max(known) if len(known) == len(prices) else None
 
     def price_of(self, model: str, usage: Any) -> float | None:
         """US dollars of LiteLLM's usage object, cached tokens at their own price.
 
         For the streams of LiteLLM 1.94, which have none on them.
         """
-        if usage is None or not self.is_priced(model):
+        behind = self._deployed(model)
+        if usage is None or len(behind) > 1 or (behind and has_price(behind[0].said)):
+            # Which deployment answered, and at which price, is not known here.
             return None
-        counts = {"prompt_tokens": usage.prompt_tokens, "completion_tokens": usage.completion_tokens}
-        try:
-            parts = litellm.cost_per_token(model=model, usage_object=usage, **counts)
-        except Exception:  # noqa: BLE001  # as above
-            return None
-        return float(parts[0] + parts[1])
+        priced_as = behind[0].described_as if behind else model
+        return listed_price(priced_as, usage.prompt_tokens, usage.completion_tokens, usage)
 
     def is_priced(self, model: str) -> bool:
-        """Whether LiteLLM's table has a price for the model; a price of zero is one."""
-        entry = _entry(model)
-        return any(
-            key.startswith(("input_cost_per", "output_cost_per")) and value is not None for key, value in entry.items()
-        )
+        """Whether every model that may answer has a price; a price of zero is one."""
+        behind = self._may_be_charged(model)
+        return all(_is_priced(one) for one in behind) if behind else has_price(row_of(model))
+
+    def rows(self, model: str) -> list[dict[str, Any]]:
+        """What is known of each model that may answer, in the words of LiteLLM's table."""
+        behind = self._deployed(model)
+        return [{**row_of(one.described_as), **one.said} for one in behind] if behind else [row_of(model)]
+
+    def _deployed(self, model: str) -> list[Deployed]:
+        router = self._router.answering(model)
+        return deployed(router, model) if router is not None else []
+
+    def _may_be_charged(self, model: str) -> list[Deployed]:
+        router = self._router.answering(model)
+        if router is None:
+            return []
+        return [one for name in with_fallbacks(router, model) for one in deployed(router, name)]
 
     def takes_parameter(self, model: str, name: str, value: Any) -> bool:
         """Whether LiteLLM would pass this sampling parameter on for this model, rather than refuse it."""
@@ -97,29 +123,38 @@ class LiteLLMFacts:
         return _takes_value(model, name, value)
 
 
-def _entry(model: str) -> dict[str, Any]:
-    """The model's row in LiteLLM's table; empty if it has none. Not remembered: applications register models at any time."""
-    table = litellm.model_cost
-    if model in table:
-        return dict(table[model])
-    bare, _, _ = _split(model)
-    return dict(table.get(bare, {}))
+def _is_priced(one: Deployed) -> bool:
+    # A composite's own calls are what is charged.
+    return one.model.startswith(COMPOSITE_PREFIX) or has_price(one.said) or has_price(row_of(one.described_as))
 
 
-@lru_cache(maxsize=2048)
-def _split(model: str) -> tuple[str, str | None, str | None]:
-    try:
-        bare, provider, _, base = litellm.get_llm_provider(model)
-    except Exception:  # noqa: BLE001  # a name of the router, or of nobody
-        return model, None, None
-    return bare, provider, base
+def _price_of(one: Deployed, prompt_tokens: int, completion_tokens: int) -> float | None:
+    if one.model.startswith(COMPOSITE_PREFIX):
+        return 0.0
+    if not has_price(one.said):
+        return listed_price(one.described_as, prompt_tokens, completion_tokens)
+    prices = {**row_of(one.described_as), **one.said}
+    inputs, outputs = prices.get("input_cost_per_token"), prices.get("output_cost_per_token")
+    if inputs is None and outputs is None:
+        # By the second, or by the character.
+        return None
+    return float(inputs or 0) * prompt_tokens + float(outputs or 0) * completion_tokens
+
+
+def _listed_flag(model: str, flag: str) -> bool | None:
+    row = row_of(model)
+    return bool(row.get(flag)) if row else None
+
+
+def _numbers(values: Iterable[Any]) -> list[int]:
+    return [value for value in values if isinstance(value, int) and not isinstance(value, bool)]
 
 
 @lru_cache(maxsize=2048)
 def _provider_and_base(model: str, api_base: str | None) -> tuple[str | None, str | None]:
     try:
         _, provider, _, base = litellm.get_llm_provider(model, api_base=api_base)
-    except Exception:  # noqa: BLE001  # as above
+    except Exception:  # noqa: BLE001  # a name of the router, or of nobody
         return None, None
     return provider, base
 
@@ -150,7 +185,7 @@ def _host_and_port(url: str | None) -> str | None:
 @lru_cache(maxsize=4096)
 def _takes_name(model: str, name: str) -> bool:
     try:
-        supported = litellm.get_supported_openai_params(model=_split(model)[0], custom_llm_provider=_split(model)[1])
+        supported = litellm.get_supported_openai_params(model=split(model)[0], custom_llm_provider=split(model)[1])
     except Exception:  # noqa: BLE001  # unknown to LiteLLM: let the provider decide
         return True
     return supported is None or name in supported
@@ -158,7 +193,7 @@ def _takes_name(model: str, name: str) -> bool:
 
 @lru_cache(maxsize=4096)
 def _takes_value(model: str, name: str, value: Any) -> bool:
-    bare, provider, _ = _split(model)
+    bare, provider, _ = split(model)
     if provider is None:
         return True
     try:

@@ -1,11 +1,52 @@
 """What is asked of a `litellm.Router`, whichever of its two interfaces it has.
 
-LiteLLM 1.109 answers through `registry()` and warns of the attributes that older versions have instead.
+LiteLLM 1.109 answers through `registry()` and `settings()`, and warns of the attributes that older versions have instead.
 """
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
+
+_MAX_FALLBACKS = 20
+
+
+@dataclass(slots=True)
+class RouterInUse:
+    """The Router whose names nodes may use.
+
+    Attributes:
+        own: The application's; without one it is that of LiteLLM's proxy, if this is its process.
+    """
+
+    own: Any = None
+
+    def answering(self, model: str) -> Any:
+        """The Router that answers for this name; None if none does."""
+        router = self.own or proxy_router()
+        return router if router is not None and knows(router, model) else None
+
+
+@dataclass(frozen=True, slots=True)
+class Deployed:
+    """One deployment behind a Router's name.
+
+    Attributes:
+        model: Its LiteLLM model string.
+        described_as: The model string whose entry of LiteLLM's table describes it.
+        said: What the operator says of it: prices, window, capabilities, in that table's words.
+    """
+
+    model: str
+    described_as: str
+    said: Mapping[str, Any] = field(default_factory=dict)
+
+
+def proxy_router() -> Any:
+    """The Router of LiteLLM's proxy; None outside of its process."""
+    return getattr(sys.modules.get("litellm.proxy.proxy_server"), "llm_router", None)
 
 
 def public_names(router: Any) -> frozenset[str]:
@@ -28,3 +69,55 @@ def deployment(router: Any, model_id: str) -> Any:
     """The deployment of that id; None if there is none."""
     registry = getattr(router, "registry", None)
     return registry().deployment(model_id) if registry is not None else router.get_deployment(model_id)
+
+
+def deployed(router: Any, model: str) -> list[Deployed]:
+    """What may answer for a name or an alias, equal deployments once; asked anew, since a proxy's change at any time."""
+    registry = getattr(router, "registry", None)
+    rows = registry().deployments(model) if registry is not None else router.get_model_list(model_name=model)
+    found: list[Deployed] = []
+    for row in rows or ():
+        one = _deployed(row)
+        if one is not None and one not in found:
+            found.append(one)
+    return found
+
+
+def _deployed(row: Mapping[str, Any]) -> Deployed | None:
+    params, info = row.get("litellm_params") or {}, row.get("model_info") or {}
+    model = params.get("model")
+    if not isinstance(model, str):
+        return None
+    said = {key: value for key, value in info.items() if value is not None and key not in _BOOKKEEPING}
+    said |= {key: params[key] for key in params if "_cost_per_" in key and params[key] is not None}
+    base_model = said.get("base_model")
+    return Deployed(model, base_model if isinstance(base_model, str) else model, said)
+
+
+_BOOKKEEPING = frozenset({"id", "created_at", "updated_at", "created_by", "updated_by"})
+
+
+def with_fallbacks(router: Any, model: str) -> list[str]:
+    """The name, and every name of the router that may answer in its place."""
+    settings = getattr(router, "settings", None)
+    holder = settings() if callable(settings) else router
+    reached = [model]
+    for name in reached:
+        reached += [other for other in _fallbacks_of(holder, name) if other not in reached]
+        if len(reached) > _MAX_FALLBACKS:
+            break
+    return reached
+
+
+def _fallbacks_of(holder: Any, name: str) -> Iterator[str]:
+    for kind in ("fallbacks", "context_window_fallbacks", "content_policy_fallbacks"):
+        for entry in getattr(holder, kind, None) or ():
+            if isinstance(entry, Mapping):
+                for key in (name, "*"):
+                    yield from _names(entry.get(key))
+
+
+def _names(entry: Any) -> list[str]:
+    found = entry if isinstance(entry, Sequence) and not isinstance(entry, str) else [entry]
+    named = [item.get("model") if isinstance(item, Mapping) else item for item in found]
+    return [item for item in named if isinstance(item, str)]

@@ -13,6 +13,7 @@ from litellm.utils import custom_llm_setup
 
 from composite_llm.backend.litellm_backend import LiteLLMBackend
 from composite_llm.backend.litellm_facts import LiteLLMFacts
+from composite_llm.backend.litellm_router import RouterInUse
 from composite_llm.backend.litellm_served import ServedModels
 from composite_llm.backend.litellm_store import LiteLLMStore
 from composite_llm.config.node import COMPOSITE_PREFIX, Node
@@ -34,8 +35,9 @@ from composite_llm.provider.parameters import accept_reasoning_parameters
 from composite_llm.run import Services
 from composite_llm.strategies import strategy_for
 
-_facts = LiteLLMFacts()
-_backend = LiteLLMBackend(_facts)
+_router = RouterInUse()
+_facts = LiteLLMFacts(_router)
+_backend = LiteLLMBackend(_facts, _router)
 _store = LiteLLMStore()
 _breakers = Breakers()
 _salvages = SalvageStore()
@@ -93,7 +95,7 @@ def register(
         _breakers.settings = breaker_settings(breaker)
     with _lock:
         if router is not None:
-            _backend.router = router
+            _router.own = router
         known = _services.tool_executors if _services is not None else {}
         _services = _made(profiles, {**known, **executors}, observers)
     install()

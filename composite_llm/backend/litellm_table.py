@@ -1,0 +1,59 @@
+"""LiteLLM's model table: what it says of one model string, and how it splits it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Any
+
+import litellm
+
+_PRICES = ("input_cost_per", "output_cost_per")
+
+
+def row_of(model: str) -> dict[str, Any]:
+    """The model's row; empty if it has none. Not remembered: applications register models at any time."""
+    table = litellm.model_cost
+    if model in table:
+        return dict(table[model])
+    bare, _, _ = split(model)
+    return dict(table.get(bare, {}))
+
+
+@lru_cache(maxsize=2048)
+def split(model: str) -> tuple[str, str | None, str | None]:
+    """The provider's own name of the model, the provider, and its address; None where LiteLLM does not know."""
+    try:
+        bare, provider, _, base = litellm.get_llm_provider(model)
+    except Exception:  # noqa: BLE001  # a name of the router, or of nobody
+        return model, None, None
+    return bare, provider, base
+
+
+def has_price(row: Mapping[str, Any]) -> bool:
+    """Whether a row names a price; a price of zero is one."""
+    return any(key.startswith(_PRICES) and value is not None for key, value in row.items())
+
+
+def listed_price(model: str, prompt_tokens: int, completion_tokens: int, usage: Any = None) -> float | None:
+    """US dollars by the table.
+
+    Args:
+        model: A LiteLLM model string.
+        prompt_tokens: Tokens of the prompt.
+        completion_tokens: Tokens of the answer.
+        usage: LiteLLM's usage object, whose cached tokens have a price of their own.
+
+    Returns:
+        None where the model has no price there.
+    """
+    if not has_price(row_of(model)):
+        return None
+    more = {} if usage is None else {"usage_object": usage}
+    try:
+        parts = litellm.cost_per_token(
+            model=model, prompt_tokens=prompt_tokens, completion_tokens=completion_tokens, **more
+        )
+    except Exception:  # noqa: BLE001  # LiteLLM raises a bare Exception for what it cannot price
+        return None
+    return float(parts[0] + parts[1])
