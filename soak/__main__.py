@@ -23,14 +23,22 @@ def main(arguments: list[str] | None = None) -> int:
     chosen = parser.parse_args(arguments)
 
     from fake_server.load import server_process
-    from soak.storm import Storm, blow
+    from soak.asking import Storm
+    from soak.storm import blow
 
-    # LiteLLM tells every failed call; here they are the point.
-    logging.getLogger("LiteLLM").setLevel(logging.CRITICAL)
+    # LiteLLM tells every failed call, and we tell of every Self-MoA; here both are the point.
+    for name in ("LiteLLM", "composite_llm"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
     with server_process() as url:
-        report = asyncio.run(blow(Storm(url, chosen.runs, chosen.at_once, chosen.seed, chosen.rate), chosen.limit))
+        storm = Storm(url, chosen.runs, chosen.at_once, chosen.seed, chosen.rate)
+        report = asyncio.run(blow(storm, chosen.limit, _tell))
     sys.stdout.write(report.text + "\n")
     return 1 if report.problems else 0
+
+
+def _tell(text: str) -> None:
+    sys.stderr.write(text + "\n")
+    sys.stderr.flush()
 
 
 if __name__ == "__main__":
