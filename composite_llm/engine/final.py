@@ -176,12 +176,12 @@ class _StreamedAttempt:
 
     async def _received(self, attempt: OpenAttempt) -> AsyncGenerator[Chunk, None]:
         clock, deadline = self._scope.recorder.clock, self._scope.deadline
-        node_limit = None if self._node.timeout is None else clock() + self._node.timeout
-        limit = min((moment for moment in (node_limit, deadline) if moment is not None), default=None)
+        own_limit = None if self._node.timeout is None else clock() + self._node.timeout
+        limit = _earlier(own_limit, deadline)
         async with contextlib.aclosing(self._scope.backend.stream(self._request)) as chunks:
             while True:
                 try:
-                    # The scope ends before the chunk is handed on: what the consumer does with it is not on its time.
+                    # The scope ends before the chunk is handed on: what the reader does must not be cancelled by it.
                     async with asyncio.timeout_at(limit):
                         chunk = await anext(chunks)
                 except StopAsyncIteration:
@@ -193,7 +193,12 @@ class _StreamedAttempt:
                 if attempt.first_token is None and chunk.choices:
                     attempt.first_token = clock()
                 self.assembler.add(chunk)
+                handed_on = clock()
                 yield chunk
+                if own_limit is not None:
+                    # The reader's time is the run's, not the model's.
+                    own_limit += clock() - handed_on
+                    limit = _earlier(own_limit, deadline)
 
     def _account(self, attempt: OpenAttempt) -> None:
         reply = self.assembler.reply()
@@ -222,6 +227,10 @@ class _StreamedAttempt:
             return self.failure.usage, self.failure.cost_usd, False
         usage, cost_usd = _counted_here(self._scope, self._request, reply)
         return usage, cost_usd, bool(usage.total_tokens)
+
+
+def _earlier(*moments: float | None) -> float | None:
+    return min((moment for moment in moments if moment is not None), default=None)
 
 
 def _counted_here(scope: Scope, request: AttemptRequest, partial: Reply) -> tuple[Usage, float | None]:

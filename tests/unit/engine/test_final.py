@@ -199,13 +199,24 @@ async def test_the_runs_deadline_ends_a_stream() -> None:
 
 
 async def test_what_the_reader_does_with_a_chunk_is_not_on_the_nodes_time() -> None:
-    at = desk({"a": Say("one|two|three")})
+    at = desk({"a": Say("one|two|three", gap=1)})
     text = ""
-    async for item in final(at, {"model": "a", "timeout": 5}, streamed=True):
+    async for item in final(at, {"model": "a", "timeout": 6}, streamed=True):
         if isinstance(item, Chunk):
             text += streamed_text([item])
-            await asyncio.sleep(1 if len(text) < 3 else 0)
+            await asyncio.sleep(100)
     assert text == "onetwothree"
+
+
+async def test_the_nodes_time_goes_on_when_a_slow_reader_comes_back() -> None:
+    at = desk({"a": Say("one|two|three", gap=3)})
+    text = ""
+    with pytest.raises(FinalCallFailed, match="no reply within 5 s"):  # noqa: PT012  # the stream is what raises
+        async for item in final(at, {"model": "a", "timeout": 5, "num_retries": 0}, streamed=True):
+            text += streamed_text([item])
+            await asyncio.sleep(100)
+    assert text == "one"
+    assert now() == 205
 
 
 async def test_closing_a_stream_closes_the_models_and_is_no_failure_of_it() -> None:
