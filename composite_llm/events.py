@@ -16,6 +16,11 @@ class RunStarted:
 
 
 @dataclass(frozen=True, slots=True)
+class DeliberationReused:
+    """No stage follows: the answers of an earlier step of the same user turn are used again."""
+
+
+@dataclass(frozen=True, slots=True)
 class StageStarted:
     """A stage's subcalls leave now."""
 
@@ -81,4 +86,14 @@ class Degraded:
     reason: str
 
 
-Event = RunStarted | StageStarted | AttemptStarted | CallDone | StageDone | BallotsCounted | ToolsRun | Degraded
+Event = (
+    RunStarted
+    | DeliberationReused
+    | StageStarted
+    | AttemptStarted
+    | CallDone
+    | StageDone
+    | BallotsCounted
+    | ToolsRun
+    | Degraded
+)

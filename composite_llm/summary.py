@@ -9,6 +9,7 @@ from composite_llm.events import (
     BallotsCounted,
     CallDone,
     Degraded,
+    DeliberationReused,
     Event,
     RunStarted,
     StageDone,
@@ -40,7 +41,7 @@ def summary(trace: Trace, *, full: bool = False, final_reasoning: str | None = N
         parts.append("\n".join(["Degraded:", *(f"- {reason}" for reason in trace.degraded)]))
     parts += trace.notes
     if trace.reused:
-        parts.append("The answers of this user turn's deliberation are used again.")
+        parts.append(_REUSED)
     for stage, calls in _by_stage(trace.children(None)):
         lines = [title(stage), *(_call_line_in(trace, call) for call in calls)]
         if full and not _is_final(stage):
@@ -56,6 +57,7 @@ def summary(trace: Trace, *, full: bool = False, final_reasoning: str | None = N
     return "\n\n".join(parts)
 
 
+_REUSED = "The answers of this user turn's deliberation are used again."
 REASONING_HEADING = "The final model's own reasoning"
 
 
@@ -70,6 +72,8 @@ def event_text(event: Event, *, full: bool = False) -> str | None:
     match event:
         case RunStarted(notes):
             return "".join(f"{note}\n" for note in notes) or None
+        case DeliberationReused():
+            return f"{_REUSED}\n"
         case StageStarted(stage, names):
             return f"{title(stage)}: asking {', '.join(names)}\n"
         case CallDone(call, spent, cost_usd):

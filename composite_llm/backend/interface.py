@@ -117,6 +117,10 @@ class Chunk:
     extra: Mapping[str, Any] = field(default_factory=dict)
 
 
+NO_DELTA = Chunk(())
+"""Goes through a stream so that what has just happened is told now, not with the next token."""
+
+
 class Backend(Protocol):
     """Sends one attempt. Raises `AttemptFailed`, or `asyncio.CancelledError` when cancelled; retries nothing."""
 

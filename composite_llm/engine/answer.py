@@ -7,7 +7,7 @@ import contextlib
 from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass, replace
 
-from composite_llm.backend.interface import Choice, ChoiceDelta, Chunk, Message, Reply
+from composite_llm.backend.interface import NO_DELTA, Choice, ChoiceDelta, Chunk, Message, Reply
 from composite_llm.engine.checked import Turn
 from composite_llm.engine.scope import Scope
 from composite_llm.engine.subcall import has_tool_calls
@@ -84,6 +84,7 @@ class _ToolLoop:
             names = tool_names(turn.reply.message)
             if names and not exhausted and self._executor.covers(names):
                 await self._run_tools(turn.reply, round_number)
+                yield NO_DELTA
                 continue
             if exhausted and names:
                 self._scope.degrade("tool_rounds_used_up", f"{self._want.name}: asked for tools after max_tool_rounds")

@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import AsyncGenerator, Callable
 from dataclasses import replace
 
-from composite_llm.backend.interface import Chunk, Reply
+from composite_llm.backend.interface import NO_DELTA, Chunk, Reply
 from composite_llm.engine.final import final_call
 from composite_llm.engine.scope import Scope
 from composite_llm.engine.subcall import has_tool_calls
@@ -75,6 +75,7 @@ class Turn:
                 want = replace(self._want, node=node.model_copy(update={"fallbacks": ()}))
             else:
                 raise InvalidOutput(f"stage '{want.stage}': {name}: {problem}, also when asked again")
+            yield NO_DELTA
 
     async def _once(self, want: Want, *, streamed: bool) -> AsyncGenerator[Chunk, None]:
         self.held = []

@@ -7,7 +7,7 @@ import contextlib
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import replace
 
-from composite_llm.backend.interface import AttemptRequest, Chunk, Reply
+from composite_llm.backend.interface import NO_DELTA, AttemptRequest, Chunk, Reply
 from composite_llm.config.node import Node
 from composite_llm.engine.assemble import Assembler
 from composite_llm.engine.attempt import (
@@ -43,16 +43,22 @@ async def final_call(scope: Scope, want: Want, *, streamed: bool) -> AsyncGenera
         BudgetExceeded: A cap of the run forbids the call.
     """
     call = scope.recorder.open_call(want.stage, want.role, want.name, want.node.model, scope.parent_id)
-    if streamed:
-        async with contextlib.aclosing(_StreamedFinal(scope, want, call).items()) as items:
+    form = _StreamedFinal(scope, want, call).items() if streamed else _plain_final(scope, want, call)
+    try:
+        async with contextlib.aclosing(form) as items:
             async for item in items:
                 yield item
-    else:
-        outcome = await ask(scope, want, call)
-        if not isinstance(outcome, Reply):
-            raise _failed(scope, want, outcome)
+    except (FinalCallFailed, BudgetExceeded):
         scope.emit(scope.recorder.done(call))
-        yield outcome
+        raise
+
+
+async def _plain_final(scope: Scope, want: Want, call: OpenCall) -> AsyncGenerator[Chunk | Reply, None]:
+    outcome = await ask(scope, want, call)
+    if not isinstance(outcome, Reply):
+        raise _failed(scope, want, outcome)
+    scope.emit(scope.recorder.done(call))
+    yield outcome
 
 
 def _failed(scope: Scope, want: Want, failures: Sequence[NodeFailure], received_chars: int = 0) -> Exception:
@@ -79,6 +85,7 @@ class _StreamedFinal:
                 if self._failures:
                     reason = self._failures[-1].failure.reason
                     self._scope.degrade("fallback_used", f"{self._want.name}: {node.label} asked ({reason})")
+                    yield NO_DELTA
                 async with contextlib.aclosing(self._ask_node(node)) as chunks:
                     async for chunk in chunks:
                         yield chunk

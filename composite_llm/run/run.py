@@ -123,14 +123,19 @@ class Run:
                     await asyncio.gather(deliberating, return_exceptions=True)
             self._note(started := self._final_started())
             yield started
-            async with contextlib.aclosing(self._answer(scope, deliberation, streamed=True)) as items:
-                async for item in items:
-                    while not queue.empty():
-                        if (event := queue.get_nowait()) is not None:
+            try:
+                async with contextlib.aclosing(self._answer(scope, deliberation, streamed=True)) as items:
+                    async for item in items:
+                        for event in _waiting(queue):
                             yield event
-                    if isinstance(item, Reply):
-                        self.result = item
-                    yield item
+                        if isinstance(item, Reply):
+                            self.result = item
+                        yield item
+            except CompositeError:
+                # Who watches sees what failed before the stream ends with the error.
+                for event in _waiting(queue):
+                    yield event
+                raise
 
     async def _permitted(self) -> None:
         if self._caller.permission is not None:
@@ -265,6 +270,12 @@ _CANCELLED = (asyncio.CancelledError, GeneratorExit)
 
 _REPEATED = frozenset({408, 429, 500, 502, 503})
 """Statuses after which clients, and LiteLLM's Router, send the same request again."""
+
+
+def _waiting(queue: asyncio.Queue[Event | None]) -> Iterator[Event]:
+    while not queue.empty():
+        if (event := queue.get_nowait()) is not None:
+            yield event
 
 
 def _best(deliberation: Deliberation) -> Reply:

@@ -12,6 +12,7 @@ from composite_llm.config.parameters import CONNECTION, for_every_call
 from composite_llm.config.plan import Plan
 from composite_llm.engine.reuse import MAX_AGE_S, is_tool_step, turn_key
 from composite_llm.engine.scope import Scope
+from composite_llm.events import DeliberationReused
 from composite_llm.strategies import Deliberation, Strategy
 
 
@@ -83,5 +84,6 @@ def _used_again(scope: Scope, deliberation: Deliberation) -> Deliberation:
         scope.degrade_as(reason)
     if scope.parent_id is None:
         scope.recorder.reused = True
+        scope.emit(DeliberationReused())
         scope.recorder.ranking = deliberation.ranking
     return deliberation

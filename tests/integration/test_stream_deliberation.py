@@ -11,7 +11,7 @@ import pytest
 
 from fake_server import ThreadedServer
 from tests.support import wire
-from tests.support.asking import COUNCIL, FINAL, FIRST, MOA, SECOND, THIRD, at
+from tests.support.asking import COUNCIL, FINAL, FIRST, MESSAGES, MOA, SECOND, THIRD, at
 from tests.support.streams import request, streamed, streaming, text_of
 
 THREE = [FIRST, SECOND, THIRD]
@@ -36,10 +36,12 @@ async def test_the_first_delta_comes_before_any_model_has_answered(server: Threa
 
 
 async def test_members_are_told_in_the_order_in_which_they_are_done(server: ThreadedServer) -> None:
-    server.set_scenario("gpt-4o-mini", {"latency_s": 0.12})
-    server.set_scenario("gpt-4.1-mini", {"latency_s": 0.06})
+    server.set_scenario("gpt-4o-mini", {"latency_s": 0.3})
+    server.set_scenario("gpt-4.1-mini", {"latency_s": 0.1})
     done = await streamed(server, proposers=THREE)
-    assert re.findall(r"✓ (\S+):", done.reasoning) == [THIRD, SECOND, FIRST, FINAL]
+    told = re.findall(r"✓ (\S+):", done.reasoning)
+    assert told == [call.name for call in sorted(done.trace.calls, key=lambda call: call.start_s + call.duration_s)]
+    assert told[-2:] == [FIRST, FINAL]
 
 
 async def test_a_member_is_told_while_the_others_still_work(server: ThreadedServer) -> None:
@@ -122,6 +124,19 @@ async def test_tool_rounds_are_told_line_by_line(server: ThreadedServer) -> None
     assert done.content == "It is 3."
 
 
+TOOLS = [{"type": "function", "function": {"name": "add", "parameters": {"type": "object"}}}]
+ASKS_FOR_TOOL = {"tool_calls": [{"name": "add", "arguments": {"a": 1, "b": 2}}]}
+TOOL_STEP = [
+    *MESSAGES,
+    {
+        "role": "assistant",
+        "content": None,
+        "tool_calls": [{"id": "c1", "type": "function", "function": {"name": "add", "arguments": "{}"}}],
+    },
+    {"role": "tool", "tool_call_id": "c1", "content": "3"},
+]
+REFUSED = {"error": {"status": 400}}
+
 FACTS: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
     "moa": (MOA, {"proposers": [FIRST, SECOND]}, {}),
     "moa with a failed member": (
@@ -133,6 +148,19 @@ FACTS: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
     "moa of two layers": (MOA, {"proposers": [FIRST, SECOND], "layers": 2}, {}),
     "self-moa": (MOA, {"samples": 2}, {}),
     "council": (COUNCIL, {"members": THREE, "seed": 1}, {}),
+    "council with a failed reviewer": (
+        COUNCIL,
+        {"members": [FIRST, SECOND], "reviewers": [FIRST, THIRD], "seed": 1},
+        {"gpt-4.1-nano": REFUSED},
+    ),
+    "final fallback": (MOA, {"proposers": [FIRST], "aggregator": {"fallbacks": [SECOND]}}, {"gpt-4o": REFUSED}),
+    "failed final call": (MOA, {"proposers": [FIRST, SECOND], "on_final_failure": "best"}, {"gpt-4o": REFUSED}),
+    "executed tools": (
+        MOA,
+        {"proposers": [FIRST], "tools": TOOLS, "tool_executor": {"add": lambda a, b: a + b}},
+        {"gpt-4o": {"sequence": [ASKS_FOR_TOOL, {"text": "It is 3."}]}},
+    ),
+    "tool step of a user turn": (MOA, {"proposers": [FIRST], "tools": TOOLS, "messages": TOOL_STEP}, {}),
 }
 
 
@@ -163,10 +191,15 @@ async def test_put_together_the_deltas_hold_the_facts_of_the_plain_summary(
     model, options, scenarios = FACTS[case]
     server.set_scenario("*", STEADY)
     options = {**options, "reasoning": "full" if full else "summary"}
+    if "messages" in options:
+        await litellm.acompletion(**request(server, model, **{**options, "messages": MESSAGES}))
     for name, scenario in scenarios.items():
         server.set_scenario(name, scenario)
     done = await streamed(server, model, **options)
+    for name, scenario in scenarios.items():
+        server.set_scenario(name, scenario)
     plain = await litellm.acompletion(**request(server, model, **options))
+    assert done.trace.reused == ("messages" in options)
     assert facts(done.reasoning) == facts(plain.choices[0].message.reasoning_content)
 
 

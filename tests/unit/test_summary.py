@@ -56,7 +56,7 @@ PROPOSERS = [
 
 def options(**more: Any) -> dict[str, Any]:
     chosen = {"proposers": PROPOSERS, "tools": TOOLS, "tool_executor": {"look": lambda: "seen"}}
-    return {**chosen, "stage_timeout_s": 5, **more}
+    return {**chosen, "straggler_grace_s": 5, **more}
 
 
 async def test_the_lines_of_a_stream_say_what_the_plain_summary_says() -> None:
