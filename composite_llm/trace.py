@@ -21,6 +21,8 @@ class Attempt(_Record):
     """One try at one model."""
 
     model: str
+    response_model: str | None = None
+    """The model as the provider named it in its answer, where it did."""
     endpoint: str | None = None
     """Host and port that were asked, where known."""
     start_s: float
@@ -32,6 +34,7 @@ class Attempt(_Record):
     error: str | None = None
     error_class: str | None = None
     status_code: int | None = None
+    finish_reason: str | None = None
     usage: Usage = Usage()
     cost_usd: float | None = 0.0
     next_step: str | None = None
@@ -151,6 +154,8 @@ class Trace(_Record):
     calls: list[Call] = []
     tool_calls: list[ToolCall] = []
     error: str | None = None
+    error_class: str | None = None
+    """Class name of the error that ended the run."""
     ranking: Ranking | None = None
     notes: list[str] = []
     """What was worth saying before the run started, such as that it samples its own model."""
@@ -158,6 +163,18 @@ class Trace(_Record):
     """Whether the proposers are samples of the aggregator's own model because none were named."""
     reused: bool = False
     """Whether this run used the answers of an earlier deliberation of the same user turn."""
+
+    @property
+    def status(self) -> Literal["ok", "failed", "cancelled"]:
+        """How the run ended; `cancelled` when its caller had gone."""
+        if self.error is None:
+            return "ok"
+        return "cancelled" if self.error == "cancelled" else "failed"
+
+    @property
+    def degraded_codes(self) -> list[str]:
+        """What kinds of departure there were, each once: `degraded` without its clauses for people."""
+        return list(dict.fromkeys(reason.partition(":")[0] for reason in self.degraded))
 
     def children(self, parent_id: str | None) -> Iterator[Call]:
         """The calls directly below one call, or the run's own for None."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,9 +16,13 @@ from composite_llm.config.node import NodeSettings
 from composite_llm.config.options import STRATEGIES, Options
 from composite_llm.config.parameters import PROFILE_PARAMETERS
 from composite_llm.errors import InvalidConfig, InvalidOption, UnknownProfile
+from composite_llm.observe.otel_settings import otel_settings
 
 CONFIG_VARIABLE = "COMPOSITE_LLM_CONFIG"
 DEFAULT_FILE = "composite.yaml"
+
+SECTIONS: Mapping[str, Callable[[Any], Any]] = {"otel": otel_settings}
+"""Top-level keys beside `profiles`, for what concerns the process and not one model: each makes checked settings."""
 
 _OWN_KEYS = frozenset({"strategy", "model", "description"})
 
@@ -44,9 +48,15 @@ class Profile:
 
 @dataclass(frozen=True, slots=True)
 class Profiles:
-    """All profiles of one configuration."""
+    """One configuration.
+
+    Attributes:
+        by_name: All its profiles.
+        sections: The settings of each of `SECTIONS` that it has.
+    """
 
     by_name: Mapping[str, Profile] = field(default_factory=dict)
+    sections: Mapping[str, Any] = field(default_factory=dict)
 
     def find(self, name: str) -> Profile:
         """The profile of that name.
@@ -145,13 +155,10 @@ def _profiles_of(content: Mapping[Any, Any], source: str, lines: _Lines) -> Prof
         isinstance(value, Mapping) and "strategy" in value for value in content.values()
     )
     prefix: tuple[str, ...] = () if unwrapped else ("profiles",)
-    if not unwrapped:
-        for key in content:
-            if key != "profiles":
-                raise InvalidConfig(f"{source}{lines.at((str(key),))}: unknown key {key!r}; allowed: profiles")
-    profiles = content if unwrapped else content["profiles"]
+    sections = {} if unwrapped else _sections_of(content, source, lines)
+    profiles = content if unwrapped else content.get("profiles")
     if profiles is None:
-        return Profiles()
+        return Profiles(sections=sections)
     if not isinstance(profiles, Mapping):
         raise InvalidConfig(f"{source}{lines.at(prefix)}: 'profiles' must map names to profiles")
     by_name = {}
@@ -162,7 +169,22 @@ def _profiles_of(content: Mapping[Any, Any], source: str, lines: _Lines) -> Prof
         except InvalidOption as error:
             where = lines.at((*path, *error.key.split(".")))
             raise InvalidConfig(f"{source}{where}: {'.'.join(path)}.{error.message}") from None
-    return Profiles(by_name)
+    return Profiles(by_name, sections)
+
+
+def _sections_of(content: Mapping[Any, Any], source: str, lines: _Lines) -> dict[str, Any]:
+    found = {}
+    for key, value in content.items():
+        if key == "profiles":
+            continue
+        if key not in SECTIONS:
+            allowed = ", ".join(("profiles", *SECTIONS))
+            raise InvalidConfig(f"{source}{lines.at((str(key),))}: unknown key {key!r}; allowed: {allowed}")
+        try:
+            found[str(key)] = SECTIONS[key](value)
+        except InvalidOption as error:
+            raise InvalidConfig(f"{source}{lines.at(tuple(error.key.split('.')))}: {error.message}") from None
+    return found
 
 
 def _profile(name: str, body: Any) -> Profile:

@@ -77,6 +77,7 @@ def finish_with_reply(scope: Scope, attempt: OpenAttempt, reply: Reply, unusable
     attempt.ended = scope.recorder.clock()
     attempt.status = "ok" if unusable is None else "failed"
     attempt.error = unusable
+    attempt.response_model, attempt.finish_reason = reply.model, reply.finish_reason
     breakers = _breakers_of(scope, attempt)
     if breakers is not None:
         breakers.succeeded(attempt.model, attempt.endpoint)

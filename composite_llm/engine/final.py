@@ -156,7 +156,7 @@ class _StreamedAttempt:
         self._node = node
         self._call = call
         self._request = request
-        self.assembler = Assembler(node.model)
+        self.assembler = Assembler()
         self.assembler.nested = node.is_composite
         self.failure: Failure | None = None
         self._complete = False

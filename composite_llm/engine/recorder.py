@@ -37,6 +37,8 @@ class OpenAttempt:
     cost_usd: float | None = 0.0
     next_step: str | None = None
     estimated: bool = False
+    response_model: str | None = None
+    finish_reason: str | None = None
 
 
 @dataclass(slots=True)
@@ -135,6 +137,7 @@ class Recorder:
     def _attempt_record(self, attempt: OpenAttempt, now: float) -> Attempt:
         return Attempt(
             model=attempt.model,
+            response_model=attempt.response_model,
             endpoint=attempt.endpoint,
             start_s=self.since_start(attempt.started),
             duration_s=(now if attempt.ended is None else attempt.ended) - attempt.started,
@@ -143,6 +146,7 @@ class Recorder:
             error=attempt.error,
             error_class=attempt.error_class,
             status_code=attempt.status_code,
+            finish_reason=attempt.finish_reason,
             usage=attempt.usage,
             cost_usd=attempt.cost_usd,
             next_step=attempt.next_step,
@@ -164,7 +168,7 @@ class Recorder:
         own = next(call for call in self.calls if call.id == call_id)
         return total_cost([own.cost_usd, *(self.subtree_cost(c.id) for c in self.calls if c.parent_id == call_id)])
 
-    def trace(self, strategy: str, model: str, error: str | None = None) -> Trace:
+    def trace(self, strategy: str, model: str, error: str | None = None, error_class: str | None = None) -> Trace:
         """Everything until now."""
         return Trace(
             id=self.run_id,
@@ -178,6 +182,7 @@ class Recorder:
             calls=[self.call_record(call) for call in self.calls],
             tool_calls=list(self.tool_calls),
             error=error,
+            error_class=error_class,
             ranking=self.ranking,
             notes=list(self.notes),
             self_moa=self.self_moa,

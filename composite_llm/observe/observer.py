@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from composite_llm.events import Event
+from composite_llm.observe.execution_context import ExecutionContext
 from composite_llm.trace import Trace
 
 _log = logging.getLogger("composite_llm")
@@ -40,6 +41,11 @@ class RunInfo:
     trace_id: str | None = None
     session_id: str | None = None
     parent_span: Any = None
+
+    @property
+    def conversation_id(self) -> str | None:
+        """The conversation that the run belongs to, if LiteLLM or the caller's metadata says so."""
+        return self.session_id or ExecutionContext.of_metadata(self.metadata).session_id
 
 
 class Observer(Protocol):

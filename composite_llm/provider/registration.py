@@ -27,10 +27,12 @@ from composite_llm.errors import InvalidConfig, InvalidOption
 from composite_llm.explanation import Explanation, explain_plan
 from composite_llm.messages import checked_messages
 from composite_llm.observe.observer import Observer, Observers
+from composite_llm.observe.otel_settings import OtelSettings
 from composite_llm.provider.capabilities import install_capabilities
 from composite_llm.provider.failures import PROVIDER
 from composite_llm.provider.guard import install_guard
 from composite_llm.provider.handler import CompositeLLM
+from composite_llm.provider.observing import observers_of
 from composite_llm.provider.parameters import accept_reasoning_parameters
 from composite_llm.run import Services
 from composite_llm.strategies import strategy_for
@@ -51,12 +53,13 @@ def services() -> Services:
     global _services  # one per process, as LiteLLM's own registry
     with _lock:
         if _services is None:
-            _services = _made(load_profiles(), {}, ())
+            profiles = load_profiles()
+            _services = _made(profiles, {}, observers_of((), profiles, _facts))
         return _services
 
 
-def _made(profiles: Profiles, tool_executors: Mapping[str, Any], observers: Sequence[Observer]) -> Services:
-    return Services(_backend, _facts, profiles, tool_executors, _store, _breakers, _salvages, Observers(observers))
+def _made(profiles: Profiles, tool_executors: Mapping[str, Any], observers: Observers) -> Services:
+    return Services(_backend, _facts, profiles, tool_executors, _store, _breakers, _salvages, observers)
 
 
 handler = CompositeLLM(services)
@@ -69,6 +72,7 @@ def register(
     tool_executors: Mapping[str, Any] | None = None,
     breaker: BreakerSettings | Mapping[str, float] | None = None,
     observers: Sequence[Observer] = (),
+    otel: bool | Mapping[str, Any] | OtelSettings | None = None,
     check: bool = False,
 ) -> None:
     """Put the provider `composite` into LiteLLM. May be called again; other custom providers stay.
@@ -80,24 +84,27 @@ def register(
         tool_executors: Executors by the name that `tool_executor` may give, for callers who cannot pass a function.
         breaker: When circuit breakers open: `failures` (5) within `window_s` (60), for `open_s` (30; 0 for never).
         observers: Told about each run; those of the last call of `register` count.
+        otel: Spans and metrics for OpenTelemetry: True, or `OtelSettings` or a mapping of them. None for what the
+            configuration's `otel` says.
         check: Ask the endpoints of all profiles now whether they serve their models; see `check`.
 
     Raises:
         InvalidConfig: The profiles cannot be used, with file, line and key; or a model is not served.
-        InvalidOption: A tool executor is not callable.
+        InvalidOption: A tool executor is not callable; OpenTelemetry is wanted and not installed.
     """
     global _services  # as above
     executors = dict(tool_executors or {})
     for name in executors:
         executor_of(name, executors)
     profiles = load_profiles(config)
+    told = observers_of(observers, profiles, _facts, otel=otel)
     if breaker is not None:
         _breakers.settings = breaker_settings(breaker)
     with _lock:
         if router is not None:
             _router.own = router
         known = _services.tool_executors if _services is not None else {}
-        _services = _made(profiles, {**known, **executors}, observers)
+        _services = _made(profiles, {**known, **executors}, told)
     install()
     if check:
         problems = [problem for name in profiles.by_name for problem in check_models(name)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import contextvars
 import secrets
 import uuid
 from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
@@ -58,16 +59,21 @@ class Run:
         self._scope: Scope | None = None
         self._stages_finished: list[str] = []
         self._error: str | None = None
+        self._error_class: str | None = None
         self._key: str | None = None
         self._told: RunInfo | None = None
         self._final_trace: Trace | None = None
+        # A stream starts when it is first read, perhaps in another context than the caller's, who is here now.
+        self._callers_context = contextvars.copy_context() if services.observers else None
 
     @property
     def trace(self) -> Trace | None:
         """What has been done until now; None before the start."""
         if self._final_trace is not None or self._scope is None:
             return self._final_trace
-        return self._scope.recorder.trace(self.plan.options.strategy, self.plan.logical_model, self._error)
+        return self._scope.recorder.trace(
+            self.plan.options.strategy, self.plan.logical_model, self._error, self._error_class
+        )
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -177,7 +183,7 @@ class Run:
 
     def _tell_start(self, *, streamed: bool) -> None:
         caller = self._caller
-        if not self._services.observers or caller.parent is not None:
+        if self._callers_context is None or caller.parent is not None:
             return
         self._told = RunInfo(
             id=self.id,
@@ -191,7 +197,7 @@ class Run:
             session_id=caller.session_id,
             parent_span=caller.parent_span,
         )
-        self._services.observers.run_started(self._told)
+        self._callers_context.run(self._services.observers.run_started, self._told)
 
     def _tell_end(self) -> None:
         if self._told is not None:
@@ -210,13 +216,14 @@ class Run:
         except CompositeError as error:
             raise self._with_trace(error) from None
         except BaseException as error:
-            self._error = "cancelled" if isinstance(error, _CANCELLED) else type(error).__name__
+            self._error_class = type(error).__name__
+            self._error = "cancelled" if isinstance(error, _CANCELLED) else self._error_class
             raise
         finally:
             self._tell_end()
 
     def _with_trace(self, error: CompositeError) -> CompositeError:
-        self._error = error.message
+        self._error, self._error_class = error.message, type(error).__name__
         error.trace = self.trace
         kept = self._scope.kept if self._scope is not None else None
         if kept and error.status_code in _REPEATED:

@@ -8,6 +8,7 @@ import pytest
 
 from composite_llm.config.profiles import CONFIG_VARIABLE, DEFAULT_FILE, load_profiles
 from composite_llm.errors import InvalidConfig, UnknownProfile
+from composite_llm.observe.otel_settings import OtelSettings
 
 GOOD = """\
 profiles:
@@ -112,7 +113,12 @@ def test_a_file_without_profiles_is_no_error(written: Any, text: str) -> None:
             id="duplicate-option",
         ),
         pytest.param("profiles:\n  - fast\n", 1, "'profiles' must map names to profiles", id="profiles-as-a-list"),
-        pytest.param("profils:\n  fast: {strategy: moa}\n", 1, "unknown key 'profils'; allowed: profiles", id="top"),
+        pytest.param(
+            "profils:\n  fast: {strategy: moa}\n", 1, "unknown key 'profils'; allowed: profiles, otel", id="top"
+        ),
+        pytest.param(
+            "profiles: {}\notel:\n  spams: true\n", 3, "otel.spams: unknown key; allowed: spans", id="section"
+        ),
         pytest.param(
             "profiles:\n  fast:\n    model: m\n",
             2,
@@ -235,3 +241,11 @@ def test_an_unknown_profile_is_told_with_the_nearest_names(written: Any) -> None
 def test_an_unknown_profile_without_any_says_so() -> None:
     with pytest.raises(UnknownProfile, match="no profiles are configured"):
         load_profiles({}).find("fast")
+
+
+def test_a_section_beside_the_profiles_has_its_own_settings(written: Any) -> None:
+    loaded = load_profiles(written(GOOD + "otel: {metrics: false}\n"))
+    assert loaded.sections == {"otel": OtelSettings(metrics=False)}
+    assert set(loaded.by_name) == {"fast", "board"}
+    assert load_profiles({"otel": True}).sections == {"otel": OtelSettings()}
+    assert load_profiles(written(GOOD)).sections == {}
