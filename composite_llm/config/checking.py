@@ -29,7 +29,11 @@ def shown(key: str, value: Any, *, depth: int = 0) -> str:
     if isinstance(value, Mapping | list | tuple) and depth == _SHOWN_LEVELS:
         return "…"
     if isinstance(value, Mapping):
-        inside = (f"{name}: {shown(str(name), inner, depth=depth + 1)}" for name, inner in list(value.items())[:4])
+        # A key is the caller's text too; `repr` without its quotes has no line breaks.
+        inside = (
+            f"{repr(str(name))[1:-1]}: {shown(str(name), inner, depth=depth + 1)}"
+            for name, inner in list(value.items())[:4]
+        )
         text = "{" + ", ".join(inside) + "}"
     elif isinstance(value, list | tuple):
         text = "[" + ", ".join(shown(key, inner, depth=depth + 1) for inner in value[:4]) + "]"

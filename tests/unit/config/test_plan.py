@@ -279,6 +279,7 @@ def planned(model: str, given: dict[str, Any], profiles: Profiles) -> Plan | Com
 @example("composite/moa/m", {"optional_params": {1: 2}})
 @example("composite/moa/m", {"extra_body": {None: 2}})
 @example("composite/moa/m", {"proposers": [[{"api_key": SECRET}]]})
+@example("composite/moa/m", {"allow_unpriced": {"\n": None}})
 def test_whatever_is_given_there_is_a_plan_or_one_of_our_errors_without_a_secret(
     model: str, given: dict[str, Any]
 ) -> None:
