@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     )
     from composite_llm.observe.execution_context import ExecutionContext
     from composite_llm.observe.store import TraceStore
-    from composite_llm.provider.registration import breakers, explain, handler, register, reset_breakers
+    from composite_llm.provider.registration import breakers, explain, flush, handler, register, reset_breakers
     from composite_llm.provider.registration import check_models as check
     from composite_llm.provider.traces import get_trace
     from composite_llm.tools.guard import ToolGuard
@@ -40,6 +40,7 @@ _LOADED_LATE = {
     "reset_breakers": "composite_llm.provider.registration",
     "explain": "composite_llm.provider.registration",
     "check": "composite_llm.provider.registration",
+    "flush": "composite_llm.provider.registration",
     "get_trace": "composite_llm.provider.traces",
     "ExecutionContext": "composite_llm.observe.execution_context",
     "TraceStore": "composite_llm.observe.store",
@@ -99,6 +100,7 @@ __all__ = [
     "breakers",
     "check",
     "explain",
+    "flush",
     "get_trace",
     "handler",
     "mcp_executor",

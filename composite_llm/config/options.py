@@ -36,6 +36,10 @@ class Options(BaseModel):
     stage_timeout_s: PositiveFloat | None = None
     """Seconds for one stage."""
     max_cost_usd: PositiveFloat | None = None
+    max_cost_usd_per_day: PositiveFloat | None = None
+    """US dollars of all runs of the same model string in a UTC day; needs telemetry."""
+    max_cost_usd_per_month: PositiveFloat | None = None
+    """As `max_cost_usd_per_day`, in a UTC month."""
     max_calls: PositiveInt | None = None
     max_parallel: PositiveInt | None = None
     """Attempts in flight at once."""

@@ -17,8 +17,16 @@ FREE: frozenset[str] = frozenset({"reasoning", "seed"})
 LOWER_ONLY: frozenset[str] = frozenset({"max_cost_usd", "max_calls", "timeout", "max_tool_rounds", "samples", "layers"})
 """A client may go below the operator's value, never above it."""
 
-NEVER: frozenset[str] = CONNECTION | {"base_url", "custom_llm_provider", "tool_executor"}
-"""No `client_may_set` opens these: they would lead a request, or the operator's key, somewhere else."""
+NEVER: frozenset[str] = CONNECTION | {
+    "base_url",
+    "custom_llm_provider",
+    "tool_executor",
+    "max_cost_usd_per_day",
+    "max_cost_usd_per_month",
+}
+"""No `client_may_set` opens these: they would lead a request, or the operator's key, somewhere else, or lift a budget
+that all clients share.
+"""
 
 NODES: frozenset[str] = frozenset({"proposers", "members", "reviewers"})
 """Options whose nodes, where a client may set them, are plain names of the proxy's own models."""

@@ -15,13 +15,14 @@ from composite_llm.config.nearest import near_miss, nearest
 from composite_llm.config.node import NodeSettings
 from composite_llm.config.options import STRATEGIES, Options
 from composite_llm.config.parameters import PROFILE_PARAMETERS
+from composite_llm.config.telemetry import configured_telemetry
 from composite_llm.errors import InvalidConfig, InvalidOption, UnknownProfile
 from composite_llm.observe.otel_settings import otel_settings
 
 CONFIG_VARIABLE = "COMPOSITE_LLM_CONFIG"
 DEFAULT_FILE = "composite.yaml"
 
-SECTIONS: Mapping[str, Callable[[Any], Any]] = {"otel": otel_settings}
+SECTIONS: Mapping[str, Callable[[Any], Any]] = {"otel": otel_settings, "telemetry": configured_telemetry}
 """Top-level keys beside `profiles`, for what concerns the process and not one model: each makes checked settings."""
 
 _OWN_KEYS = frozenset({"strategy", "model", "description"})

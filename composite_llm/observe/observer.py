@@ -29,6 +29,7 @@ class RunInfo:
         trace_id: LiteLLM's trace id.
         session_id: LiteLLM's session id.
         parent_span: The caller's OpenTelemetry span, where LiteLLM handed one over.
+        max_cost_usd: The cap of the run; None for none.
     """
 
     id: str
@@ -41,6 +42,7 @@ class RunInfo:
     trace_id: str | None = None
     session_id: str | None = None
     parent_span: Any = None
+    max_cost_usd: float | None = None
 
     @property
     def conversation_id(self) -> str | None:
@@ -80,6 +82,10 @@ class Observers:
 
     def __bool__(self) -> bool:
         return bool(self._observers)
+
+    def with_one_more(self, observer: Observer) -> Observers:
+        """These, and another one that is told last."""
+        return Observers((*self._observers, observer))
 
     def run_started(self, run: RunInfo) -> None:
         """As `Observer`."""

@@ -20,6 +20,7 @@ from composite_llm.config.node import COMPOSITE_PREFIX, Node
 from composite_llm.config.parameters import CONNECTION
 from composite_llm.config.plan import Plan, make_plan
 from composite_llm.config.profiles import Profiles, load_profiles
+from composite_llm.config.telemetry import telemetry_settings
 from composite_llm.engine.breaker import Breakers, BreakerSettings, BreakerState
 from composite_llm.engine.salvage import SalvageStore
 from composite_llm.engine.tools import executor_of
@@ -28,13 +29,16 @@ from composite_llm.explanation import Explanation, explain_plan
 from composite_llm.messages import checked_messages
 from composite_llm.observe.observer import Observer, Observers
 from composite_llm.observe.otel_settings import OtelSettings
+from composite_llm.observe.telemetry_settings import TelemetrySettings
 from composite_llm.provider.capabilities import install_capabilities
 from composite_llm.provider.failures import PROVIDER
 from composite_llm.provider.guard import install_guard
 from composite_llm.provider.handler import CompositeLLM
 from composite_llm.provider.observing import observers_of
 from composite_llm.provider.parameters import accept_reasoning_parameters
+from composite_llm.provider.telemetry import Telemetry
 from composite_llm.run import Services
+from composite_llm.run.spending import PERIODS
 from composite_llm.strategies import strategy_for
 
 _router = RouterInUse()
@@ -44,6 +48,7 @@ _store = LiteLLMStore()
 _breakers = Breakers()
 _salvages = SalvageStore()
 _served = ServedModels()
+_telemetry = Telemetry(lambda model: _facts.provider(model, {}))
 _services: Services | None = None
 _lock = threading.Lock()
 
@@ -54,12 +59,25 @@ def services() -> Services:
     with _lock:
         if _services is None:
             profiles = load_profiles()
-            _services = _made(profiles, {}, observers_of((), profiles, _facts))
+            _services = _made(
+                profiles,
+                {},
+                observers_of((), profiles, _facts),
+                telemetry_settings(None, profiles.sections.get("telemetry")),
+            )
         return _services
 
 
-def _made(profiles: Profiles, tool_executors: Mapping[str, Any], observers: Observers) -> Services:
-    return Services(_backend, _facts, profiles, tool_executors, _store, _breakers, _salvages, observers)
+def _made(
+    profiles: Profiles,
+    tool_executors: Mapping[str, Any],
+    observers: Observers,
+    telemetry: TelemetrySettings | None,
+) -> Services:
+    store = _telemetry.observer(telemetry)
+    told = observers if store is None else observers.with_one_more(store)
+    spending = store.spending if store is not None else None
+    return Services(_backend, _facts, profiles, tool_executors, _store, _breakers, _salvages, told, spending)
 
 
 handler = CompositeLLM(services)
@@ -73,6 +91,7 @@ def register(
     breaker: BreakerSettings | Mapping[str, float] | None = None,
     observers: Sequence[Observer] = (),
     otel: bool | Mapping[str, Any] | OtelSettings | None = None,
+    telemetry: bool | str | os.PathLike[str] | Mapping[str, Any] | TelemetrySettings | None = None,
     check: bool = False,
 ) -> None:
     """Put the provider `composite` into LiteLLM. May be called again; other custom providers stay.
@@ -86,6 +105,8 @@ def register(
         observers: Told about each run; those of the last call of `register` count.
         otel: Spans and metrics for OpenTelemetry: True, or `OtelSettings` or a mapping of them. None for what the
             configuration's `otel` says.
+        telemetry: Keep what runs did in an SQLite file: True, its path, or settings (`path`, `privacy`, `max_age_days`,
+            `max_size_mb`); False for none. Default: as `COMPOSITE_LLM_TELEMETRY` or the configuration says.
         check: Ask the endpoints of all profiles now whether they serve their models; see `check`.
 
     Raises:
@@ -98,18 +119,33 @@ def register(
         executor_of(name, executors)
     profiles = load_profiles(config)
     told = observers_of(observers, profiles, _facts, otel=otel)
+    settings = telemetry_settings(telemetry, profiles.sections.get("telemetry"))
+    if settings is None:
+        _check_countable(profiles)
     if breaker is not None:
         _breakers.settings = breaker_settings(breaker)
     with _lock:
         if router is not None:
             _router.own = router
         known = _services.tool_executors if _services is not None else {}
-        _services = _made(profiles, {**known, **executors}, told)
+        _services = _made(profiles, {**known, **executors}, told, settings)
     install()
     if check:
         problems = [problem for name in profiles.by_name for problem in check_models(name)]
         if problems:
             raise InvalidConfig("; ".join(dict.fromkeys(problems)))
+
+
+def _check_countable(profiles: Profiles) -> None:
+    for name, profile in profiles.by_name.items():
+        for cap in PERIODS:
+            if profile.options.get(cap) is not None:
+                raise InvalidConfig(f"profiles.{name}.{cap}: needs telemetry, which keeps what was spent")
+
+
+def flush(timeout_s: float = 5.0) -> bool:
+    """Wait until telemetry has written all that it was told; False when it could not, now or within the time."""
+    return _telemetry.flush(timeout_s)
 
 
 def check_models(profile_or_options: str | Mapping[str, Any]) -> list[str]:

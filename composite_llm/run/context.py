@@ -13,6 +13,7 @@ from composite_llm.engine.breaker import Breakers
 from composite_llm.engine.salvage import SalvageStore
 from composite_llm.engine.scope import Scope
 from composite_llm.observe.observer import Observers
+from composite_llm.observe.spending import Spending
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +54,7 @@ class Services:
         breakers: Which models failed too often just now.
         salvages: What failed runs had been answered.
         observers: Told about each run.
+        spending: Knows what composites spent, for budgets over time; None without telemetry.
     """
 
     backend: Backend
@@ -63,3 +65,4 @@ class Services:
     breakers: Breakers = field(default_factory=Breakers)
     salvages: SalvageStore = field(default_factory=SalvageStore)
     observers: Observers = field(default_factory=Observers)
+    spending: Spending | None = None

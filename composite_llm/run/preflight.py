@@ -11,7 +11,10 @@ from composite_llm.engine.fit import fits, window_of
 from composite_llm.engine.want import chain
 from composite_llm.errors import ContextWindowExceeded, InvalidOption
 from composite_llm.messages import modalities_in
+from composite_llm.run.spending import PERIODS
 from composite_llm.strategies import Strategy
+
+MONEY_CAPS = ("max_cost_usd", *PERIODS)
 
 
 def check_before_start(strategy: Strategy[Any], messages: Sequence[Message], facts: ModelFacts) -> None:
@@ -39,12 +42,13 @@ def _check_readable(strategy: Strategy[Any], messages: Sequence[Message], facts:
 
 def _check_priced(strategy: Strategy[Any], facts: ModelFacts) -> None:
     options = strategy.plan.options
-    if options.max_cost_usd is None or options.allow_unpriced:
+    cap = next((name for name in MONEY_CAPS if getattr(options, name) is not None), None)
+    if cap is None or options.allow_unpriced:
         return
     for _, node in strategy.leaves():
         if facts.price(node.model, 1, 1) is None:
             raise InvalidOption(
-                "max_cost_usd",
+                cap,
                 f"the price of {node.model} is unknown, so the cap could not be kept",
                 allowed="models with a known price, or allow_unpriced=True",
             )

@@ -9,6 +9,7 @@ import secrets
 import uuid
 from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 
 from composite_llm.backend.interface import Choice, ChoiceDelta, Chunk, Message, Reply
@@ -26,6 +27,7 @@ from composite_llm.observe.observer import RunInfo
 from composite_llm.run.context import Caller, Services
 from composite_llm.run.nesting import NestingBackend
 from composite_llm.run.preflight import check_before_start
+from composite_llm.run.spending import check_countable, check_spending
 from composite_llm.run.turn import UserTurn, request_key
 from composite_llm.strategies import Deliberation, Strategy, strategy_for
 from composite_llm.trace import Trace
@@ -52,6 +54,7 @@ class Run:
         self._messages = messages
         self._strategy: Strategy[Any] = strategy_for(plan, messages)
         check_before_start(self._strategy, messages, services.facts)
+        check_countable(plan.options, services.spending)
         self._turn = UserTurn(self._strategy, messages, services.store, caller.identity)
         self._tools = ToolPolicy(
             executor_of(plan.options.tool_executor, services.tool_executors), plan.options.max_tool_rounds
@@ -146,6 +149,7 @@ class Run:
     async def _permitted(self) -> None:
         if self._caller.permission is not None:
             await self._caller.permission()
+        check_spending(self.plan.options, self.plan.logical_model, self._services.spending, datetime.now(UTC))
 
     async def _deliberate_in_time(self, scope: Scope) -> Deliberation:
         async with asyncio.timeout_at(scope.deadline):
@@ -196,6 +200,7 @@ class Run:
             trace_id=caller.trace_id,
             session_id=caller.session_id,
             parent_span=caller.parent_span,
+            max_cost_usd=self.plan.options.max_cost_usd,
         )
         self._callers_context.run(self._services.observers.run_started, self._told)
 

@@ -35,6 +35,9 @@ def connect(path: Path, *, create: bool = False, busy_timeout_s: float = BUSY_TI
     connection = sqlite3.connect(path, timeout=busy_timeout_s, isolation_level=None, check_same_thread=False)
     try:
         connection.row_factory = sqlite3.Row
+        if create:
+            # So that room which pruning made is given back; counts for a file without tables alone.
+            connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
         # Readers and the writer do not wait for each other; a power cut may take the last commits, never the file.
         if connection.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
             connection.execute("PRAGMA journal_mode = WAL")

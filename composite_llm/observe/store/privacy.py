@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Any
 
 from composite_llm.masking import masked, masked_text
 from composite_llm.messages import text_of
+from composite_llm.observe.telemetry_settings import Privacy
 from composite_llm.trace import Attempt, Call, Ranking, ToolCall, Trace
-
-Privacy = Literal["metadata", "preview", "full"]
 
 PREVIEW_CHARACTERS = 200
 

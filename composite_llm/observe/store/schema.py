@@ -40,7 +40,26 @@ CREATE TABLE attempts (
 );
 """
 
-_MIGRATIONS: tuple[str, ...] = (_VERSION_1,)
+_VERSION_2 = """
+CREATE TABLE history (
+    at_us INTEGER NOT NULL, profile TEXT, key TEXT, session TEXT, project TEXT, model TEXT, provider TEXT,
+    runs INTEGER NOT NULL, calls INTEGER NOT NULL, attempts INTEGER NOT NULL, failed INTEGER NOT NULL,
+    prompt_tokens INTEGER NOT NULL, completion_tokens INTEGER NOT NULL, total_tokens INTEGER NOT NULL,
+    cached_tokens INTEGER NOT NULL, reasoning_tokens INTEGER NOT NULL, unpriced INTEGER NOT NULL,
+    known_cost_usd REAL NOT NULL
+);
+CREATE INDEX history_by_day ON history (at_us);
+CREATE TABLE spend (
+    model TEXT NOT NULL, run_id TEXT NOT NULL, at_us INTEGER NOT NULL, usd REAL NOT NULL, reserved_usd REAL NOT NULL,
+    PRIMARY KEY (model, run_id)
+) WITHOUT ROWID;
+CREATE INDEX spend_by_time ON spend (model, at_us, usd, reserved_usd);
+CREATE INDEX spend_of_run ON spend (run_id);
+INSERT INTO spend SELECT model, id, started_us, known_cost_usd, 0.0 FROM runs;
+"""
+"""`history`: the sums of runs that were removed. `spend`: what budgets over time count, for each composite of a run."""
+
+_MIGRATIONS: tuple[str, ...] = (_VERSION_1, _VERSION_2)
 """Entry n leads from version n to version n + 1; an entry that was released is never edited."""
 
 VERSION = len(_MIGRATIONS)

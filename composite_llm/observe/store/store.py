@@ -6,13 +6,14 @@ import contextlib
 import os
 import sqlite3
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from composite_llm.observe.records import (
     AttemptRecord,
     CallRecord,
     CostGroup,
+    Pruned,
     RunRecord,
     RunStatus,
     Sums,
@@ -22,6 +23,9 @@ from composite_llm.observe.store import reading
 from composite_llm.observe.store.connection import connect
 from composite_llm.observe.store.failures import StoreUnavailable, UnknownRun
 from composite_llm.observe.store.filters import RunFilter
+from composite_llm.observe.store.ledger import spent_since
+from composite_llm.observe.store.moments import now_us
+from composite_llm.observe.store.retention import prune
 from composite_llm.observe.store.sums import sums
 from composite_llm.observe.store.writers import gone_writers
 from composite_llm.trace import Trace
@@ -115,12 +119,31 @@ class TraceStore:
         with self._connected() as connection:
             return sums(connection, by, since, until)
 
+    def spent_usd(self, profile: str, since: datetime) -> float:
+        """US dollars that runs of a profile spent that started then or later, nested ones and those under way included.
+
+        What has no known price counts as nothing.
+        """
+        with self._connected() as connection:
+            return spent_since(connection, f"composite/profile/{profile}", since)
+
+    def prune(self, *, older_than: timedelta | None = None, max_bytes: int | None = None) -> Pruned:
+        """Remove runs that ended: those that began longer ago, then the oldest while the file holds more.
+
+        Their sums stay, by day, in `costs` and `usage`.
+        """
+        before_us = None if older_than is None else now_us() - older_than // timedelta(microseconds=1)
+        with self._connected(reading=False) as connection:
+            return prune(connection, before_us, max_bytes)
+
     @contextlib.contextmanager
-    def _connected(self) -> Iterator[sqlite3.Connection]:
+    def _connected(self, *, reading: bool = True) -> Iterator[sqlite3.Connection]:
         try:
             connection = connect(self.path)
             try:
-                connection.execute("BEGIN")
+                if reading:
+                    # All of one answer is from one moment.
+                    connection.execute("BEGIN")
                 yield connection
             finally:
                 connection.close()

@@ -31,7 +31,30 @@ LEDGER = f"""
 A nested composite consumes nothing itself: its calls have lines of their own.
 """
 
+_DIMENSIONS = ("profile", "key", "session", "project", "model", "provider")
 SUMMED = ("runs", "calls", "attempts", "failed", *USAGE, "unpriced", "known_cost_usd")
+
+_ALL = f"""
+    SELECT at_us, {", ".join(_DIMENSIONS)}, {", ".join(SUMMED)} FROM ({LEDGER})
+    UNION ALL SELECT at_us, {", ".join(_DIMENSIONS)}, {", ".join(SUMMED)} FROM history
+"""
+_DAY_US = 86_400_000_000
+_TOTALS = ", ".join(f"SUM({name}) AS {name}" for name in SUMMED)
+
+INTO_HISTORY = f"""
+    INSERT INTO history (at_us, {", ".join(_DIMENSIONS)}, {", ".join(SUMMED)})
+    SELECT at_us / {_DAY_US} * {_DAY_US} AS day_us, {", ".join(_DIMENSIONS)}, {_TOTALS} FROM ({LEDGER})
+    WHERE run_id IN (SELECT value FROM json_each(?)) GROUP BY day_us, {", ".join(_DIMENSIONS)}
+"""
+"""Keeps the sums of runs that are about to be removed, by day; takes their ids as JSON."""
+
+COMPACT_HISTORY = f"""
+    CREATE TEMP TABLE compact AS SELECT at_us, {", ".join(_DIMENSIONS)}, {_TOTALS} FROM history
+        GROUP BY at_us, {", ".join(_DIMENSIONS)};
+    DELETE FROM history;
+    INSERT INTO history SELECT * FROM compact;
+    DROP TABLE compact
+"""
 
 _GROUPS: dict[CostGroup | UsageGroup, str] = {
     "model": "model",
@@ -61,10 +84,9 @@ def sums(
         values.append(as_us(until))
     if by in _OF_ATTEMPTS:
         terms.append("attempts + calls > 0")
-    totals = ", ".join(f"SUM({name}) AS {name}" for name in SUMMED)
     order = "1" if by == "day" else "known_cost_usd DESC, total_tokens DESC, 1"
     rows = connection.execute(
-        f"SELECT {_GROUPS[by]} AS grouped, {totals} FROM ({LEDGER}) WHERE {' AND '.join(terms)} "
+        f"SELECT {_GROUPS[by]} AS grouped, {_TOTALS} FROM ({_ALL}) WHERE {' AND '.join(terms)} "
         f"GROUP BY grouped ORDER BY {order}",
         values,
     )

@@ -47,6 +47,17 @@ def gone_writers(connection: sqlite3.Connection) -> list[str]:
     return [row["id"] for row in rows if _is_gone(row)]
 
 
+def remove_gone_writers(connection: sqlite3.Connection) -> None:
+    """Mark what they left under way as lost, and forget them."""
+    gone = [(row["id"],) for row in connection.execute("SELECT * FROM writers").fetchall() if _is_gone(row)]
+    if not gone:
+        return
+    connection.execute("BEGIN IMMEDIATE")
+    connection.executemany("UPDATE runs SET status = 'lost' WHERE status = 'running' AND writer_id = ?", gone)
+    connection.executemany("DELETE FROM writers WHERE id = ?", gone)
+    connection.execute("COMMIT")
+
+
 def _is_gone(row: sqlite3.Row) -> bool:
     if row["host"] != this_host():
         return now_us() - int(row["heartbeat_us"]) > SILENT_S * 1e6

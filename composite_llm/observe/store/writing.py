@@ -14,7 +14,10 @@ from composite_llm.masking import masked_text
 from composite_llm.observe.execution_context import ExecutionContext
 from composite_llm.observe.observer import RunInfo
 from composite_llm.observe.store import columns
-from composite_llm.observe.store.privacy import Privacy, kept_question
+from composite_llm.observe.store.moments import as_us
+from composite_llm.observe.store.nested import composites_of, spent_by_nested
+from composite_llm.observe.store.privacy import kept_question
+from composite_llm.observe.telemetry_settings import Privacy
 from composite_llm.trace import Call, Trace
 
 _PROFILE = "composite/profile/"
@@ -35,15 +38,23 @@ class Start:
         run_id: Its id.
         started_us: When, in microseconds since 1970.
         cells: Values of the columns that are known from the start.
+        reserved_usd: What it may spend, where a cap says so.
     """
 
     run_id: str
     started_us: int
     cells: Mapping[str, Any]
+    reserved_usd: float = 0.0
+
+    @property
+    def model(self) -> str:
+        """The composite model string."""
+        model: str = self.cells["model"]
+        return model
 
 
 def start_of(run: RunInfo, privacy: Privacy, started_us: int) -> Start:
-    """What is kept of a run from its start."""
+    """What is kept of a run from its start; the moment is its observer's, until the trace tells its own."""
     context = ExecutionContext.of_metadata(run.metadata)
     model = masked_text(run.model)
     cells = {
@@ -63,7 +74,7 @@ def start_of(run: RunInfo, privacy: Privacy, started_us: int) -> Start:
         "question": kept_question(run.messages, privacy),
         "privacy": privacy,
     }
-    return Start(run.id, started_us, cells)
+    return Start(run.id, started_us, cells, run.max_cost_usd or 0.0)
 
 
 def _masked(text: str | None) -> str | None:
@@ -81,12 +92,19 @@ def insert_start(connection: sqlite3.Connection, start: Start, writer_id: str) -
     """The row of a run under way."""
     known = {"id": start.run_id, "writer_id": writer_id, "started_us": start.started_us}
     _insert(connection, "runs", {**start.cells, **known, "status": "running", "cost_usd": 0.0})
+    connection.execute(_INSERT_SPEND, (start.model, start.run_id, start.started_us, 0.0, start.reserved_usd))
+
+
+def delete_calls(connection: sqlite3.Connection, run_id: str) -> None:
+    """Make room for the calls that a run's end tells: more than were told on the way."""
+    connection.execute("DELETE FROM calls WHERE run_id = ?", (run_id,))
+    connection.execute("DELETE FROM attempts WHERE run_id = ?", (run_id,))
 
 
 def insert_end(
     connection: sqlite3.Connection, start: Start, trace: Trace, writer_id: str, provider_of: ProviderOf
 ) -> None:
-    """The row of a run that ended, its calls and attempts; in the place of what was written while it was under way.
+    """The row of a run that ended, its calls and attempts.
 
     Args:
         connection: Within a transaction.
@@ -95,13 +113,11 @@ def insert_end(
         writer_id: Who writes.
         provider_of: The provider of a model.
     """
-    connection.execute("DELETE FROM calls WHERE run_id = ?", (start.run_id,))
-    connection.execute("DELETE FROM attempts WHERE run_id = ?", (start.run_id,))
     cells = {
         "id": start.run_id,
         "writer_id": writer_id,
         "status": _status(trace),
-        "started_us": start.started_us,
+        "started_us": as_us(trace.started_at),
         **dict(zip(columns.RUN, columns.cells(trace, columns.RUN), strict=True)),
         **dict(zip(columns.USAGE, columns.usage_cells(trace.usage), strict=True)),
         **_counts(trace.calls),
@@ -109,6 +125,9 @@ def insert_end(
     }
     _insert(connection, "runs", {**start.cells, **cells})
     insert_calls(connection, start.run_id, enumerate(trace.calls), provider_of)
+    spent = {**spent_by_nested(trace), start.model: cells["known_cost_usd"]}
+    rows = [(model, start.run_id, cells["started_us"], usd, 0.0) for model, usd in spent.items()]
+    connection.executemany(_INSERT_SPEND, rows)
 
 
 _NOT_IN_RUN = frozenset({"id", "started_at", "calls"})
@@ -177,16 +196,31 @@ _INSERT_ATTEMPT = _statement(
 )
 
 
+_INSERT_SPEND = _statement("spend", ("model", "run_id", "at_us", "usd", "reserved_usd"))
+
+
 def _insert(connection: sqlite3.Connection, table: str, cells: Mapping[str, Any]) -> None:
     connection.execute(_statement(table, cells), tuple(cells.values()))
 
 
-def count_done(connection: sqlite3.Connection, run_id: str, done: CallDone) -> None:
-    """Add a call that is done, and what ran below it, to the row of its run under way."""
+def count_done(connection: sqlite3.Connection, start: Start, done: CallDone) -> None:
+    """Add a call that is done, and what ran below it, to the rows of its run under way."""
     call, cost_usd = done.call, done.cost_usd
     tokens = ", ".join(f"{name} = {name} + ?" for name in columns.USAGE)
     connection.execute(
         f"UPDATE runs SET {tokens}, cost_usd = cost_usd + ?, known_cost_usd = known_cost_usd + ?, calls = calls + 1, "
         "failed_calls = failed_calls + ?, attempts = attempts + ? WHERE id = ?",
-        (*columns.usage_cells(done.spent), cost_usd, cost_usd or 0.0, call.status != "ok", len(call.attempts), run_id),
+        (
+            *columns.usage_cells(done.spent),
+            cost_usd,
+            cost_usd or 0.0,
+            call.status != "ok",
+            len(call.attempts),
+            start.run_id,
+        ),
     )
+    for model in {start.model, *composites_of(call)}:
+        connection.execute(
+            "INSERT INTO spend VALUES (?, ?, ?, ?, 0.0) ON CONFLICT DO UPDATE SET usd = usd + excluded.usd",
+            (model, start.run_id, start.started_us, cost_usd or 0.0),
+        )

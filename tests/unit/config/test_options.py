@@ -14,6 +14,8 @@ SHARED_DEFAULTS = {
     "straggler_grace_s": None,
     "stage_timeout_s": None,
     "max_cost_usd": None,
+    "max_cost_usd_per_day": None,
+    "max_cost_usd_per_month": None,
     "max_calls": None,
     "max_parallel": None,
     "fanout": "user_turn",

@@ -1,0 +1,95 @@
+"""The file as its writer sees it: opened when first needed, opened anew when it is another one, moved aside when broken."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+
+from composite_llm.observe.store.connection import connect
+from composite_llm.observe.store.corruption import is_corrupt, set_aside
+from composite_llm.observe.store.moments import now_us
+from composite_llm.observe.store.writers import process_started, remove_gone_writers, this_host
+
+
+class WriterFile:
+    """One writer's connection.
+
+    Args:
+        path: The file.
+        writer_id: Who writes.
+        renewed: Called when the file is another one than before.
+    """
+
+    def __init__(self, path: Path, writer_id: str, renewed: Callable[[], None]) -> None:
+        self.path = path
+        self._writer_id = writer_id
+        self._renewed = renewed
+        self._connection: sqlite3.Connection | None = None
+        self._identity: tuple[int, int] | None = None
+
+    def use(self, work: Callable[[sqlite3.Connection], None]) -> None:
+        """Do some work on the file; once more on a new file if this one turns out to be corrupt.
+
+        Raises:
+            StoreUnavailable: The file was written by a later release.
+            OSError: It cannot be made.
+            sqlite3.Error: It is locked, or cannot be written.
+        """
+        try:
+            work(self._opened())
+        except sqlite3.Error as error:
+            if not is_corrupt(error):
+                raise
+            self.close()
+            set_aside(self.path)
+            work(self._opened())
+
+    def close(self) -> None:
+        """Give the file up until it is used again."""
+        if self._connection is not None:
+            connection, self._connection = self._connection, None
+            connection.close()
+
+    def abandon(self) -> sqlite3.Connection | None:
+        """The connection that must be kept and never be used: it is another process's."""
+        connection, self._connection, self._identity = self._connection, None, None
+        return connection
+
+    def beat(self, connection: sqlite3.Connection) -> None:
+        """Say that this writer lives."""
+        connection.execute("UPDATE writers SET heartbeat_us = ? WHERE id = ?", (now_us(), self._writer_id))
+
+    def _opened(self) -> sqlite3.Connection:
+        if self._connection is not None and self._identity == _identity(self.path):
+            return self._connection
+        # Somebody moved or removed it; what is written to it now, nobody would find.
+        self.close()
+        connection = connect(self.path, create=True)
+        try:
+            self._introduce(connection)
+        except BaseException:
+            connection.close()
+            raise
+        identity = _identity(self.path)
+        if identity != self._identity:
+            self._renewed()
+        self._connection, self._identity = connection, identity
+        return connection
+
+    def _introduce(self, connection: sqlite3.Connection) -> None:
+        remove_gone_writers(connection)
+        pid = os.getpid()
+        connection.execute(
+            "INSERT OR REPLACE INTO writers VALUES (?, ?, ?, ?, ?)",
+            (self._writer_id, this_host(), pid, process_started(pid), now_us()),
+        )
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
