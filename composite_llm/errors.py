@@ -76,6 +76,7 @@ class Failure:
         retry_after_s: Seconds the upstream asked to wait.
         usage: Tokens the failed attempt consumed nevertheless.
         cost_usd: Their price; None when unknown.
+        given_up: Nothing went wrong; the stage could not use its answer any more.
     """
 
     kind: FailureKind
@@ -85,6 +86,7 @@ class Failure:
     retry_after_s: float | None = None
     usage: Usage = NO_USAGE
     cost_usd: float | None = 0.0
+    given_up: bool = False
 
     @property
     def retryable(self) -> bool:
@@ -166,8 +168,8 @@ class NodeFailure:
 
 
 def common_kind(failures: Sequence[NodeFailure]) -> FailureKind | None:
-    """The kind all failures share, or None."""
-    kinds = {failed.failure.kind for failed in failures}
+    """The kind that all who failed themselves share, or None."""
+    kinds = {failed.failure.kind for failed in failures if not failed.failure.given_up}
     return kinds.pop() if len(kinds) == 1 else None
 
 

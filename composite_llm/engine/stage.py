@@ -186,4 +186,4 @@ def _cut_off(call: OpenCall, why_abandoned: str | None) -> Failure:
     for attempt in call.attempts:
         if attempt.status == "cancelled":
             attempt.status = call.status
-    return Failure("timed_out", call.error, error_class="TimeoutError")
+    return Failure("timed_out", call.error, error_class="TimeoutError", given_up=why_abandoned is not None)

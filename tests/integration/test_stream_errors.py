@@ -78,6 +78,44 @@ async def test_a_quorum_not_met_before_the_first_delta_is_the_error_of_the_plain
         assert caught.value.status_code == status
 
 
+@pytest.mark.parametrize("case", STATUSES)
+async def test_a_quorum_not_met_ends_a_stream_with_the_same_error_and_says_before_who_failed(
+    server: ThreadedServer, case: str
+) -> None:
+    scenario, status, kind = STATUSES[case]
+    server.set_scenario("gpt-4o-mini", scenario)
+    chunks = []
+    with pytest.raises(openai.APIError) as caught:  # noqa: PT012  # the stream is what raises
+        proposers = [{"model": FIRST, "num_retries": 0}, {"model": SECOND}]
+        async with streaming(server, proposers=proposers, quorum=2, **asked_anew()) as stream:
+            async for chunk in stream:
+                chunks.append(chunk)  # noqa: PERF401  # what came before the error counts
+    error = ours(caught.value)
+    assert isinstance(error, composite_llm.QuorumNotMet)
+    assert isinstance(error, kind)
+    assert error.status_code == status
+    told = text_of(chunks, "reasoning_content")
+    assert told.startswith("Proposals: asking")
+    assert f"✗ {FIRST}: " in told
+    assert text_of(chunks, "content") == ""
+    trace = composite_llm.get_trace(caught.value)
+    assert trace.error == error.message
+    assert [call.name for call in trace.calls] == [FIRST, SECOND]
+    assert trace.calls[0].status == "failed"
+
+
+async def test_a_cap_that_forbids_the_first_call_is_an_ordinary_error_where_no_delta_precedes_it(
+    server: ThreadedServer,
+) -> None:
+    stream: Any = await litellm.acompletion(
+        **request(server, proposers=[FIRST], max_cost_usd=1e-9, reasoning="off"), stream=True
+    )
+    with pytest.raises(composite_llm.BudgetExceeded, match="max_cost_usd") as caught:
+        await anext(stream)
+    assert caught.value.status_code == 402
+    assert not server.ledger.records
+
+
 def ours(error: BaseException) -> CompositeError:
     """Our error: itself, or inside the wrapping that lets a Router fall back."""
     found = getattr(error, "original_exception", None) or error

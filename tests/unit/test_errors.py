@@ -37,6 +37,12 @@ def test_a_missed_quorum_has_its_members_status_when_all_failed_alike(kinds: lis
     assert QuorumNotMet("propose", 2, 0, failed(*kinds)).status_code == status
 
 
+def test_who_was_given_up_has_no_say_in_a_missed_quorums_status() -> None:
+    given_up = NodeFailure("late", Failure("timed_out", "cut off", given_up=True))
+    assert QuorumNotMet("propose", 2, 0, [*failed("rate_limited"), given_up]).status_code == 429
+    assert QuorumNotMet("propose", 2, 0, [given_up]).status_code == 503
+
+
 def test_a_missed_quorum_tells_stage_need_and_each_members_failure() -> None:
     error = QuorumNotMet("answer", 2, 1, failed("timed_out", "rejected"))
     assert str(error) == "stage 'answer' needs 2 usable answers, got 1; failed: m0: was timed_out; m1: was rejected"
