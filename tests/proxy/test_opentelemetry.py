@@ -1,0 +1,44 @@
+"""A composite's spans on a proxy that has LiteLLM's own OpenTelemetry callback."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from fake_server import ThreadedServer
+from tests.support.proxies import Proxy, deployment, eventually, example_config, started, with_tests_operator
+
+
+@pytest.fixture(scope="module")
+def traced(_upstream: ThreadedServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proxy]:
+    composite = deployment("plain-moa", "composite/moa/large", proposers=["small", "medium"])
+    config = with_tests_operator(example_config(), [composite])
+    config["litellm_settings"]["callbacks"] = ["spans.recorder", "otel"]
+    directory = tmp_path_factory.mktemp("traced")
+    (directory / "composite.yaml").write_text("otel: true\n", encoding="utf-8")
+    with started(config, directory, _upstream) as running:
+        yield running
+
+
+def served(traced: Proxy) -> dict[str, dict[str, Any]]:
+    """The spans of the one request, once the proxy's own has ended."""
+    spans = {span["context"]["span_id"]: span for span in traced.written("spans")}
+    return spans if any(span["kind"] == "SpanKind.SERVER" for span in spans.values()) else {}
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+def test_a_run_is_part_of_the_proxys_span_of_its_request(traced: Proxy, streamed: bool) -> None:
+    (traced.directory / "spans.jsonl").write_text("", encoding="utf-8")
+    question = {"model": "plain-moa", "messages": [{"role": "user", "content": "Hi"}], "stream": streamed}
+    assert traced.post(question).status_code == 200
+    spans = eventually(lambda: served(traced))
+    (run,) = [span for span in spans.values() if span["name"] == "invoke_workflow composite/moa/large"]
+    above = [run]
+    while above[-1]["parent_id"] is not None:
+        above.append(spans[above[-1]["parent_id"]])
+    assert above[-1]["kind"] == "SpanKind.SERVER"
+    calls = [span["name"] for span in spans.values() if span["name"].startswith("invoke_agent")]
+    assert calls == ["invoke_agent small", "invoke_agent medium", "invoke_agent large"]
+    assert run["attributes"]["composite.streamed"] is streamed
