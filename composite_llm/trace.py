@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from datetime import datetime
+from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
@@ -185,3 +187,31 @@ class Trace(_Record):
         yield call
         for child in self.children(call.id):
             yield from self.subtree(child)
+
+    def to_html(self, path: str | os.PathLike[str] | None = None) -> str:
+        """One self-contained page that shows the run: no network, and no script that it needs.
+
+        The page holds the answers, the reviews and what tools were given and returned, but not the question.
+
+        Args:
+            path: Where it is written to, if given; what is there is replaced.
+
+        Returns:
+            The page.
+
+        Raises:
+            OSError: `path` cannot be written to.
+        """
+        # Here, because a trace is data that the picture is made of, and most programs never look at one.
+        from composite_llm.picture import page
+
+        made = page(self)
+        if path is not None:
+            Path(path).write_text(made, encoding="utf-8")
+        return made
+
+    def _repr_html_(self) -> str:
+        """The run as a notebook shows it."""
+        from composite_llm.picture import fragment
+
+        return fragment(self)

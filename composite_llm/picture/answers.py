@@ -1,0 +1,82 @@
+"""What each call wrote, side by side, stage by stage. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from composite_llm.picture.family import Kin, Stage, stages
+from composite_llm.picture.figures import NONE, plural, price_of, seconds
+from composite_llm.picture.limits import Limits, ends_of, shortened
+from composite_llm.picture.markup import Html, element
+from composite_llm.picture.rows import status_word
+from composite_llm.picture.text_block import text_block
+from composite_llm.summary import title
+
+_FINAL = ("aggregate", "synthesize")
+_WRITES = {"review": "Review"}
+
+
+def answers(ordered: Sequence[Kin], limits: Limits, text_limit: int) -> Html:
+    """A section per stage, and one for each stage of a composite within a stage."""
+    head, tail = ends_of(len(ordered), limits.calls)
+    shown = {id(ordered[index]) for index in (*head, *tail)}
+    return element(
+        "section",
+        element("h2", "Answers"),
+        *(_stage(stage, shown, limits, text_limit) for stage in stages(ordered)),
+        class_="block",
+    )
+
+
+def _stage(stage: Stage, shown: set[int], limits: Limits, text_limit: int) -> Html:
+    final = _final(stage)
+    cards = [_card(one, limits, text_limit, final=one is final) for one in stage.members if id(one) in shown]
+    missing = len(stage.members) - len(cards)
+    return element(
+        "section",
+        _heading(stage, limits),
+        element("div", *cards, class_="cards"),
+        element("p", f"{plural(missing, 'call')} not shown.", class_="note") if missing else None,
+        class_="within" if stage.parent is not None else None,
+    )
+
+
+def _heading(stage: Stage, limits: Limits) -> Html:
+    if stage.parent is None:
+        return element("h3", title(stage.name))
+    inside = element("small", " within ", shortened(stage.parent.call.name, limits.label), dir="auto")
+    return element("h3", title(stage.name), inside)
+
+
+def _final(stage: Stage) -> Kin | None:
+    """The call that wrote the run's answer; those before it asked for tools, or broke the format."""
+    if stage.parent is not None or stage.name not in _FINAL:
+        return None
+    return next((one for one in reversed(stage.members) if one.call.content), None)
+
+
+def _card(one: Kin, limits: Limits, text_limit: int, *, final: bool) -> Html:
+    call = one.call
+    facts = [call.model] if call.model != call.name else []
+    facts.append(seconds(call.duration_s))
+    facts += [plural(one.spent.total_tokens, "token")] if one.spent.total_tokens else []
+    facts += [cost] if (cost := price_of(one.spent, one.cost_usd)) != NONE else []
+    return element(
+        "article",
+        element(
+            "h4",
+            element("span", shortened(call.name, limits.label), dir="auto"),
+            status_word(call.status),
+        ),
+        element("p", shortened(" \N{MIDDLE DOT} ".join(facts), limits.label), class_="sub", dir="auto"),
+        element("p", shortened(call.error, limits.sentence), class_="error", dir="auto") if call.error else None,
+        _written(one, final, text_limit),
+        class_="card final" if final else f"card {call.status}",
+    )
+
+
+def _written(one: Kin, final: bool, text_limit: int) -> Html | None:
+    call = one.call
+    if call.content:
+        return text_block(_WRITES.get(call.stage, "Answer"), call.content, text_limit, unfolded=final)
+    return element("p", "No text.", class_="note") if call.status == "ok" else None

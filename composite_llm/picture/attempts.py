@@ -1,0 +1,84 @@
+"""What went wrong on the way and what followed: the attempts of every call that needed more than one. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from composite_llm.picture.family import Kin
+from composite_llm.picture.figures import NONE, plural, seconds
+from composite_llm.picture.limits import Limits, shortened
+from composite_llm.picture.markup import Html, element
+from composite_llm.picture.tries import KIND_MARKS, STATUS_WORDS, Try, eventful, tries
+from composite_llm.picture.wide import wide
+from composite_llm.summary import title
+from composite_llm.trace import Attempt
+
+_COLUMNS = ("Attempt", "Start", "Time", "Status", "Why", "What followed")
+
+
+def attempts(ordered: Sequence[Kin], limits: Limits) -> Html | None:
+    """The section; None where every call was answered at the first try."""
+    told = [one for one in ordered if eventful(one.call)]
+    if not told:
+        return None
+    shown = told[: limits.calls]
+    more = len(told) - len(shown)
+    heads = (
+        element("th", name, scope="col", class_="figure" if name in ("Start", "Time") else None) for name in _COLUMNS
+    )
+    table = element(
+        "table",
+        element("caption", "Attempts of the calls that needed more than one", class_="unseen"),
+        element("thead", element("tr", *heads)),
+        *(_call(one, limits) for one in shown),
+        class_="plain attempts",
+    )
+    return element(
+        "section",
+        element("h2", "Attempts and errors"),
+        wide(table, "Attempts and errors"),
+        element("p", f"{plural(more, 'further call')} not shown.", class_="note") if more else None,
+        class_="block",
+    )
+
+
+def _call(one: Kin, limits: Limits) -> Html:
+    call = one.call
+    shown = tries(call)[: limits.lines]
+    more = len(call.attempts) - len(shown)
+    said = f"{title(call.stage)}: {call.error}" if call.error else title(call.stage)
+    name = element("span", shortened(call.name, limits.label), dir="auto")
+    header = element(
+        "th",
+        name,
+        element("small", shortened(said, limits.sentence), dir="auto"),
+        colspan=len(_COLUMNS),
+        scope="rowgroup",
+    )
+    note = element("tr", element("td", f"{more:,} more not shown.", colspan=len(_COLUMNS), class_="note"))
+    return element("tbody", element("tr", header), *(_attempt(a, limits) for a in shown), note if more else None)
+
+
+def _attempt(one: Try, limits: Limits) -> Html:
+    attempt = one.attempt
+    where = [attempt.model] + ([f"at {attempt.endpoint}"] if attempt.endpoint else [])
+    return element(
+        "tr",
+        element(
+            "th",
+            element("span", f"{KIND_MARKS[one.kind]} {one.kind}", class_="kind"),
+            element("small", shortened(" ".join(where), limits.label), dir="auto"),
+            scope="row",
+        ),
+        element("td", seconds(attempt.start_s), class_="figure"),
+        element("td", seconds(attempt.duration_s), class_="figure"),
+        element("td", element("span", STATUS_WORDS[attempt.status], class_=f"status {attempt.status}")),
+        element("td", shortened(_why(attempt), limits.sentence), dir="auto"),
+        element("td", shortened(attempt.next_step or NONE, limits.sentence), dir="auto"),
+    )
+
+
+def _why(attempt: Attempt) -> str:
+    code = "" if attempt.status_code is None else f"{attempt.status_code} "
+    kind = f"{code}{attempt.error_class or ''}".strip()
+    return ": ".join(part for part in (kind, attempt.error) if part) or NONE

@@ -1,0 +1,62 @@
+"""The waterfall's rows of one call: the call, and its attempts where there were several. Pure."""
+
+from __future__ import annotations
+
+from composite_llm.picture.axis import Axis
+from composite_llm.picture.bars import Span, bar, bracket
+from composite_llm.picture.family import Kin
+from composite_llm.picture.figures import plural, price_of, seconds, tokens
+from composite_llm.picture.limits import Limits, shortened
+from composite_llm.picture.markup import Html, element
+from composite_llm.picture.rows import name_cell, row, status_word
+from composite_llm.picture.tries import KIND_MARKS, Try, tries
+from composite_llm.trace import Call
+
+
+def call_rows(axis: Axis, one: Kin, limits: Limits) -> list[Html]:
+    """A bar where one attempt was all; else a bracket, with the attempts or the calls below it in rows of their own."""
+    call = one.call
+    several = len(call.attempts) > 1
+    name = name_cell(
+        element("span", shortened(call.name, limits.label), class_="label", dir="auto"),
+        status_word(call.status),
+        _whose(one, limits),
+        depth=one.depth,
+    )
+    span = call_span(call)
+    drawing = bracket(axis, [span], call.status) if several or one.children else bar(axis, span, "call")
+    spent = tokens(one.spent, estimated=any(attempt.estimated for attempt in call.attempts))
+    rows = [
+        row(name, drawing, (seconds(call.duration_s), spent, price_of(one.spent, one.cost_usd)), f"call {call.status}")
+    ]
+    return rows + [_attempt_row(axis, attempt, one.depth, limits) for attempt in tries(call)] if several else rows
+
+
+def call_span(call: Call) -> Span:
+    """When a call was under way."""
+    return Span(call.start_s, call.duration_s, call.status, call.first_token_s)
+
+
+def _whose(one: Kin, limits: Limits) -> Html | None:
+    """The model, unless it is the name; the role too within a composite, where no stage's row says it."""
+    call = one.call
+    said = [call.role] if one.depth else []
+    said += [call.model] if call.model != call.name else []
+    said += [plural(len(call.attempts), "attempt")] if len(call.attempts) > 1 else []
+    if not call.attempts and call.status == "ok":
+        said.append("kept from an earlier request")
+    return element("small", shortened(" \N{MIDDLE DOT} ".join(said), limits.label), dir="auto") if said else None
+
+
+def _attempt_row(axis: Axis, one: Try, depth: int, limits: Limits) -> Html:
+    attempt = one.attempt
+    name = name_cell(
+        element("span", f"{KIND_MARKS[one.kind]} {one.kind}", class_="kind"),
+        status_word(attempt.status),
+        element("small", shortened(attempt.model, limits.label), dir="auto"),
+        depth=depth + 1,
+    )
+    span = Span(attempt.start_s, attempt.duration_s, attempt.status, attempt.first_token_s)
+    spent = tokens(attempt.usage, estimated=attempt.estimated)
+    figures = (seconds(attempt.duration_s), spent, price_of(attempt.usage, attempt.cost_usd))
+    return row(name, bar(axis, span, one.kind), figures, f"attempt {attempt.status}")

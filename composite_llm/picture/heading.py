@@ -1,0 +1,138 @@
+"""The top of a page: what departed from the configuration, and the run's facts, without its question. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from composite_llm.picture.figures import count, known_part, moment, plural, price, seconds
+from composite_llm.picture.limits import Limits, shortened
+from composite_llm.picture.markup import Html, element
+from composite_llm.trace import Trace
+
+_CODE = re.compile(r"([a-z_]{1,40}): ?(.*)", re.DOTALL)
+_STRATEGIES = {"moa": "Mixture of agents", "council": "Council"}
+
+
+def heading(trace: Trace, limits: Limits, remarks: Sequence[str] = ()) -> Html:
+    """The header: the name of the run, what went wrong, the figures, the rest of the facts.
+
+    Args:
+        trace: The run.
+        limits: What is shown at most.
+        remarks: What is worth saying of this page rather than of the run, such as that no texts were kept.
+    """
+    return element(
+        "header",
+        element("p", _STRATEGIES.get(trace.strategy, trace.strategy), class_="over"),
+        element("h1", shortened(trace.model, limits.label), dir="auto"),
+        _alarm(trace, limits),
+        _degraded(trace.degraded, limits),
+        _said([*remarks, *_of_the_run(trace)], limits),
+        _figures(trace),
+        _facts(trace, limits),
+    )
+
+
+def _alarm(trace: Trace, limits: Limits) -> Html | None:
+    if trace.error is None:
+        return None
+    return element(
+        "div",
+        element("h2", "This run gave no answer"),
+        element("p", shortened(trace.error, limits.sentence), dir="auto"),
+        class_="banner failed",
+        role="note",
+    )
+
+
+def _degraded(reasons: Sequence[str], limits: Limits) -> Html | None:
+    if not reasons:
+        return None
+    shown = reasons[: limits.lines]
+    more = len(reasons) - len(shown)
+    return element(
+        "div",
+        element("h2", f"Degraded: {plural(len(reasons), 'departure')} from the configuration"),
+        element("ul", *(_reason(reason, limits) for reason in shown)),
+        element("p", f"{more:,} more not shown.", class_="note") if more else None,
+        class_="banner degraded",
+        role="note",
+    )
+
+
+def _reason(reason: str, limits: Limits) -> Html:
+    """A reason with its code set apart."""
+    found = _CODE.fullmatch(shortened(reason, limits.sentence))
+    if found is None:
+        return element("li", shortened(reason, limits.sentence), dir="auto")
+    return element("li", element("code", found[1]), " ", found[2], dir="auto")
+
+
+def _of_the_run(trace: Trace) -> list[str]:
+    reused = "The answers of this user turn\N{RIGHT SINGLE QUOTATION MARK}s deliberation are used again."
+    return [*trace.notes, *([reused] if trace.reused else [])]
+
+
+def _said(lines: Sequence[str], limits: Limits) -> Html | None:
+    if not lines:
+        return None
+    shown = [element("p", shortened(line, limits.sentence), dir="auto") for line in lines[: limits.lines]]
+    more = len(lines) - len(shown)
+    return element("div", *shown, element("p", f"{more:,} more not shown.") if more else None, class_="remarks")
+
+
+def _figures(trace: Trace) -> Html:
+    attempts = sum(len(call.attempts) for call in trace.calls)
+    usage = trace.usage
+    parts = [f"{count(usage.prompt_tokens)} prompt", f"{count(usage.completion_tokens)} completion"]
+    parts += [f"{count(usage.cached_tokens)} cached"] if usage.cached_tokens else []
+    parts += [f"{count(usage.reasoning_tokens)} reasoning"] if usage.reasoning_tokens else []
+    return element(
+        "dl",
+        _figure("Duration", seconds(trace.duration_s), _failures(trace)),
+        _figure("Cost", _cost(trace), _cost_note(trace)),
+        _figure("Tokens", count(usage.total_tokens), ", ".join(parts)),
+        _figure("Calls", count(len(trace.calls)), plural(attempts, "attempt")),
+        class_="figures",
+    )
+
+
+def _figure(name: str, value: str, more: str) -> Html:
+    unknown = value == "unknown"
+    return element(
+        "div",
+        element("dt", name),
+        element("dd", value, class_="big unknown" if unknown else "big"),
+        element("dd", more, class_="sub"),
+    )
+
+
+def _failures(trace: Trace) -> str:
+    bad = sum(attempt.status in ("failed", "timed_out") for call in trace.calls for attempt in call.attempts)
+    return plural(bad, "failed attempt") if bad else "no failed attempt"
+
+
+def _cost(trace: Trace) -> str:
+    return "unknown" if price(trace.cost_usd) == "price unknown" else price(trace.cost_usd)
+
+
+def _cost_note(trace: Trace) -> str:
+    costs = [attempt.cost_usd for call in trace.calls for attempt in call.attempts]
+    if _cost(trace) != "unknown":
+        return "all attempts"
+    unknown = sum(price(cost) == "price unknown" for cost in costs)
+    return f"{price(known_part(costs))} known; no price for {plural(unknown, 'attempt')}"
+
+
+def _facts(trace: Trace, limits: Limits) -> Html:
+    started = moment(trace.started_at)
+    when = element("time", f"{started:%Y-%m-%d %H:%M:%S} UTC", datetime=started.isoformat())
+    return element(
+        "dl",
+        element("div", element("dt", "Strategy"), element("dd", shortened(trace.strategy, limits.label))),
+        element("div", element("dt", "Run"), element("dd", element("code", shortened(trace.id, limits.label)))),
+        element("div", element("dt", "Started"), element("dd", when)),
+        element("div", element("dt", "Ended"), element("dd", "with an error" if trace.error else "with an answer")),
+        class_="facts",
+    )

@@ -1,0 +1,23 @@
+"""What the marks of the waterfall mean: those that occur in it. Pure."""
+
+from __future__ import annotations
+
+from composite_llm.picture.bars import sample
+from composite_llm.picture.markup import Html, element
+from composite_llm.picture.tries import KIND_MARKS, STATUS_WORDS, tries
+from composite_llm.trace import Trace
+
+
+def legend(trace: Trace) -> Html:
+    """A list of samples with their words."""
+    attempts = [one for call in trace.calls for one in tries(call)]
+    statuses = {call.status for call in trace.calls} | {one.attempt.status for one in attempts}
+    entries = [element("li", sample(status), word) for status, word in STATUS_WORDS.items() if status in statuses]
+    if any(one.attempt.first_token_s is not None for one in attempts):
+        entries.append(element("li", sample("ok", first_token=True), "waiting, first token, writing"))
+    kinds = {one.kind for one in attempts} - {"first"}
+    entries += [element("li", f"{mark} {kind}") for kind, mark in KIND_MARKS.items() if kind in kinds]
+    entries.append(element("li", "tokens: prompt + completion"))
+    if any(one.attempt.estimated for one in attempts):
+        entries.append(element("li", "\N{ALMOST EQUAL TO} counted here, because the answer broke off"))
+    return element("ul", *entries, class_="legend", aria_label="Legend")

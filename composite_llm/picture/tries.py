@@ -1,0 +1,55 @@
+"""What an attempt was in its call: the first try, a retry, a fallback or a hedge. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from composite_llm.trace import Attempt, Call, CallStatus
+
+Kind = Literal["first", "retry", "fallback", "hedge"]
+
+KIND_MARKS: dict[Kind, str] = {
+    "first": "\N{BULLET}",
+    "retry": "\N{CLOCKWISE OPEN CIRCLE ARROW}",
+    "fallback": "\N{RIGHTWARDS ARROW}",
+    "hedge": "\N{RIGHTWARDS PAIRED ARROWS}",
+}
+
+STATUS_WORDS: dict[CallStatus, str] = {
+    "ok": "ok",
+    "failed": "failed",
+    "timed_out": "timed out",
+    "abandoned": "abandoned",
+    "cancelled": "cancelled",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Try:
+    """One attempt with its part in the call."""
+
+    attempt: Attempt
+    kind: Kind
+
+
+def tries(call: Call) -> list[Try]:
+    """The attempts of a call, in the order in which they left."""
+    return [Try(attempt, _kind(call.attempts, index)) for index, attempt in enumerate(call.attempts)]
+
+
+def eventful(call: Call) -> bool:
+    """Whether there is more to tell of a call's attempts than that the only one answered."""
+    return len(call.attempts) > 1 or any(attempt.status != "ok" for attempt in call.attempts)
+
+
+def _kind(attempts: Sequence[Attempt], index: int) -> Kind:
+    if index == 0:
+        return "first"
+    before, attempt = attempts[index - 1], attempts[index]
+    if before.next_step is not None and before.next_step.startswith("hedged"):
+        return "hedge"
+    if before.model != attempt.model or before.next_step == "given up":
+        return "fallback"
+    return "retry"

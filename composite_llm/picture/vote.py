@@ -1,0 +1,115 @@
+"""A council's vote: the table, with agreement, dissent and the ballots. Pure."""
+
+from __future__ import annotations
+
+from composite_llm.picture.ballots import ballots
+from composite_llm.picture.figures import NONE, plural
+from composite_llm.picture.limits import Limits, shortened
+from composite_llm.picture.markup import Html, element
+from composite_llm.picture.wide import wide
+from composite_llm.trace import RankedAnswer, Ranking
+
+_METHODS = {
+    "borda": "Borda: points by place",
+    "mean_position": "mean place",
+    "copeland": "Copeland: duels won",
+}
+
+
+def vote(ranking: Ranking, limits: Limits) -> Html:
+    """The section of a council's vote."""
+    counted = sum(not ballot.abstained for ballot in ranking.ballots)
+    how = f"{_METHODS[ranking.method]}; {plural(counted, 'ballot')} counted of {len(ranking.ballots):,}"
+    return element(
+        "section",
+        element("h2", "Vote"),
+        element("p", how, class_="sub"),
+        element("div", wide(_table(ranking, limits), "Vote"), _agreement(ranking, limits), class_="vote"),
+        ballots(ranking, limits) if ranking.ballots else None,
+        class_="block",
+    )
+
+
+def _table(ranking: Ranking, limits: Limits) -> Html:
+    heads = [
+        element("th", name, scope="col", class_="figure" if name != "Answer" else None)
+        for name in ("Rank", "Answer", "Score", "Mean place", "First places")
+    ]
+    shown = ranking.table[: limits.lines]
+    more = len(ranking.table) - len(shown)
+    return element(
+        "table",
+        element("caption", "Answers, best first", class_="unseen"),
+        element("thead", element("tr", *heads)),
+        element("tbody", *(_ranked(row, limits) for row in shown)),
+        element("tfoot", element("tr", element("td", f"{plural(more, 'further answer')} not shown.", colspan=5)))
+        if more
+        else None,
+        class_="plain ranking",
+    )
+
+
+def _ranked(row: RankedAnswer, limits: Limits) -> Html:
+    mean = NONE if row.mean_position is None else f"{row.mean_position:.2f}"
+    figures = (f"{row.score:.2f}", mean, f"{row.first_places:,}")
+    return element(
+        "tr",
+        element("td", f"{row.rank:,}", class_="figure rank"),
+        element(
+            "th",
+            element("span", shortened(row.name, limits.label), dir="auto"),
+            element("small", shortened(row.label, limits.label), dir="auto"),
+            scope="row",
+        ),
+        *(element("td", figure, class_="figure") for figure in figures),
+        class_="first" if row.rank == 1 else None,
+    )
+
+
+def _agreement(ranking: Ranking, limits: Limits) -> Html:
+    agreement = ranking.agreement
+    if agreement is None:
+        said = element("p", "Undefined: it takes two reviewers who ranked two answers in common.", class_="sub")
+        figure = element("p", NONE, class_="big")
+    else:
+        said = _meter(agreement)
+        figure = element("p", f"{agreement:.2f}", class_="big")
+    dissent = [
+        element(
+            "p",
+            element("strong", shortened(", ".join(one.champions), limits.sentence), dir="auto"),
+            " ranked ",
+            element("strong", shortened(one.name, limits.label), dir="auto"),
+            f" first; the group put it in place {one.rank:,}.",
+        )
+        for one in ranking.dissent[: limits.lines]
+    ]
+    more = len(ranking.dissent) - len(dissent)
+    return element(
+        "div",
+        element("h3", "Agreement (Kendall\N{RIGHT SINGLE QUOTATION MARK}s W)"),
+        figure,
+        said,
+        element("h3", "Dissent"),
+        *(
+            dissent
+            or [element("p", "None: no reviewer\N{RIGHT SINGLE QUOTATION MARK}s favourite ended low.", class_="sub")]
+        ),
+        element("p", f"{more:,} more not shown.", class_="note") if more else None,
+        class_="agreement",
+    )
+
+
+def _meter(agreement: float) -> Html:
+    place = f"{min(100.0, max(0.0, 100.0 * agreement)):.1f}%"
+    scale = element(
+        "svg",
+        element("rect", class_="rail", x=0, y=4, width="100%", height=4),
+        element("rect", class_="bar ok", x=0, y=4, width=place, height=4),
+        class_="meter",
+        width="100%",
+        height=12,
+        aria_hidden="true",
+    )
+    ends = element("span", element("span", "0 none"), element("span", "1 complete"), class_="ends")
+    return element("div", scale, ends, class_="scale")

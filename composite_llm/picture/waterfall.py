@@ -1,0 +1,100 @@
+"""The waterfall: a table of stages, calls, attempts and tools on one time axis, with tokens and money. Pure."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+
+from composite_llm.picture.axis import Axis, axis_of
+from composite_llm.picture.bars import bracket, scale
+from composite_llm.picture.call_rows import call_rows, call_span
+from composite_llm.picture.family import Kin, Stage, stages
+from composite_llm.picture.figures import finite, plural, price, price_of, seconds, tokens
+from composite_llm.picture.legend import legend
+from composite_llm.picture.limits import Limits, ends_of
+from composite_llm.picture.markup import Html, element
+from composite_llm.picture.rows import COLUMNS, name_cell, note_row, row
+from composite_llm.picture.tool_rows import tool_rows
+from composite_llm.picture.tries import STATUS_WORDS
+from composite_llm.summary import title
+from composite_llm.trace import Call, Trace
+from composite_llm.usage import total_cost, total_usage
+
+
+def waterfall(trace: Trace, ordered: Sequence[Kin], limits: Limits) -> Html:
+    """The section with the table and its legend."""
+    axis = axis_of(trace)
+    head, tail = ends_of(len(ordered), limits.calls)
+    drawn = {id(ordered[index]) for index in (*head, *tail)}
+    table = element(
+        "table",
+        element("caption", "Seconds after the start of the run", class_="unseen"),
+        element("thead", element("tr", *(_head(axis, name) for name in COLUMNS), role="row"), role="rowgroup"),
+        *_bodies(axis, trace, ordered, drawn, limits),
+        element("tfoot", _total_row(trace), role="rowgroup"),
+        class_="waterfall",
+        role="table",
+    )
+    return element("section", element("h2", "Timeline"), table, legend(trace), class_="block")
+
+
+def _head(axis: Axis, name: str) -> Html:
+    drawn = name == "Timeline"
+    return element(
+        "th",
+        scale(axis) if drawn else name,
+        scope="col",
+        role="columnheader",
+        class_="time" if drawn else "name" if name == "Call" else "figure",
+        aria_label=name if drawn else None,
+    )
+
+
+def _bodies(axis: Axis, trace: Trace, ordered: Sequence[Kin], drawn: set[int], limits: Limits) -> list[Html]:
+    bodies = [_stage_body(axis, stage, drawn, limits) for stage in stages(ordered) if stage.parent is None]
+    missing = [one.call for one in ordered if id(one) not in drawn]
+    if missing:
+        bodies.insert(-1, element("tbody", note_row(_not_drawn(missing)), role="rowgroup"))
+    if trace.tool_calls:
+        bodies.append(element("tbody", *tool_rows(axis, trace.tool_calls, limits), role="rowgroup"))
+    return bodies
+
+
+def _stage_body(axis: Axis, stage: Stage, drawn: set[int], limits: Limits) -> Html:
+    rows = [_stage_row(axis, stage)]
+    for member in stage.members:
+        for one in _with_descendants(member):
+            if id(one) in drawn:
+                rows += call_rows(axis, one, limits)
+    return element("tbody", *rows, role="rowgroup")
+
+
+def _with_descendants(member: Kin) -> Iterator[Kin]:
+    waiting = [member]
+    while waiting:
+        one = waiting.pop()
+        yield one
+        waiting += one.children[::-1]
+
+
+def _stage_row(axis: Axis, stage: Stage) -> Html:
+    spans = [call_span(one.call) for one in stage.members]
+    answered = sum(one.call.status == "ok" for one in stage.members)
+    name = title(stage.name)
+    lasted = max(span.end_s for span in spans) - min(finite(span.start_s) for span in spans)
+    used = total_usage(one.spent for one in stage.members)
+    cost = price_of(used, total_cost(one.cost_usd for one in stage.members))
+    of = element("small", f"{answered:,} of {len(stage.members):,} answered")
+    figures = (seconds(lasted), tokens(used), cost)
+    return row(name_cell(name, of, scope="rowgroup"), bracket(axis, spans, name), figures, "stage")
+
+
+def _not_drawn(missing: Sequence[Call]) -> str:
+    how = Counter(call.status for call in missing)
+    said = ", ".join(f"{number:,} {STATUS_WORDS[status]}" for status, number in how.items())
+    return f"{plural(len(missing), 'call')} ({said}) not shown; their tokens and money are in the sums."
+
+
+def _total_row(trace: Trace) -> Html:
+    name = name_cell("Total", element("small", plural(len(trace.calls), "call")))
+    return row(name, None, (seconds(trace.duration_s), tokens(trace.usage), price(trace.cost_usd)), "total")
