@@ -31,13 +31,19 @@ async def _abandon(server: ThreadedServer, chunks: int, way: str, gate: asyncio.
         stream: Any = await litellm.acompletion(**request(server, proposers=[FIRST], **asked_anew()), stream=True)
         if way == "cancel":
             reading = asyncio.create_task(_read(stream, 1000))
-            await asyncio.sleep(chunks / 500)
+            await _turns(chunks * chunks)
             reading.cancel()
             await asyncio.gather(reading, return_exceptions=True)
             return
         await _read(stream, 1000 if way == "end" else chunks)
         if way == "aclose":
             await stream.aclose()
+
+
+async def _turns(count: int) -> None:
+    """Let the loop go round so many times: a random point that need not lie between two chunks."""
+    for _ in range(count):
+        await asyncio.sleep(0)
 
 
 async def _read(stream: Any, chunks: int) -> None:

@@ -72,10 +72,12 @@ def test_a_sync_stream_is_live(server: ThreadedServer) -> None:
 
 
 async def test_a_sync_stream_works_inside_a_running_loop_and_its_members_run_at_once(server: ThreadedServer) -> None:
-    server.set_scenario("*", {"latency_s": 0.1})
-    done = streamed_sync(server, proposers=THREE)
-    assert done.content
-    assert max(record.in_flight for record in server.ledger.records[:3]) == 3
+    assert streamed_sync(server, proposers=THREE).content
+    server.set_scenario("*", {"hang": True})
+    stream = open_stream(server)
+    assert next(stream).choices[0].delta.reasoning_content.startswith("Proposals: asking")
+    server.wait_until(lambda ledger: ledger.open_requests == 3)
+    stream.completion_stream.close()
 
 
 def test_sync_streams_from_many_threads_do_not_mix(server: ThreadedServer) -> None:
