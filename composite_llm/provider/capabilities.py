@@ -7,11 +7,13 @@ from typing import Any
 
 import litellm
 
+from composite_llm.backend.interface import ModelFacts
 from composite_llm.config.node import COMPOSITE_PREFIX, Node
-from composite_llm.config.plan import make_plan, nodes_of
+from composite_llm.config.plan import Plan, make_plan, nodes_of
 from composite_llm.config.profiles import Profiles
 from composite_llm.errors import CompositeError
 from composite_llm.provider.failures import PROVIDER
+from composite_llm.provider.worst_prices import worst_prices
 
 _DEFAULT_WINDOW = 128_000
 _DEFAULT_OUTPUT = 16_384
@@ -28,6 +30,25 @@ _GENERAL: dict[str, Any] = {
     "supports_reasoning": True,
     "supports_native_streaming": True,
 }
+
+
+def model_info(model: str, facts: ModelFacts, profiles: Profiles) -> dict[str, Any]:
+    """The `model_info` of a proxy's deployment of a composite: what its nodes can, and worst-case prices per token.
+
+    Args:
+        model: A composite model string.
+        facts: Where the prices come from; without a price for each node the block has none.
+        profiles: What the string may name.
+
+    Raises:
+        CompositeError: The model string, or what it names, cannot be used.
+    """
+    plan = make_plan(model, {}, profiles)
+    prices = worst_prices(plan, facts, profiles)
+    entry = {key: value for key, value in _entry(plan).items() if key != "litellm_provider"}
+    if prices is not None:
+        entry |= {"input_cost_per_token": prices.input, "output_cost_per_token": prices.output}
+    return entry
 
 
 def install_capabilities(profiles: Profiles) -> None:
@@ -48,6 +69,10 @@ def _profile_entry(model: str, profiles: Profiles) -> dict[str, Any] | None:
     except CompositeError:
         # It names an environment variable that is not set yet, perhaps; calling it will say so.
         return None
+    return _entry(plan)
+
+
+def _entry(plan: Plan) -> dict[str, Any]:
     nodes = list(nodes_of(plan))
     return {
         **_GENERAL,

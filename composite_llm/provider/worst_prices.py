@@ -1,0 +1,96 @@
+"""What a token of a composite's caller costs at worst, for those who reckon with a price per token."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from composite_llm.backend.interface import Message, ModelFacts, Params
+from composite_llm.config.plan import Plan, make_plan, nested_options, nodes_of
+from composite_llm.config.profiles import Profiles
+from composite_llm.strategies import strategy_for
+
+_TOKENS = 1000
+"""Of the question, or of each answer, when its share is measured: enough that a node's own `max_tokens` shows."""
+
+
+@dataclass(frozen=True, slots=True)
+class WorstPrices:
+    """US dollars for one token.
+
+    Attributes:
+        input: Of the conversation: every call reads it.
+        output: Of an answer: every call may write one as long, and later calls read those of the earlier ones.
+    """
+
+    input: float
+    output: float
+
+
+def worst_prices(plan: Plan, facts: ModelFacts, profiles: Profiles) -> WorstPrices | None:
+    """A run costs at most `input` × tokens asked + `output` × tokens of its longest answer, if no call fails.
+
+    What our own instructions add to the prompts is left out; it does not grow with either.
+
+    Returns:
+        None when a node's price is unknown.
+    """
+    question: list[Message] = [{"role": "user", "content": ""}]
+    strategy = strategy_for(plan, question)
+    nested: dict[str, WorstPrices] = {}
+    # The implied members too: a council without any seats personas of the chairman's model.
+    for node in [*nodes_of(plan), *strategy.deliberating]:
+        if node.is_composite:
+            found = worst_prices(make_plan(node.model, nested_options(node), profiles), facts, profiles)
+            if found is None:
+                return None
+            nested[node.model] = _dearest(found, nested.get(node.model, found))
+        elif facts.price(node.model, 1, 1) is None:
+            return None
+
+    def cost_usd(asked: int, answered: int) -> float:
+        return strategy.worst_case(_Lengths(facts, nested, asked, answered), len(strategy.deliberating)).cost_usd
+
+    # One token: an answer of none would be taken for one of unknown length.
+    base = cost_usd(0, 1)
+    return WorstPrices(_rounded(cost_usd(_TOKENS, 1) - base), _rounded(cost_usd(0, _TOKENS + 1) - base))
+
+
+def _dearest(one: WorstPrices, other: WorstPrices) -> WorstPrices:
+    return WorstPrices(max(one.input, other.input), max(one.output, other.output))
+
+
+def _rounded(cost_usd: float) -> float:
+    """For one token, without the noise of a sum of floats."""
+    return float(f"{cost_usd / _TOKENS:.9g}")
+
+
+@dataclass(frozen=True, slots=True)
+class _Lengths:
+    """`ModelFacts` in which the conversation and every answer have a given length."""
+
+    facts: ModelFacts
+    nested: Mapping[str, WorstPrices]
+    asked: int
+    answered: int
+
+    def count_tokens(self, model: str, messages: Sequence[Message]) -> int:
+        # A persona's prompt is no part of what the caller sends.
+        return self.asked if any(message["role"] != "system" for message in messages) else 0
+
+    def max_output_tokens(self, model: str) -> int | None:
+        return self.answered
+
+    def price(self, model: str, prompt_tokens: int, completion_tokens: int) -> float | None:
+        if (inside := self.nested.get(model)) is not None:
+            return inside.input * prompt_tokens + inside.output * completion_tokens
+        return self.facts.price(model, prompt_tokens, completion_tokens)
+
+    def provider(self, model: str, params: Params) -> str | None:
+        return self.facts.provider(model, params)
+
+    def context_window(self, model: str) -> int | None:
+        return self.facts.context_window(model)
+
+    def takes(self, model: str, modality: str) -> bool | None:
+        return self.facts.takes(model, modality)
