@@ -12,6 +12,11 @@ from composite_llm.cli.lazy_group import Entry, new_app
 _HERE = "composite_llm.cli"
 
 COMMANDS = {
+    "ask": Entry(
+        f"{_HERE}.ask:ask",
+        "Ask one question, and see who answers what.",
+        'composite ask -s council -m openai/gpt-4.1 -p openai/gpt-4.1-mini -p anthropic/claude-haiku-4-5 "Why is it so?"',
+    ),
     "explain": Entry(
         f"{_HERE}.explain:explain",
         "Show what a run would do and cost, without a call.",

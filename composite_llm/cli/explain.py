@@ -36,8 +36,9 @@ def explain(
     """Show what a run would do and cost, without a call."""
     target = target_of(strategy, model, proposers, profile, options)
     import composite_llm
+    from composite_llm.cli.loading import load
 
-    composite_llm.register(config=config)
+    load(config)
     found = composite_llm.explain(target.model, [{"role": "user", "content": question}], **target.options)
     if as_json:
         print_json(found)

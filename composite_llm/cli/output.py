@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
@@ -19,6 +20,11 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 def on_terminal() -> bool:
     """Whether standard output is one."""
     return sys.stdout.isatty()
+
+
+def drawing() -> bool:
+    """Whether what is printed may be drawn over: a terminal that can move its cursor."""
+    return on_terminal() and os.environ.get("TERM", "dumb") not in ("dumb", "unknown")
 
 
 def console(*, stderr: bool = False) -> Console:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -61,6 +61,9 @@ OptionsOption = Annotated[
 ConfigOption = Annotated[
     Path | None, typer.Option("--config", help="The file with the profiles.", show_default="composite.yaml")
 ]
+OfflineOption = Annotated[
+    bool, typer.Option("--offline", help="Let a server in this process play the models; no key, no cost.")
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +79,17 @@ class Target:
     model: str
     options: dict[str, Any] = field(default_factory=dict)
     picked: bool = False
+
+    def with_options(self, more: Mapping[str, Any]) -> Target:
+        """The same with the options that have an option of the command line of their own.
+
+        Raises:
+            Misused: One of them is given in both ways.
+        """
+        given = {key: value for key, value in more.items() if value is not None}
+        for key in given.keys() & self.options.keys():
+            misuse(f"--option {key}=… and --{key.replace('_', '-')} are the same; give one of them")
+        return replace(self, options={**self.options, **given})
 
 
 def target_of(

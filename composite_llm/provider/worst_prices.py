@@ -28,7 +28,7 @@ class WorstPrices:
 
 
 def worst_prices(plan: Plan, facts: ModelFacts, profiles: Profiles) -> WorstPrices | None:
-    """A run costs at most `input` × tokens asked + `output` × tokens of its longest answer, if no call fails.
+    """A run costs at most `input` for each token asked and `output` for each of its longest answer, if no call fails.
 
     What our own instructions add to the prompts is left out; it does not grow with either.
 

@@ -1,0 +1,104 @@
+"""The members of a run as a table: one row each, under their stage."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from composite_llm.cli.progress import Progress, Row, Stage
+from composite_llm.cli.terminal_text import harmless
+from composite_llm.summary import money, title
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+    from rich.text import Text
+
+_MARKS = {"waiting": "·", "done": "✓", "failed": "✗", "dropped": "-"}
+_STYLES = {"waiting": "dim", "writing": "cyan", "done": "green", "failed": "red", "dropped": "yellow"}
+_TURNS = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
+_TURNS_PER_SECOND = 10
+_NARROW = 72
+"""Columns below which the money has no room."""
+_REST = 48
+"""Columns that the other cells of a row take at most, and its mark."""
+_MONEY = 11
+_SHORTEST_NAME = 14
+
+
+def members_table(progress: Progress, now: float, width: int) -> RenderableType:
+    """Every stage with its rows.
+
+    Args:
+        progress: What is known.
+        now: By the clock of `progress`.
+        width: Columns of the terminal.
+    """
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table.grid(padding=(0, 2, 0, 0))
+    columns, longest = (5, width - _REST) if width >= _NARROW else (4, width - _REST + _MONEY)
+    table.add_column(no_wrap=True, overflow="crop")
+    table.add_column(no_wrap=True)
+    for _ in range(columns - 2):
+        table.add_column(justify="right", no_wrap=True)
+    for stage in progress.stages:
+        table.add_row(Text(title(stage.name), style="bold"))
+        for row in stage.rows:
+            table.add_row(*_cells(row, now, max(_SHORTEST_NAME, longest))[:columns])
+    return table
+
+
+def remarks(progress: Progress) -> list[Text]:
+    """What went otherwise than configured, one line each."""
+    from rich.text import Text
+
+    failed = [
+        Text.assemble((f"✗ {harmless(row.name)}: ", "red"), harmless(row.note))
+        for row in _rows(progress.stages)
+        if row.state == "failed" and row.note
+    ]
+    degraded = [Text.assemble(("! ", "yellow"), harmless(reason)) for reason in progress.degraded if not _told(reason)]
+    return [*failed, *degraded]
+
+
+def _told(reason: str) -> bool:
+    """Whether a failed row says the same."""
+    return reason.startswith("member_missing:")
+
+
+def _rows(stages: list[Stage]) -> list[Row]:
+    return [row for stage in stages for row in stage.rows]
+
+
+def _shortened(name: str, longest: int) -> str:
+    """Without its beginning, where it is too long: models of one provider differ at the end."""
+    return name if len(name) <= longest else "…" + name[1 - longest :]
+
+
+def _cells(row: Row, now: float, longest: int) -> list[Text]:
+    from rich.text import Text
+
+    style, name = _STYLES[row.state], _shortened(harmless(row.name), longest)
+    seconds = row.elapsed(now)
+    tokens = row.usage.total_tokens if row.usage is not None else 0
+    return [
+        Text.assemble("  ", (_mark(row, now), style), " ", (name, "dim" if row.state == "waiting" else "")),
+        Text(_state(row), style=style),
+        Text("" if seconds is None else f"{seconds:.1f} s"),
+        Text(f"{tokens} tok" if tokens else ""),
+        Text(_cost(row) if tokens else ""),
+    ]
+
+
+def _mark(row: Row, now: float) -> str:
+    return _TURNS[int(now * _TURNS_PER_SECOND) % len(_TURNS)] if row.state == "writing" else _MARKS[row.state]
+
+
+def _state(row: Row) -> str:
+    if row.state == "writing" and row.attempts > 1:
+        return f"writing, try {row.attempts}"
+    return row.state
+
+
+def _cost(row: Row) -> str:
+    return "no price" if row.cost_usd is None else money(row.cost_usd)
