@@ -12,6 +12,7 @@ from composite_llm.events import (
     BallotsCounted,
     CallDone,
     Degraded,
+    DeliberationReused,
     Event,
     RunStarted,
     StageDone,
@@ -108,7 +109,7 @@ class Progress:
                 self.ranking = ranking
             case Degraded(reason):
                 self.degraded.append(reason)
-            case RunStarted() | StageDone() | ToolsRun():
+            case RunStarted() | DeliberationReused() | StageDone() | ToolsRun():
                 pass
         self.told(event)
 

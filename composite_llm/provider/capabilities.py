@@ -44,7 +44,7 @@ def model_info(model: str, facts: ModelFacts, profiles: Profiles) -> dict[str, A
         CompositeError: The model string, or what it names, cannot be used.
     """
     plan = make_plan(model, {}, profiles)
-    prices = worst_prices(plan, facts, profiles)
+    prices = worst_prices(plan, facts)
     entry = {key: value for key, value in _entry(plan).items() if key != "litellm_provider"}
     if prices is not None:
         entry |= {"input_cost_per_token": prices.input, "output_cost_per_token": prices.output}

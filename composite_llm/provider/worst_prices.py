@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from composite_llm.backend.interface import Message, ModelFacts, Params
-from composite_llm.config.plan import Plan, make_plan, nested_options, nodes_of
-from composite_llm.config.profiles import Profiles
+from composite_llm.config.plan import Plan
 from composite_llm.strategies import strategy_for
 
 _TOKENS = 1000
@@ -27,7 +26,7 @@ class WorstPrices:
     output: float
 
 
-def worst_prices(plan: Plan, facts: ModelFacts, profiles: Profiles) -> WorstPrices | None:
+def worst_prices(plan: Plan, facts: ModelFacts) -> WorstPrices | None:
     """A run costs at most `input` for each token asked and `output` for each of its longest answer, if no call fails.
 
     What our own instructions add to the prompts is left out; it does not grow with either.
@@ -36,28 +35,17 @@ def worst_prices(plan: Plan, facts: ModelFacts, profiles: Profiles) -> WorstPric
         None when a node's price is unknown.
     """
     question: list[Message] = [{"role": "user", "content": ""}]
-    strategy = strategy_for(plan, question)
-    nested: dict[str, WorstPrices] = {}
-    # The implied members too: a council without any seats personas of the chairman's model.
-    for node in [*nodes_of(plan), *strategy.deliberating]:
-        if node.is_composite:
-            found = worst_prices(make_plan(node.model, nested_options(node), profiles), facts, profiles)
-            if found is None:
-                return None
-            nested[node.model] = _dearest(found, nested.get(node.model, found))
-        elif facts.price(node.model, 1, 1) is None:
-            return None
 
     def cost_usd(asked: int, answered: int) -> float:
-        return strategy.worst_case(_Lengths(facts, nested, asked, answered), len(strategy.deliberating)).cost_usd
+        # Made anew: a strategy counts its question only once.
+        strategy = strategy_for(plan, question)
+        return strategy.worst_case(_Lengths(facts, asked, answered), len(strategy.deliberating)).cost_usd
 
+    if any(facts.price(node.model, 1, 1) is None for _, node in strategy_for(plan, question).leaves()):
+        return None
     # One token: an answer of none would be taken for one of unknown length.
     base = cost_usd(0, 1)
     return WorstPrices(_rounded(cost_usd(_TOKENS, 1) - base), _rounded(cost_usd(0, _TOKENS + 1) - base))
-
-
-def _dearest(one: WorstPrices, other: WorstPrices) -> WorstPrices:
-    return WorstPrices(max(one.input, other.input), max(one.output, other.output))
 
 
 def _rounded(cost_usd: float) -> float:
@@ -70,7 +58,6 @@ class _Lengths:
     """`ModelFacts` in which the conversation and every answer have a given length."""
 
     facts: ModelFacts
-    nested: Mapping[str, WorstPrices]
     asked: int
     answered: int
 
@@ -81,16 +68,14 @@ class _Lengths:
     def max_output_tokens(self, model: str) -> int | None:
         return self.answered
 
+    def context_window(self, model: str) -> int | None:
+        return None
+
     def price(self, model: str, prompt_tokens: int, completion_tokens: int) -> float | None:
-        if (inside := self.nested.get(model)) is not None:
-            return inside.input * prompt_tokens + inside.output * completion_tokens
         return self.facts.price(model, prompt_tokens, completion_tokens)
 
     def provider(self, model: str, params: Params) -> str | None:
         return self.facts.provider(model, params)
-
-    def context_window(self, model: str) -> int | None:
-        return self.facts.context_window(model)
 
     def takes(self, model: str, modality: str) -> bool | None:
         return self.facts.takes(model, modality)

@@ -28,7 +28,7 @@ class Page:
         """The window gets another size, as far as both sides know."""
         self.feed()
         self._screen.resize(lines, columns)
-        self.console.size = (columns, lines)  # type: ignore[assignment]  # a setter that takes a pair
+        self.console.size = (columns, lines)
 
     def feed(self) -> None:
         """Let the screen interpret what was written since."""

@@ -29,7 +29,7 @@ def shown(script: Script, told: Callable[[Event], None] | None = None, **options
         progress.told = told
     services = Services(ScriptedBackend(script), ScriptedFacts(), observers=Observers([progress]))
     b = bench(MODEL, script, services=services, **options)
-    progress.expect(explain_plan(b.run.plan, [{"role": "user", "content": "Why?"}], ScriptedFacts(), services.profiles))
+    progress.expect(explain_plan(b.run.plan, [{"role": "user", "content": "Why?"}], ScriptedFacts()))
     return b, progress
 
 
@@ -137,7 +137,7 @@ async def test_the_table_shows_seconds_tokens_and_money_where_there_is_room() ->
 @pytest.mark.parametrize("columns", [30, 60, 100])
 def test_long_names_keep_their_end_and_the_table_its_width(columns: int) -> None:
     progress = Progress()
-    progress.run_event(None, StageStarted("propose", ("provider/with-a-very-long-name-" * 5 + "small",)))  # type: ignore[arg-type]
+    progress.run_event(None, StageStarted("propose", ("provider/with-a-very-long-name-" * 5 + "small",)))
     (_, line) = drawn(progress, columns=columns)
     assert "-small  wait" in line
     assert len(line) <= columns
@@ -146,7 +146,7 @@ def test_long_names_keep_their_end_and_the_table_its_width(columns: int) -> None
 def test_control_characters_of_a_model_do_not_reach_the_terminal() -> None:
     progress = Progress(stages=[])
     row = Row("a\x1b[2J\x07", state="failed", note="\x1b]0;title\x07 no\x9b luck")
-    progress.run_event(None, StageStarted("propose", ()))  # type: ignore[arg-type]
+    progress.run_event(None, StageStarted("propose", ()))
     progress.stages[0].rows = [row]
     cells = [str(cell) for cell in remarks(progress)]
     assert cells == ["✗ a[2J: ]0;title no luck"]

@@ -14,7 +14,7 @@ FACTS = ScriptedFacts(prices={"chief": 1.0, "a": 10.0, "b": 100.0})
 
 
 def prices(model: str, **options: Any) -> WorstPrices | None:
-    return worst_prices(make_plan(f"composite/{model}", options, Profiles()), FACTS, Profiles())
+    return worst_prices(make_plan(f"composite/{model}", options, Profiles()), FACTS)
 
 
 def test_in_a_mixture_each_call_reads_the_question_and_the_aggregator_every_answer() -> None:
