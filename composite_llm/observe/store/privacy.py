@@ -86,11 +86,14 @@ def _as_json(value: Any) -> str:
 
 
 def _kept_ranking(ranking: Ranking | None, privacy: Privacy) -> Ranking | None:
-    if ranking is None or privacy == "full":
-        return ranking
+    if ranking is None:
+        return None
     # What is said about a ballot may quote it.
     ballots = [
-        ballot.model_copy(update={"problems": [kept for text in ballot.problems if (kept := kept_text(text, privacy))]})
-        for ballot in ranking.ballots
+        ballot.model_copy(update={"problems": _kept_texts(ballot.problems, privacy)}) for ballot in ranking.ballots
     ]
     return ranking.model_copy(update={"ballots": ballots})
+
+
+def _kept_texts(texts: Sequence[str], privacy: Privacy) -> list[str]:
+    return [kept for text in texts if (kept := kept_text(text, privacy)) is not None]
