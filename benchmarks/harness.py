@@ -77,6 +77,11 @@ class Upstream:
         count: int = self._send("GET", "/stats")["requests"]
         return count
 
+    def open_requests(self) -> int:
+        """How many requests are being answered now."""
+        count: int = self._send("GET", "/stats")["open_requests"]
+        return count
+
     def _send(self, method: str, path: str, body: Any = None) -> Any:
         data = None if body is None else json.dumps(body).encode()
         request = urllib.request.Request(self.url + path, data=data, method=method)

@@ -78,6 +78,8 @@ def test_any_split_of_a_recorded_stream_gives_the_same_answer_and_the_same_bill(
 @given(end=st.integers(0, len(RECORDED) - 1), places=PLACES)
 @example(end=0, places=[])
 @example(end=FINISH, places=[])
+@example(end=RECORDED.index(b"\n\n", FINISH) + 2, places=[])
+@example(end=len(RECORDED) - 1, places=[])
 def test_a_recorded_stream_that_breaks_off_anywhere_is_whole_or_a_clear_error(
     server: ThreadedServer, portal: BlockingPortal, raw: RawServer, end: int, places: list[int]
 ) -> None:
