@@ -14,6 +14,7 @@ from composite_llm.backend.current import within
 from composite_llm.backend.interface import AttemptRequest, Choice, ChoiceDelta, Chunk, Message, Reply
 from composite_llm.backend.litellm_errors import as_failure
 from composite_llm.backend.litellm_facts import LiteLLMFacts
+from composite_llm.backend.litellm_openai import client_for
 from composite_llm.backend.litellm_router import RouterInUse
 from composite_llm.backend.litellm_tap import Tap
 from composite_llm.errors import AttemptFailed, Failure
@@ -42,6 +43,7 @@ class LiteLLMBackend:
 
     def __init__(self, facts: LiteLLMFacts, router: RouterInUse | None = None) -> None:
         self._router = router or RouterInUse()
+        self.fast_openai = True
         self._facts = facts
 
     def endpoint(self, request: AttemptRequest) -> str | None:
@@ -125,6 +127,10 @@ class LiteLLMBackend:
         router = self._router.answering(request.model)
         if router is not None:
             return await router.acompletion(**call)
+        if self.fast_openai and self._facts.provider(request.model, params) == "openai":
+            client = client_for(params, request.timeout_s)
+            if client is not None:
+                call["client"] = client
         return await litellm.acompletion(**call, max_retries=0, num_retries=0)
 
     def _params(self, request: AttemptRequest) -> dict[str, Any]:

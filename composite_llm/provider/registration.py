@@ -92,6 +92,7 @@ def register(
     observers: Sequence[Observer] = (),
     otel: bool | Mapping[str, Any] | OtelSettings | None = None,
     telemetry: bool | str | os.PathLike[str] | Mapping[str, Any] | TelemetrySettings | None = None,
+    fast_openai: bool = True,
     check: bool = False,
 ) -> None:
     """Put the provider `composite` into LiteLLM. May be called again; other custom providers stay.
@@ -107,6 +108,8 @@ def register(
             configuration's `otel` says.
         telemetry: Keep what runs did in an SQLite file: True, its path, or settings (`path`, `privacy`, `max_age_days`,
             `max_size_mb`); False for none. Default: as `COMPOSITE_LLM_TELEMETRY` or the configuration says.
+        fast_openai: Ask nodes of the provider `openai` through the OpenAI SDK's untyped `post`, which does the same with
+            less work; False: through its typed methods, as LiteLLM by itself.
         check: Ask the endpoints of all profiles now whether they serve their models; see `check`.
 
     Raises:
@@ -125,6 +128,7 @@ def register(
     if breaker is not None:
         _breakers.settings = breaker_settings(breaker)
     with _lock:
+        _backend.fast_openai = fast_openai
         if router is not None:
             _router.own = router
         known = _services.tool_executors if _services is not None else {}

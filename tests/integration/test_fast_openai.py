@@ -1,0 +1,267 @@
+"""Nodes of the provider `openai` go through the SDK's untyped `post`: nothing of it may be seen but the time saved."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import json
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+
+import httpx
+import litellm
+import pytest
+from anyio.from_thread import BlockingPortal
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from litellm.integrations.custom_logger import CustomLogger
+
+from composite_llm.backend.litellm_openai import client_for
+from fake_server import ThreadedServer
+from tests.support.asking import KEY, MESSAGES
+
+MODEL = "openai/gpt-4o-mini"
+PARAMS = {"api_key": KEY, "api_base": "http://played.test/v1"}
+_numbers = itertools.count(1)
+OURS = {"max_retries": 0, "num_retries": 0, "timeout": 600.0}
+
+
+class Played:
+    """LiteLLM's shared HTTP client, answered from here."""
+
+    def __init__(self) -> None:
+        self.requests: list[httpx.Request] = []
+        self.answer: Any = lambda: httpx.Response(200, json={})
+
+    def __call__(self, request: httpx.Request) -> httpx.Response:
+        self.requests.append(request)
+        answer: httpx.Response = self.answer()
+        return answer
+
+
+@pytest.fixture
+def played(monkeypatch: pytest.MonkeyPatch) -> Played:
+    upstream = Played()
+    monkeypatch.setattr(litellm, "aclient_session", httpx.AsyncClient(transport=httpx.MockTransport(upstream)))
+    return upstream
+
+
+async def asked(*, fast: bool, **params: Any) -> Any:
+    """What LiteLLM makes of an answer, or of an error, through either client."""
+    call = {"model": MODEL, "messages": MESSAGES, **PARAMS, **OURS, **params}
+    client = client_for({**PARAMS, **params}, 600.0) if fast else None
+    assert (client is not None) == fast
+    try:
+        response: Any = await litellm.acompletion(**call, **({"client": client} if fast else {}))
+        return [chunk.model_dump() async for chunk in response] if params.get("stream") else response.model_dump()
+    except Exception as error:  # noqa: BLE001  # either side's error is compared
+        return type(error).__name__, getattr(error, "status_code", None), str(error)
+
+
+async def both(**params: Any) -> tuple[Any, Any]:
+    """Through LiteLLM's client, and through ours; under a key of their own, since LiteLLM keeps a client per key."""
+    params = {"api_key": f"sk-{next(_numbers)}", **params}
+    return await asked(fast=False, **params), await asked(fast=True, **params)
+
+
+def without_moments(value: Any) -> Any:
+    """The same without what differs from call to call by itself."""
+    if isinstance(value, Mapping):
+        return {key: without_moments(inner) for key, inner in value.items() if key not in ("created", "id")}
+    return [without_moments(inner) for inner in value] if isinstance(value, list) else value
+
+
+texts = st.text(max_size=20)
+maybe_text = st.none() | texts
+tool_calls = st.lists(
+    st.fixed_dictionaries(
+        {
+            "id": texts,
+            "type": st.just("function"),
+            "function": st.fixed_dictionaries({"name": texts, "arguments": texts}),
+        }
+    ),
+    max_size=2,
+)
+messages = st.fixed_dictionaries(
+    {},
+    optional={
+        "role": st.just("assistant"),
+        "content": maybe_text,
+        "refusal": maybe_text,
+        "reasoning_content": maybe_text,
+        "tool_calls": st.none() | tool_calls,
+        "annotations": st.just([]),
+        "audio": st.none(),
+        "unheard_of": texts,
+    },
+)
+choices = st.fixed_dictionaries(
+    {"message": messages},
+    optional={
+        "index": st.integers(0, 3),
+        "finish_reason": st.sampled_from(["stop", "length", "tool_calls", "content_filter", None]),
+        "logprobs": st.none(),
+        "unheard_of": texts,
+    },
+)
+usages = st.fixed_dictionaries(
+    {"prompt_tokens": st.integers(0, 99), "completion_tokens": st.integers(0, 99), "total_tokens": st.integers(0, 198)},
+    optional={
+        "prompt_tokens_details": st.just({"cached_tokens": 3}),
+        "completion_tokens_details": st.none() | st.just({"reasoning_tokens": 2}),
+    },
+)
+completions = st.fixed_dictionaries(
+    {"choices": st.lists(choices, max_size=3)},
+    optional={
+        "id": texts,
+        "object": st.just("chat.completion"),
+        "created": st.integers(0, 2**31),
+        "model": st.sampled_from(["gpt-4o-mini", "gpt-4o-mini-2024-07-18", "other"]),
+        "usage": usages | st.none(),
+        "system_fingerprint": maybe_text,
+        "service_tier": st.sampled_from(["default", None]),
+        "unheard_of": texts,
+    },
+)
+
+
+@settings(max_examples=200)
+@given(body=completions | st.lists(texts, max_size=2) | texts)
+def test_any_answer_becomes_the_same_response(body: Any) -> None:
+    upstream = Played()
+    upstream.answer = lambda: httpx.Response(200, json=body)
+
+    async def compare() -> tuple[Any, Any]:
+        litellm.aclient_session = httpx.AsyncClient(transport=httpx.MockTransport(upstream))
+        try:
+            return await both()
+        finally:
+            litellm.aclient_session = None
+
+    theirs, ours = asyncio.run(compare())
+    assert without_moments(ours) == without_moments(theirs)
+    first, second = upstream.requests
+    assert json.loads(first.content) == json.loads(second.content)
+
+
+@pytest.mark.parametrize(
+    "params",
+    [
+        {"tools": [{"type": "function", "function": {"name": "look", "parameters": {"type": "object"}}}]},
+        {"response_format": {"type": "json_object"}, "temperature": 0.5, "seed": 3, "stop": ["x"], "n": 2},
+        {"extra_headers": {"x-team": "blue"}, "extra_body": {"top_k": 4, "nested": {"a": [1, None]}}},
+        {"extra_query": {"version": "2"}, "user": "someone", "logprobs": True, "top_logprobs": 2},
+        {"messages": [{"role": "user", "content": [{"type": "text", "text": "Was ist das? äöü€"}]}]},
+        {"stream": True, "stream_options": {"include_usage": True}},
+    ],
+    ids=lambda params: "+".join(params),
+)
+async def test_the_same_request_goes_upstream(played: Played, params: dict[str, Any]) -> None:
+    played.answer = lambda: httpx.Response(200, json={"choices": [{"message": {"content": "So."}}]})
+    await both(**params)
+    theirs, ours = played.requests
+    assert (ours.method, ours.url) == (theirs.method, theirs.url)
+    assert json.loads(ours.content) == json.loads(theirs.content)
+    own = {"x-stainless-raw-response"}
+    assert {k: v for k, v in ours.headers.items() if k not in own} == {
+        k: v for k, v in theirs.headers.items() if k not in own
+    }
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        *(
+            httpx.Response(status, json={"error": {"message": "no", "code": code}}, headers={"retry-after": "7"})
+            for status, code in [(400, "context_length_exceeded"), (401, None), (404, None), (422, None), (429, None)]
+        ),
+        httpx.Response(500, text="<html>no</html>"),
+        httpx.Response(200, text="not JSON", headers={"content-type": "text/plain"}),
+        httpx.Response(200, text="{broken", headers={"content-type": "application/json"}),
+        httpx.Response(200, text="", headers={"content-type": "application/json"}),
+    ],
+    ids=lambda answer: f"{answer.status_code}-{answer.text[:12]}",
+)
+@pytest.mark.parametrize("stream", [False, True])
+async def test_an_error_stays_the_same_error(played: Played, answer: httpx.Response, stream: bool) -> None:
+    played.answer = lambda: httpx.Response(answer.status_code, content=answer.content, headers=answer.headers)
+    theirs, ours = await both(**({"stream": True} if stream else {}))
+    assert without_moments(ours) == without_moments(theirs)
+
+
+@pytest.mark.parametrize("error", [httpx.ReadTimeout("slow"), httpx.ConnectError("away")], ids=["timeout", "connect"])
+async def test_a_broken_connection_stays_the_same_error(played: Played, error: httpx.TransportError) -> None:
+    def fail() -> httpx.Response:
+        raise error
+
+    played.answer = fail
+    theirs, ours = await both()
+    # The message says how long it took.
+    assert ours[:2] == theirs[:2]
+    assert len(played.requests) == 2
+
+
+def test_a_stream_has_the_same_chunks(server: ThreadedServer, portal: BlockingPortal) -> None:
+    streamed = {"api_base": server.base_url, "stream": True, "stream_options": {"include_usage": True}}
+    theirs, ours = portal.call(partial(both, **streamed))
+    assert without_moments(ours) == without_moments(theirs)
+    assert len(ours) > 3
+
+
+@pytest.mark.parametrize(
+    ("variables", "attributes"),
+    [
+        ({"OPENAI_API_KEY": "sk-environment", "OPENAI_BASE_URL": "http://environment.test/v1"}, {}),
+        ({"OPENAI_API_KEY": "sk-environment", "OPENAI_API_BASE": "http://older.test/v1"}, {}),
+        ({"OPENAI_API_KEY": "sk-environment"}, {"api_key": "sk-attribute", "api_base": "http://attribute.test/v1"}),
+        ({"OPENAI_API_KEY": "sk-environment"}, {"openai_key": "sk-openai"}),
+    ],
+)
+async def test_key_and_endpoint_are_found_where_litellm_finds_them(
+    played: Played, monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], attributes: dict[str, str]
+) -> None:
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    for name, value in attributes.items():
+        monkeypatch.setattr(litellm, name, value)
+    await both(api_key=None, api_base=None)
+    theirs, ours = played.requests
+    assert (ours.url, ours.headers["authorization"]) == (theirs.url, theirs.headers["authorization"])
+
+
+class Redirecting(CustomLogger):
+    """An application's hook that may send a call elsewhere."""
+
+    async def async_pre_call_deployment_hook(self, kwargs: dict[str, Any], call_type: Any) -> dict[str, Any] | None:
+        return {**kwargs, "api_base": "http://elsewhere.test/v1"}
+
+
+@pytest.mark.parametrize("case", ["no key", "organization", "secret manager", "named credential", "hook", "own client"])
+def test_litellm_makes_its_own_client_where_key_and_endpoint_are_not_plain(
+    monkeypatch: pytest.MonkeyPatch, case: str
+) -> None:
+    params: dict[str, Any] = dict(PARAMS)
+    match case:
+        case "no key":
+            monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+            del params["api_key"]
+        case "organization":
+            monkeypatch.setattr(litellm, "organization", "org-1")
+        case "secret manager":
+            monkeypatch.setattr(litellm, "secret_manager_client", object())
+        case "named credential":
+            params["litellm_credential_name"] = "vault"
+        case "hook":
+            monkeypatch.setattr(litellm, "callbacks", [Redirecting()])
+        case _:
+            params["client"] = object()
+
+    assert client_for(params, None) is None
+
+
+def test_an_older_litellm_makes_its_own_client(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(litellm.main, "openai_chat_completions", object())
+    assert client_for(PARAMS, None) is None
