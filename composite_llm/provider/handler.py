@@ -15,6 +15,7 @@ from composite_llm.errors import CompositeError
 from composite_llm.provider.chunks import ChunkMaker
 from composite_llm.provider.failures import raised
 from composite_llm.provider.portal import PORTAL
+from composite_llm.provider.proxy_books import charged_while_it_runs, note_spent
 from composite_llm.provider.reply import response_of, say_if_unpriced, usage_object
 from composite_llm.provider.request import run_of
 from composite_llm.provider.sync_stream import SyncStream
@@ -78,7 +79,8 @@ class CompositeLLM(litellm.CustomLLM):
 
     async def _chunks(self, run: Run, kwargs: dict[str, Any]) -> AsyncGenerator[ModelResponseStream, None]:
         maker = ChunkMaker(run.id, run.plan.logical_model, run.plan.options.reasoning)
-        with _as_litellm_errors(kwargs), _spending_recorded(run, kwargs):
+        charged = charged_while_it_runs(run, kwargs.get("logging_obj"))
+        with _as_litellm_errors(kwargs), _spending_recorded(run, kwargs), charged:
             try:
                 async with contextlib.aclosing(run.items()) as items:
                     async for item in items:
@@ -125,6 +127,7 @@ def _spending_recorded(run: Run, kwargs: dict[str, Any]) -> Iterator[None]:
         if trace is not None and trace.usage.total_tokens:
             usage = usage_object(trace.usage, trace.usage.completion_tokens, trace.cost_usd)
             _record_partial(kwargs.get("logging_obj"), usage, trace.cost_usd)
+            note_spent(usage, trace.cost_usd)
         raise
 
 

@@ -36,6 +36,7 @@ from composite_llm.provider.guard import install_guard
 from composite_llm.provider.handler import CompositeLLM
 from composite_llm.provider.observing import observers_of
 from composite_llm.provider.parameters import accept_reasoning_parameters
+from composite_llm.provider.proxy_books import install_books
 from composite_llm.provider.telemetry import Telemetry
 from composite_llm.run import Services
 from composite_llm.run.spending import PERIODS
@@ -239,7 +240,10 @@ def install() -> None:
     accept_reasoning_parameters()
     if "litellm.proxy.proxy_server" in sys.modules:
         install_guard()
+        install_books()
     install_capabilities(services().profiles)
+    # Otherwise LiteLLM's response cache does not look at our options, and composites of different members share answers.
+    litellm.enable_caching_on_provider_specific_optional_params = True
     # LiteLLM prints advertising for its issue tracker to standard output when a call fails, which breaks every program
     # that speaks JSON there; a composite makes failing calls an everyday event.
     litellm.suppress_debug_info = True

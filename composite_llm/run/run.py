@@ -79,6 +79,11 @@ class Run:
         )
 
     @property
+    def spent_usd(self) -> float | None:
+        """Money until now; None when a price is unknown."""
+        return self._scope.recorder.cost_usd if self._scope is not None else 0.0
+
+    @property
     def notes(self) -> tuple[str, ...]:
         """What a user should know before the run starts."""
         return self._strategy.notes

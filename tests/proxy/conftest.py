@@ -69,6 +69,8 @@ def _evil() -> Iterator[ThreadedServer]:
 def _proxy(_upstream: ThreadedServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proxy]:
     config = with_tests_operator(example_config(), _deployments(_upstream))
     config["router_settings"] |= {"fallbacks": [{"refused-but": ["small"]}], "model_group_alias": {"middle": "medium"}}
+    # A request has to ask for the cache: `cache: {use-cache: true}`.
+    config["litellm_settings"] |= {"cache": True, "cache_params": {"type": "local", "mode": "default_off"}}
     directory = tmp_path_factory.mktemp("proxy")
     (directory / "composite.yaml").write_text(_PROFILES, encoding="utf-8")
     with started(config, directory, _upstream) as running:
@@ -111,6 +113,7 @@ def _deployments(upstream: ThreadedServer) -> list[dict[str, Any]]:
         deployment("in-extra-body", "composite/moa/large", extra_body={"proposers": ["small"], "max_calls": 5}),
         deployment("hasty", "composite/moa/large", proposers=["small", "medium"], timeout=1.5),
         deployment("composite/*", "composite/*"),
+        deployment("settling", "openai/gpt-3.5-turbo", **direct),
         deployment("refused", "openai/always-refused", **direct),
         deployment("degraded", "composite/moa/large", proposers=["small", "refused"]),
         deployment("broken", "composite/moa/large", proposers=["refused"]),

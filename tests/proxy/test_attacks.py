@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -100,13 +99,11 @@ def _one_clear_line(message: str) -> None:
 def test_an_attack_in_the_body_is_a_4xx_with_one_clear_line_and_reaches_nobody(
     proxy: Proxy, upstream: ThreadedServer, evil: ThreadedServer, attack: str, model: str
 ) -> None:
-    began = time.monotonic()
     response = proxy.post({"model": model, "messages": MESSAGES, **ATTACKS[attack](evil.base_url)})
     assert 400 <= response.status_code < 500, response.text[:500]
     _one_clear_line(response.json()["error"]["message"])
     assert upstream.ledger.records == []
     assert evil.ledger.records == []
-    assert time.monotonic() - began < 8
 
 
 HARMLESS: dict[str, Make] = {

@@ -15,7 +15,7 @@ import redis
 
 from fake_server import ThreadedServer
 from tests.support import wire
-from tests.support.proxies import Proxy, deployment, example_config, free_port, started, with_tests_operator
+from tests.support.proxies import Proxy, deployment, eventually, example_config, free_port, started, with_tests_operator
 
 pytestmark = [
     pytest.mark.skipif(shutil.which("redis-server") is None, reason="needs redis-server; Debian has a package"),
@@ -30,6 +30,7 @@ class Replicas:
 
     first: Proxy
     second: Proxy
+    shared: redis.Redis
     _turns: int = 0
 
     def post(self, **body: Any) -> dict[str, Any]:
@@ -40,6 +41,16 @@ class Replicas:
         assert response.status_code == 200, response.text
         answer: dict[str, Any] = response.json()
         return answer
+
+    def post_and_keep(self, **body: Any) -> dict[str, Any]:
+        """A chat completion whose answer is in the cache afterwards; LiteLLM puts it there after it has answered."""
+        answer = self.post(**body)
+        eventually(lambda: any(answer["id"].encode() in text for text in self._texts()))
+        return answer
+
+    def _texts(self) -> list[bytes]:
+        keys = [key for key in self.shared.scan_iter() if self.shared.type(key) == b"string"]
+        return [text for key in keys if isinstance(text := self.shared.get(key), bytes)]
 
 
 @contextlib.contextmanager
@@ -75,13 +86,13 @@ def _replicas(_upstream: ThreadedServer, tmp_path_factory: pytest.TempPathFactor
         config["litellm_settings"] |= {
             "cache": True,
             "cache_params": {"type": "redis", "host": "127.0.0.1", "port": port},
-            "enable_caching_on_provider_specific_optional_params": True,
         }
         first, second = (
             stack.enter_context(started(config, tmp_path_factory.mktemp(name), _upstream))
             for name in ("first", "second")
         )
-        yield Replicas(first, second)
+        with redis.Redis(port=port) as shared:
+            yield Replicas(first, second, shared)
 
 
 @pytest.fixture
@@ -112,8 +123,7 @@ def test_a_repeated_request_is_a_hit_on_either_proxy_and_costs_nothing(
     replicas: Replicas, upstream: ThreadedServer
 ) -> None:
     request = {"model": "team-moa", "messages": [{"role": "user", "content": "What is asked twice?"}]}
-    first = replicas.post(**request)
-    time.sleep(0.5)
+    first = replicas.post_and_keep(**request)
     upstream.ledger.clear()
     second = replicas.post(**request)
     assert upstream.ledger.records == []
@@ -122,8 +132,7 @@ def test_a_repeated_request_is_a_hit_on_either_proxy_and_costs_nothing(
 
 def test_different_options_do_not_share_an_answer(replicas: Replicas, upstream: ThreadedServer) -> None:
     request: dict[str, Any] = {"model": "samples", "messages": [{"role": "user", "content": "Who is asked?"}]}
-    replicas.post(**request, proposers=["small"])
-    time.sleep(0.5)
+    replicas.post_and_keep(**request, proposers=["small"])
     upstream.ledger.clear()
     replicas.post(**request, proposers=["medium"])
     assert "gpt-4.1-mini" in wire.models(upstream)
