@@ -20,7 +20,7 @@ from anyio.from_thread import BlockingPortal
 
 import composite_llm
 from composite_llm.trace import Attempt, Trace
-from fake_server import Record, ThreadedServer
+from fake_server import Record, Scenario, ThreadedServer
 from tests.support.asking import KEY, MESSAGES
 
 # --- the rules -----------------------------------------------------------------------------------------------------
@@ -118,6 +118,9 @@ FAULTS: dict[str, Fault] = {
     "408": refused(408, "timed_out"),
     "429": refused(429, "rate_limited"),
     "429 at once": refused(429, "rate_limited", retry_after=0),
+    "413": refused(413, "context_window"),
+    "422": refused(422, "rejected"),
+    "504": refused(504, "timed_out"),
     "429 too late": Fault({"error": {"status": 429, "retry_after": 60}}, Effect("rate_limited", retried=False)),
     "500": refused(500, "unavailable"),
     "502": refused(502, "unavailable"),
@@ -140,9 +143,11 @@ FAULTS: dict[str, Fault] = {
     "content filter": Fault(
         {"finish_reason": "content_filter"}, Effect("unusable"), streamed=Effect("unusable", begun=True)
     ),
+    "refusal": Fault({"refusal": "No."}, Effect("unusable"), final=ANSWER),
     "tool call": Fault({"tool_calls": [{"name": "look"}]}, Effect("unusable"), final=ANSWER),
     "context window": Fault({"error": {"context_window": True}}, Effect("context_window")),
     "length": Fault({"finish_reason": "length"}, ANSWER),
+    "one body for a stream": Fault({"ignore_stream": True}, ANSWER),
     "blank and length": Fault({"blank": True, "finish_reason": "length"}, Effect("unusable"), final=ANSWER),
 }
 
@@ -277,8 +282,9 @@ def _final(case: Case, effect: Effect, attempts: int, codes: set[str]) -> Expect
 
 def cases_of(position: Position, *, stream: bool) -> list[Case]:
     ways: tuple[Way, ...] = (*WAYS, "best") if position.final else WAYS
-    if stream and not position.final:
-        # The earlier stages' calls are plain either way: what fails and what is left is all that can differ.
+    if not position.final and (stream or position.place != "first"):
+        # The earlier stages' calls are plain either way, and each node is retried alike wherever it stands: what fails
+        # and what is left is all that can differ.
         ways = ("none", "fallback")
     return [Case(position, fault, way, stream) for fault, way in itertools.product(FAULTS, ways)]
 
@@ -576,10 +582,27 @@ def assert_as_expected(
 
 def test_the_matrix_is_the_whole_product() -> None:
     cases = all_cases()
-    ends = sum(position.final for position in POSITIONS)
-    assert len(cases) == len(FAULTS) * (len(POSITIONS) * (len(WAYS) + 2) + ends * 2 + ends * (len(WAYS) - 2))
-    assert {(case.position, case.fault_name, case.stream) for case in cases} == set(
-        itertools.product(POSITIONS, FAULTS, (False, True))
-    )
+    product = set(itertools.product(POSITIONS, FAULTS, (False, True), ("none", "fallback")))
+    assert product <= {(case.position, case.fault_name, case.stream, case.way) for case in cases}
+    stages = {(position.strategy, position.stage) for position in POSITIONS}
+    tried_again = {(c.position.strategy, c.position.stage, c.fault_name) for c in cases if c.way == "recovers"}
+    assert tried_again == {(*stage, fault) for stage in stages for fault in FAULTS}
     assert len({str(case) for case in cases}) == len(cases)
     assert {expected(case).error for case in cases} == {None, composite_llm.QuorumNotMet, composite_llm.FinalCallFailed}
+
+
+NO_FAULT: frozenset[str] = frozenset(
+    {
+        # How fast, what and in which form it answers; none of it is a failure.
+        "latency_s", "first_token_s", "time_per_token_s", "texts", "reasoning", "logprobs", "usage", "no_usage",
+        "headers", "chunk_chars", "tool_argument_chars", "interleaved_tool_deltas", "usage_on_last_content_chunk",
+        "empty_first_chunk", "split_utf8", "comment_keepalive",
+        # Which requests get a fault; here each has its own.
+        "error_rate", "seed", "by_content", "sequence", "drop_after_chunks",
+    }
+)  # fmt: skip
+
+
+def test_every_key_of_the_servers_that_makes_a_fault_is_in_the_matrix() -> None:
+    used = {key for fault in FAULTS.values() for key in fault.scenario}
+    assert used - {"drop_after_chunks"} == set(Scenario.model_fields) - NO_FAULT
