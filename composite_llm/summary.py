@@ -51,7 +51,7 @@ def summary(trace: Trace, *, full: bool = False, final_reasoning: str | None = N
         parts.append("\n".join(lines))
     if trace.tool_calls:
         parts.append("\n".join(["Tools", *map(tool_line, trace.tool_calls)]))
-    parts.append(total_line(trace.usage, trace.cost_usd, len(trace.calls), trace.duration_s))
+    parts.append(total_line(trace))
     if final_reasoning:
         parts.append(f"{REASONING_HEADING}\n{final_reasoning}")
     return "\n\n".join(parts)
@@ -139,11 +139,13 @@ def vote_table(ranking: Ranking) -> str:
     return "\n".join(lines)
 
 
-def total_line(usage: Usage, cost_usd: float | None, calls: int, duration_s: float) -> str:
+def total_line(trace: Trace) -> str:
     """The bill."""
+    untold = trace.untold_attempts
     return (
-        f"Total: {calls} calls, {usage.prompt_tokens} prompt + {usage.completion_tokens} completion tokens, "
-        f"{money(cost_usd)}, {duration_s:.1f} s"
+        f"Total: {len(trace.calls)} calls, {trace.usage.prompt_tokens} prompt + {trace.usage.completion_tokens} "
+        f"completion tokens, {money(trace.cost_usd)}, {trace.duration_s:.1f} s"
+        + (f"; at least, since {untold} attempt{'s' if untold > 1 else ''} ended untold" if untold else "")
     )
 
 

@@ -19,6 +19,10 @@ class _Record(BaseModel):
     model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
 
 
+_COMPOSITE = "composite/"
+"""A nested run's attempt consumes nothing itself."""
+
+
 class Attempt(_Record):
     """One try at one model."""
 
@@ -43,6 +47,12 @@ class Attempt(_Record):
     """What followed a failed attempt and why: a retry, a fallback, or giving up."""
     estimated: bool = False
     """Whether the tokens were counted here because the answer broke off before the provider told them."""
+
+    @property
+    def untold(self) -> bool:
+        """Whether it was cut off before its provider told its tokens: they count as none, whatever is billed for them."""
+        cut_off = self.status in ("timed_out", "abandoned", "cancelled")
+        return cut_off and not self.usage.total_tokens and not self.model.startswith(_COMPOSITE)
 
 
 class Call(_Record):
@@ -177,6 +187,11 @@ class Trace(_Record):
     def degraded_codes(self) -> list[str]:
         """What kinds of departure there were, each once: `degraded` without its clauses for people."""
         return list(dict.fromkeys(reason.partition(":")[0] for reason in self.degraded))
+
+    @property
+    def untold_attempts(self) -> int:
+        """How many attempts were cut off before their tokens were told; unless 0, usage and cost are lower bounds."""
+        return sum(attempt.untold for call in self.calls for attempt in call.attempts)
 
     def children(self, parent_id: str | None) -> Iterator[Call]:
         """The calls directly below one call, or the run's own for None."""

@@ -21,6 +21,7 @@ from composite_llm.engine.attempt import (
 )
 from composite_llm.engine.recorder import OpenAttempt, OpenCall
 from composite_llm.engine.scope import Scope
+from composite_llm.engine.stream_race import StreamedAttempt, first_to_answer
 from composite_llm.engine.subcall import (
     Tries,
     ask,
@@ -117,8 +118,8 @@ class _StreamedFinal:
             except AttemptFailed as error:
                 self._failures.append(NodeFailure(node.label, error.failure))
                 return
-            attempt = _StreamedAttempt(self._inside, node, self._call, request)
-            async with contextlib.aclosing(attempt.chunks()) as chunks:
+            attempt, opened = await self._begun(node, request)
+            async with contextlib.aclosing(opened) as chunks:
                 async for chunk in chunks:
                     yield chunk
             failure = attempt.failure or self._take(node, attempt.assembler)
@@ -133,6 +134,19 @@ class _StreamedFinal:
             if not await tries.again(failure):
                 self._failures.append(NodeFailure(node.label, failure))
                 return
+
+    async def _begun(self, node: Node, request: AttemptRequest) -> tuple[StreamedAttempt, AsyncGenerator[Chunk, None]]:
+        """The attempt, or the quicker one of two, and its chunks."""
+
+        def made(again: bool) -> StreamedAttempt:
+            sent = replace(request, unique=True) if again else request
+            return _StreamedAttempt(self._inside, node, self._call, sent)
+
+        if node.hedge_after_s is None:
+            attempt = made(False)
+            return attempt, attempt.chunks()
+        opened = await first_to_answer(made, node.hedge_after_s, self._call)
+        return opened.attempt, opened.chunks()
 
     def _take(self, node: Node, assembler: Assembler) -> Failure | None:
         """Accept a whole answer; one that falls short and that nobody has seen yet is a failure like another."""

@@ -49,9 +49,6 @@ async def run_stage(scope: Scope, wants: Sequence[Want], policy: StagePolicy) ->
     conductor = _Conductor(scope, policy, len(wants))
     outcomes = await _all_or_none(asyncio.create_task(_member(scope, want, conductor)) for want in wants)
     scope.emit(StageDone(stage, scope.recorder.usage, scope.recorder.cost_usd))
-    for want, outcome in zip(wants, outcomes, strict=True):
-        if isinstance(outcome, Reply) and scope.kept is not None:
-            scope.kept.keep(want.stage, want.name, want.messages, outcome)
     answers = [
         Answer(want.name, text_of(outcome.message.get("content")), outcome, index)
         for index, (want, outcome) in enumerate(zip(wants, outcomes, strict=True))
@@ -163,6 +160,9 @@ async def _member(scope: Scope, want: Want, conductor: _Conductor) -> Reply | Fa
             answered = _salvaged(scope, want, call) or await ask(scope, want, call)
             outcome = answered if isinstance(answered, Reply) else answered[-1].failure
             usable = isinstance(outcome, Reply)
+            if isinstance(outcome, Reply) and scope.kept is not None:
+                # At once, since the run's time may end before the stage does.
+                scope.kept.keep(want.stage, want.name, want.messages, outcome)
     except TimeoutError:
         outcome = _cut_off(call, conductor.why_abandoned(timeout))
     finally:

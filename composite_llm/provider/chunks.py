@@ -69,8 +69,7 @@ class ChunkMaker:
     def of_end(self, reply: Reply, trace: Trace) -> Iterator[ModelResponseStream]:
         """The bill, the whole run's usage, and the finish chunk, in the order that LiteLLM needs."""
         if self._reasoning != "off":
-            bill = total_line(trace.usage, trace.cost_usd, len(trace.calls), trace.duration_s)
-            yield self._line(f"\n{bill}\n")
+            yield self._line(f"\n{total_line(trace)}\n")
         last: dict[str, Any] = {"content": ""}
         if not self._role_sent:
             last["role"] = "assistant"

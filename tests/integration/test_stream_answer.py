@@ -263,3 +263,15 @@ async def test_the_best_answer_is_streamed_when_the_final_call_fails_and_the_cal
     assert fields["composite"]["degraded"] == done.trace.degraded
     assert done.finish_reasons == {0: "stop"}
     assert any(FINAL in reason for reason in done.trace.degraded)
+
+
+async def test_a_silent_stream_is_hedged_and_the_other_ones_answer_passed_on(server: ThreadedServer) -> None:
+    server.set_scenario("gpt-4o", {"sequence": [{"hang_after_chunks": 0}, {"text": "The second one's answer."}]})
+    done = await streamed(server, proposers=[FIRST], aggregator={"hedge_after_s": 0.05})
+    assert text_of(done.chunks, "content") == "The second one's answer."
+    attempts = done.trace.calls[-1].attempts
+    # On a busy machine the second request may arrive before the first.
+    assert sorted(attempt.status for attempt in attempts) == ["abandoned", "ok"]
+    assert attempts[0].next_step == "hedged after 0.05 s"
+    server.wait_until(lambda ledger: ledger.open_requests == 0)
+    assert sorted(record.disconnected for record in wire.records(server, "gpt-4o")) == [False, True]

@@ -182,10 +182,24 @@ def test_a_tool_is_told_without_its_arguments_result_or_message(error: str | Non
 def test_an_unknown_price_is_said_to_be_unknown() -> None:
     assert money(None) == "price unknown"
     assert money(0) == "$0.000000"
-    usage = Usage(prompt_tokens=3, completion_tokens=4, total_tokens=7)
-    assert total_line(usage, None, 2, 1.5) == "Total: 2 calls, 3 prompt + 4 completion tokens, price unknown, 1.5 s"
 
 
 def test_the_end_of_a_stage_says_nothing() -> None:
     assert event_text(StageDone("propose", NO_USAGE, 0.0)) is None
     assert event_text(AttemptStarted("call-1", "propose", "a", "a", 1)) is None
+
+
+async def test_the_bill_says_that_a_price_is_unknown() -> None:
+    at = bench("composite/moa/z", {"a": "A", "z": Say(cost_usd=None)}, proposers=["a"])
+    await at.text()
+    assert total_line(at.trace) == "Total: 2 calls, 20 prompt + 10 completion tokens, price unknown, 0.0 s"
+
+
+async def test_the_bill_says_that_attempts_were_cut_off_before_their_tokens_were_told() -> None:
+    once = {"model": "late", "timeout": 2, "num_retries": 0}
+    nested = {"model": "composite/moa/late", "proposers": ["b"], "name": "nested"}
+    script: Script = {"late": Hang(), "b": "B", "z": "Z"}
+    at = bench("composite/moa/z", script, proposers=[{**once, "fallbacks": ["b"]}, nested], straggler_grace_s=9)
+    await at.text()
+    assert at.trace.untold_attempts == 2
+    assert total_line(at.trace).endswith("$0.750000, 11.0 s; at least, since 2 attempts ended untold")

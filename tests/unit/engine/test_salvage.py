@@ -14,7 +14,7 @@ from composite_llm.run import Caller, Run, Services
 from composite_llm.trace import Trace
 from composite_llm.usage import NO_USAGE
 from tests.support.benches import QUESTION, call_named
-from tests.support.scripted_backend import COST, USAGE, Say, Script, ScriptedBackend, ScriptedFacts, failing
+from tests.support.scripted_backend import COST, USAGE, Hang, Say, Script, ScriptedBackend, ScriptedFacts, failing
 
 REPLY = Reply((Choice(0, {"role": "assistant", "content": "kept"}, "stop"),), USAGE, COST)
 
@@ -60,9 +60,16 @@ class Client:
         self.backend = ScriptedBackend(script)
         self.services = Services(self.backend, ScriptedFacts())
 
-    async def ask(self, model: str = "composite/moa/z", messages: Any = QUESTION, **options: Any) -> Trace:
+    async def ask(
+        self,
+        model: str = "composite/moa/z",
+        messages: Any = QUESTION,
+        *,
+        timeout_s: float | None = None,
+        **options: Any,
+    ) -> Trace:
         """The trace, of a failed run too."""
-        run = Run(make_plan(model, options, Profiles()), messages, self.services, Caller())
+        run = Run(make_plan(model, options, Profiles()), messages, self.services, Caller(timeout_s=timeout_s))
         with contextlib.suppress(CompositeError):
             await run.reply()
         assert run.trace is not None
@@ -108,6 +115,16 @@ async def test_a_repeat_after_a_missed_quorum_asks_only_who_failed() -> None:
     assert [client.asked(model) for model in "abz"] == [1, 2, 1]
     assert again.error is None
     assert call_named(again, "b").attempts
+
+
+async def test_a_repeat_after_the_runs_time_was_over_asks_only_who_had_not_answered() -> None:
+    client = Client({"a": Say("A", after=1), "b": [Hang(), Say("B")], "z": "Z"})
+    failed = await client.ask(proposers=MEMBERS, quorum=2, timeout_s=5)
+    assert failed.error is not None
+    assert "no answer within timeout=5 s" in failed.error
+    again = await client.ask(proposers=MEMBERS, quorum=2, timeout_s=5)
+    assert [client.asked(model) for model in "abz"] == [1, 2, 1]
+    assert again.error is None
 
 
 async def test_a_later_layer_is_used_again_too() -> None:
