@@ -23,6 +23,21 @@ COMMANDS = {
         "composite explain -s council -m openai/gpt-4.1 -p openai/gpt-4.1-mini -p anthropic/claude-haiku-4-5",
     ),
     "traces": Entry(f"{_HERE}.traces:app", "Look at past runs."),
+    "costs": Entry(
+        f"{_HERE}.costs:costs",
+        "Add up what runs cost, by model, provider, profile, day or key.",
+        "composite costs --by day --since 30d",
+    ),
+    "usage": Entry(
+        f"{_HERE}.usage:usage",
+        "Add up calls, tokens, errors and costs, by model, session or project, and for all time.",
+        "composite usage --by project --since 2026-11-01",
+    ),
+    "prune": Entry(
+        f"{_HERE}.prune:prune",
+        "Remove old runs from the telemetry store; what they summed up to stays.",
+        "composite prune --older-than 30d",
+    ),
 }
 """Every command, in the order of `composite --help`."""
 

@@ -4,7 +4,25 @@ from __future__ import annotations
 
 from composite_llm.cli.lazy_group import Entry, new_app
 
-COMMANDS: dict[str, Entry] = {}
+_HERE = "composite_llm.cli.traces"
+
+COMMANDS: dict[str, Entry] = {
+    "list": Entry(
+        f"{_HERE}.list:list_runs",
+        "List runs, the newest first.",
+        "composite traces list --since 7d --status failed",
+    ),
+    "show": Entry(
+        f"{_HERE}.show:show",
+        "Show one run: its calls, what they cost, and what went wrong.",
+        "composite traces show 3f2a91c0",
+    ),
+    "export": Entry(
+        f"{_HERE}.export:export",
+        "Print a run's trace as JSON, as far as it was kept.",
+        "composite traces export 3f2a91c0 -o trace.json",
+    ),
+}
 """Every command, in the order of `composite traces --help`."""
 
 app = new_app(COMMANDS)
