@@ -22,6 +22,7 @@ COMMANDS = {
         "Show what a run would do and cost, without a call.",
         "composite explain -s council -m openai/gpt-4.1 -p openai/gpt-4.1-mini -p anthropic/claude-haiku-4-5",
     ),
+    "config": Entry(f"{_HERE}.config:app", "Check, show and describe configuration files."),
     "traces": Entry(f"{_HERE}.traces:app", "Look at past runs."),
     "costs": Entry(
         f"{_HERE}.costs:costs",

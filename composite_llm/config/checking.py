@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
 
 from composite_llm.config.nearest import near_miss
 from composite_llm.config.node import NODE_KEYS
@@ -51,17 +52,29 @@ def checked(model: type[ModelT], values: Mapping[str, Any], *, path: str = "") -
     try:
         return model.model_validate(dict(values))
     except ValidationError as error:
-        raise _invalid_option(error, path) from None
+        raise _invalid_option(_details(error)[0], path) from None
 
 
-def _invalid_option(error: ValidationError, path: str) -> InvalidOption:
-    first = error.errors(include_url=False, include_context=True)[0]
-    location = [str(part) for part in first["loc"] if not str(part).startswith(("function-", "tagged-union"))]
+def errors_in(model: type[BaseModel], values: Mapping[str, Any]) -> list[InvalidOption]:
+    """Everything that is wrong with the values as a `model`."""
+    try:
+        model.model_validate(dict(values))
+    except ValidationError as error:
+        return [_invalid_option(details, "") for details in _details(error)]
+    return []
+
+
+def _details(error: ValidationError) -> list[ErrorDetails]:
+    return error.errors(include_url=False, include_context=True)
+
+
+def _invalid_option(details: ErrorDetails, path: str) -> InvalidOption:
+    location = [str(part) for part in details["loc"] if not str(part).startswith(("function-", "tagged-union"))]
     key = ".".join(([path] if path else []) + location)
-    value = first["input"]
-    if first["type"] == "missing":
+    value = details["input"]
+    if details["type"] == "missing":
         return InvalidOption(key, "is missing", allowed=f"a {location[-1]}" if location else None, value=value)
-    message = first["msg"].removeprefix("Input ").removeprefix("Value error, ")
+    message = details["msg"].removeprefix("Input ").removeprefix("Value error, ")
     return InvalidOption(key, f"got {shown(key, value)}", allowed=message, value=value)
 
 
@@ -69,13 +82,9 @@ def _invalid_option(error: ValidationError, path: str) -> InvalidOption:
 _near_miss_in = lru_cache(maxsize=1024)(near_miss)
 
 
-def check_node_keys(node: BaseModel, path: str, *, known: Iterable[str] = NODE_KEYS) -> None:
-    """Refuse a node's key that is a misspelling of one of its settings.
-
-    Raises:
-        InvalidOption: with the setting that was probably meant.
-    """
+def misspelt_node_keys(node: BaseModel, path: str, *, known: Iterable[str] = NODE_KEYS) -> Iterator[InvalidOption]:
+    """A node's keys that are misspellings of its settings, each with the setting that was probably meant."""
     for key in node.model_extra or {}:
         meant = _near_miss_in(key, frozenset(known))
         if meant is not None and meant != key:
-            raise InvalidOption(f"{path}.{key}", f"unknown key; did you mean '{meant}'?", value=key)
+            yield InvalidOption(f"{path}.{key}", f"unknown key; did you mean '{meant}'?", value=key)

@@ -12,7 +12,8 @@ from composite_llm.config.nearest import near_miss, nearest
 from composite_llm.config.node import COMPOSITE_PREFIX, Node, NodeSettings, resolved_params
 from composite_llm.config.options import ALL_OPTIONS, STRATEGIES, CouncilOptions, MoaOptions, Options
 from composite_llm.config.parameters import CONNECTION, PROFILE_PARAMETERS, present
-from composite_llm.config.profiles import Profiles, check_all_nodes
+from composite_llm.config.problems import check_all_nodes
+from composite_llm.config.profiles import Profiles
 from composite_llm.errors import InvalidOption, UnknownStrategy
 from composite_llm.personas import ZERO_CONFIGURATION, persona_text
 

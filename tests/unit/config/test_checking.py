@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from composite_llm.config.checking import check_node_keys, checked, shown
+from composite_llm.config.checking import checked, misspelt_node_keys, shown
 from composite_llm.config.node import Node
 from composite_llm.config.options import CouncilOptions, MoaOptions
 from composite_llm.errors import InvalidOption
@@ -123,9 +123,6 @@ def test_no_complaint_about_an_option_shows_what_lies_under_a_secret_key(value: 
 )
 def test_a_misspelt_key_of_a_node_is_refused_and_a_call_parameter_is_not(key: str, meant: str | None) -> None:
     node = Node.model_validate({"model": "m", key: "value"})
-    if meant is None:
-        check_node_keys(node, "members.0")
-        assert node.params == {key: "value"}
-    else:
-        with pytest.raises(InvalidOption, match=rf"^members\.0\.{key}: unknown key; did you mean '{meant}'\?"):
-            check_node_keys(node, "members.0")
+    said = [error.message for error in misspelt_node_keys(node, "members.0")]
+    assert said == ([] if meant is None else [f"members.0.{key}: unknown key; did you mean '{meant}'?"])
+    assert node.params == {key: "value"}
