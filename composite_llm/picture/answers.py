@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from composite_llm.picture.family import Kin, Stage, stages
 from composite_llm.picture.figures import NONE, plural, price_of, seconds
+from composite_llm.picture.framing import Framing
 from composite_llm.picture.limits import Limits, ends_of, shortened
 from composite_llm.picture.markup import Html, element
 from composite_llm.picture.rows import status_word
@@ -13,24 +14,25 @@ from composite_llm.picture.text_block import text_block
 from composite_llm.summary import title
 
 _FINAL = ("aggregate", "synthesize")
+_NO_TEXT = {"full": "No text.", "preview": "No text.", "metadata": "Not kept."}
 _WRITES = {"review": "Review"}
 
 
-def answers(ordered: Sequence[Kin], limits: Limits, text_limit: int) -> Html:
+def answers(ordered: Sequence[Kin], framing: Framing, limits: Limits, text_limit: int) -> Html:
     """A section per stage, and one for each stage of a composite within a stage."""
     head, tail = ends_of(len(ordered), limits.calls)
     shown = {id(ordered[index]) for index in (*head, *tail)}
     return element(
         "section",
         element("h2", "Answers"),
-        *(_stage(stage, shown, limits, text_limit) for stage in stages(ordered)),
+        *(_stage(stage, shown, framing, limits, text_limit) for stage in stages(ordered)),
         class_="block",
     )
 
 
-def _stage(stage: Stage, shown: set[int], limits: Limits, text_limit: int) -> Html:
+def _stage(stage: Stage, shown: set[int], framing: Framing, limits: Limits, text_limit: int) -> Html:
     final = _final(stage)
-    cards = [_card(one, limits, text_limit, final=one is final) for one in stage.members if id(one) in shown]
+    cards = [_card(one, framing, limits, text_limit, final=one is final) for one in stage.members if id(one) in shown]
     missing = len(stage.members) - len(cards)
     return element(
         "section",
@@ -55,7 +57,7 @@ def _final(stage: Stage) -> Kin | None:
     return next((one for one in reversed(stage.members) if one.call.content), None)
 
 
-def _card(one: Kin, limits: Limits, text_limit: int, *, final: bool) -> Html:
+def _card(one: Kin, framing: Framing, limits: Limits, text_limit: int, *, final: bool) -> Html:
     call = one.call
     facts = [call.model] if call.model != call.name else []
     facts.append(seconds(call.duration_s))
@@ -70,13 +72,13 @@ def _card(one: Kin, limits: Limits, text_limit: int, *, final: bool) -> Html:
         ),
         element("p", shortened(" \N{MIDDLE DOT} ".join(facts), limits.label), class_="sub", dir="auto"),
         element("p", shortened(call.error, limits.sentence), class_="error", dir="auto") if call.error else None,
-        _written(one, final, text_limit),
+        _written(one, framing, final, text_limit),
         class_="card final" if final else f"card {call.status}",
     )
 
 
-def _written(one: Kin, final: bool, text_limit: int) -> Html | None:
+def _written(one: Kin, framing: Framing, final: bool, text_limit: int) -> Html | None:
     call = one.call
     if call.content:
         return text_block(_WRITES.get(call.stage, "Answer"), call.content, text_limit, unfolded=final)
-    return element("p", "No text.", class_="note") if call.status == "ok" else None
+    return element("p", _NO_TEXT[framing.kept], class_="note") if call.status == "ok" else None

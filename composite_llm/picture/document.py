@@ -10,25 +10,28 @@ from importlib import resources
 from composite_llm.picture.markup import Html, element, literal
 
 
-def document(name: str, content: Html, *, connect: bool = False, script: str = "page.js") -> str:
+def document(
+    name: str, content: Html, *, style: str, script: str, served: bool = False, reload_s: int | None = None
+) -> str:
     """A whole document around some content.
 
     Args:
         name: Its title.
         content: What stands in its body.
-        connect: Whether its script may ask the server it came from.
-        script: Which of the package's scripts it has.
+        style: The only style that it obeys.
+        script: The only script that it obeys.
+        served: Whether it comes from a server, which its script and its forms may ask.
+        reload_s: After how many seconds a browser without scripts asks for it again.
     """
-    style, code = asset("picture.css") + asset("page.css"), asset(script)
     policy = "; ".join(
         [
             "default-src 'none'",
             f"style-src {_source_of(style)}",
-            f"script-src {_source_of(code)}",
-            *(["connect-src 'self'"] if connect else []),
+            f"script-src {_source_of(script)}",
+            *(["connect-src 'self'"] if served else []),
             "img-src data:",
             "base-uri 'none'",
-            "form-action 'self'" if connect else "form-action 'none'",
+            "form-action 'self'" if served else "form-action 'none'",
         ]
     )
     head = element(
@@ -41,9 +44,10 @@ def document(name: str, content: Html, *, connect: bool = False, script: str = "
         # Else a browser asks the server for one.
         element("link", rel="icon", href="data:,"),
         element("title", name),
+        element("noscript", element("meta", http_equiv="refresh", content=reload_s)) if reload_s is not None else None,
         element("style", literal(style)),
     )
-    body = element("body", content, element("script", literal(code)), class_="composite-trace")
+    body = element("body", content, element("script", literal(script)), class_="composite-trace")
     return "<!doctype html>\n" + element("html", head, body, lang="en").source + "\n"
 
 
@@ -53,6 +57,6 @@ def _source_of(inline: str) -> str:
 
 
 @cache
-def asset(name: str) -> str:
-    """A style or a script of this package."""
-    return resources.files("composite_llm.picture").joinpath(name).read_text(encoding="utf-8")
+def asset(name: str, package: str = "composite_llm.picture") -> str:
+    """A style or a script that lies beside the code."""
+    return resources.files(package).joinpath(name).read_text(encoding="utf-8")

@@ -6,41 +6,57 @@ import re
 from collections.abc import Sequence
 
 from composite_llm.picture.figures import count, known_part, moment, plural, price, seconds
+from composite_llm.picture.framing import Ending, Framing
 from composite_llm.picture.limits import Limits, shortened
-from composite_llm.picture.markup import Html, element
+from composite_llm.picture.markup import Child, Html, element
 from composite_llm.trace import Trace
 
 _CODE = re.compile(r"([a-z_]{1,40}): ?(.*)", re.DOTALL)
 _STRATEGIES = {"moa": "Mixture of agents", "council": "Council"}
 
 
-def heading(trace: Trace, limits: Limits, remarks: Sequence[str] = ()) -> Html:
+_HEADLINES: dict[Ending, str] = {
+    "failed": "This run gave no answer",
+    "cancelled": "This run was cancelled: its caller had gone",
+    "lost": "This run was lost",
+}
+_ENDINGS: dict[Ending, str] = {
+    "running": "not yet",
+    "ok": "with an answer",
+    "failed": "with an error",
+    "cancelled": "cancelled",
+    "lost": "lost",
+}
+
+
+def heading(trace: Trace, framing: Framing, limits: Limits) -> Html:
     """The header: the name of the run, what went wrong, the figures, the rest of the facts.
 
     Args:
         trace: The run.
+        framing: What is known beside it.
         limits: What is shown at most.
-        remarks: What is worth saying of this page rather than of the run, such as that no texts were kept.
     """
     return element(
         "header",
         element("p", _STRATEGIES.get(trace.strategy, trace.strategy), class_="over"),
         element("h1", shortened(trace.model, limits.label), dir="auto"),
-        _alarm(trace, limits),
+        _alarm(trace, framing, limits),
         _degraded(trace.degraded, limits),
-        _said([*remarks, *_of_the_run(trace)], limits),
+        _said([*framing.remarks, *_of_the_run(trace)], limits),
         _figures(trace),
-        _facts(trace, limits),
+        _facts(trace, framing, limits),
     )
 
 
-def _alarm(trace: Trace, limits: Limits) -> Html | None:
-    if trace.error is None:
+def _alarm(trace: Trace, framing: Framing, limits: Limits) -> Html | None:
+    headline = _HEADLINES.get(framing.ending_of(trace))
+    if headline is None:
         return None
     return element(
         "div",
-        element("h2", "This run gave no answer"),
-        element("p", shortened(trace.error, limits.sentence), dir="auto"),
+        element("h2", headline),
+        element("p", shortened(trace.error, limits.sentence), dir="auto") if trace.error else None,
         class_="banner failed",
         role="note",
     )
@@ -125,14 +141,16 @@ def _cost_note(trace: Trace) -> str:
     return f"{price(known_part(costs))} known; no price for {plural(unknown, 'attempt')}"
 
 
-def _facts(trace: Trace, limits: Limits) -> Html:
+def _facts(trace: Trace, framing: Framing, limits: Limits) -> Html:
+    """Who, when, and where from."""
     started = moment(trace.started_at)
     when = element("time", f"{started:%Y-%m-%d %H:%M:%S} UTC", datetime=started.isoformat())
-    return element(
-        "dl",
-        element("div", element("dt", "Strategy"), element("dd", shortened(trace.strategy, limits.label))),
-        element("div", element("dt", "Run"), element("dd", element("code", shortened(trace.id, limits.label)))),
-        element("div", element("dt", "Started"), element("dd", when)),
-        element("div", element("dt", "Ended"), element("dd", "with an error" if trace.error else "with an answer")),
-        class_="facts",
-    )
+    facts: list[tuple[str, Child]] = [
+        ("Strategy", shortened(trace.strategy, limits.label)),
+        ("Run", element("code", shortened(trace.id, limits.label))),
+        ("Started", when),
+        ("Ended", _ENDINGS[framing.ending_of(trace)]),
+        *((name, shortened(value, limits.label)) for name, value in framing.origin),
+    ]
+    pairs = (element("div", element("dt", name), element("dd", value, dir="auto")) for name, value in facts)
+    return element("dl", *pairs, class_="facts")

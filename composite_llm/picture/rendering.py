@@ -2,55 +2,65 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from composite_llm.picture.answers import answers
 from composite_llm.picture.attempts import attempts
 from composite_llm.picture.document import asset, document
 from composite_llm.picture.family import family
 from composite_llm.picture.figures import moment
+from composite_llm.picture.framing import BARE, Framing
 from composite_llm.picture.heading import heading
 from composite_llm.picture.limits import FRAGMENT, PAGE, Limits, shortened
 from composite_llm.picture.markup import Html, element, joined, literal
 from composite_llm.picture.models import models
+from composite_llm.picture.question import question
 from composite_llm.picture.tool_rounds import tool_rounds
 from composite_llm.picture.vote import vote
 from composite_llm.picture.waterfall import waterfall
 from composite_llm.trace import Trace
 
 
-def page(trace: Trace, *, remarks: Sequence[str] = (), limits: Limits = PAGE) -> str:
+def page(trace: Trace, *, framing: Framing = BARE, limits: Limits = PAGE) -> str:
     """A self-contained page: it asks the network for nothing, and works with scripts switched off.
 
     Args:
         trace: A run, finished or not.
-        remarks: What is worth saying of this page rather than of the run.
+        framing: What is known of it beside the trace.
         limits: What is shown at most; what is left out is said in its place.
     """
-    name = f"{shortened(trace.model, 80)} \N{MIDDLE DOT} {moment(trace.started_at):%Y-%m-%d %H:%M}"
-    return document(name, _content(trace, limits, remarks, "main"))
+    main = element("main", sheet(trace, framing, limits), class_="sheet")
+    return document(name_of(trace), main, style=asset("picture.css") + asset("page.css"), script=asset("page.js"))
 
 
 def fragment(trace: Trace, *, limits: Limits = FRAGMENT) -> str:
     """A piece of a page: every rule of its style is bound to its own class, and it has no script."""
-    content = _content(trace, limits, (), "div")
     style = element("style", literal(asset("picture.css")))
-    return element("div", style, content, class_="composite-trace fragment").source
+    return element("div", style, sheet(trace, BARE, limits), class_="composite-trace fragment").source
 
 
-def _content(trace: Trace, limits: Limits, remarks: Sequence[str], tag: str) -> Html:
+def name_of(trace: Trace) -> str:
+    """What a page of this run is called."""
+    return f"{shortened(trace.model, 80)} \N{MIDDLE DOT} {moment(trace.started_at):%Y-%m-%d %H:%M}"
+
+
+def sheet(trace: Trace, framing: Framing, limits: Limits) -> Html:
+    """Everything that a page shows, without the page."""
     ordered, text_limit = family(trace), limits.text_share(trace)
     calls = [
         waterfall(trace, ordered, limits),
         vote(trace.ranking, limits) if trace.ranking is not None else None,
-        answers(ordered, limits, text_limit),
+        answers(ordered, framing, limits, text_limit),
     ]
-    return element(
-        tag,
-        heading(trace, limits, remarks),
-        joined(calls) if trace.calls else element("p", "No model was asked.", class_="note"),
-        tool_rounds(trace.tool_calls, limits, text_limit) if trace.tool_calls else None,
-        attempts(ordered, limits),
-        models(trace, limits),
-        class_="sheet",
+    return joined(
+        [
+            heading(trace, framing, limits),
+            question(framing.question, text_limit) if framing.question else None,
+            *(calls if trace.calls else [element("p", _nobody(framing), class_="note block")]),
+            tool_rounds(trace.tool_calls, limits, text_limit) if trace.tool_calls else None,
+            attempts(ordered, limits),
+            models(trace, limits),
+        ]
     )
+
+
+def _nobody(framing: Framing) -> str:
+    return "No call is done yet." if framing.ending == "running" else "No model was asked."

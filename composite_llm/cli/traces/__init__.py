@@ -17,6 +17,16 @@ COMMANDS: dict[str, Entry] = {
         "Show one run: its calls, what they cost, and what went wrong.",
         "composite traces show 3f2a91c0",
     ),
+    "open": Entry(
+        f"{_HERE}.opening:open_run",
+        "Show one run as a page in the browser.",
+        "composite traces open 3f2a91c0",
+    ),
+    "serve": Entry(
+        f"{_HERE}.serving:serve",
+        "Serve the list of runs and a page of each, on this machine alone.",
+        "composite traces serve --port 8765",
+    ),
     "export": Entry(
         f"{_HERE}.export:export",
         "Print a run's trace as JSON, as far as it was kept.",

@@ -4,10 +4,11 @@ import re
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from composite_llm.picture import fragment, page
+from composite_llm.picture import Framing, fragment, page
 from composite_llm.summary import money
 from composite_llm.trace import Trace
 from tests.support.html_outline import outline
@@ -135,8 +136,37 @@ def test_a_reused_deliberation_is_said() -> None:
     assert "deliberation are used again" in said(reused())
 
 
-def test_remarks_of_the_page_are_shown() -> None:
-    assert "No texts were kept." in outline(page(mixture(), remarks=["No texts were kept."])).text
+def test_what_a_store_knows_beside_the_trace_is_shown() -> None:
+    kept_nothing = Framing(kept="metadata", origin=[("User", "ada")])
+    text = outline(page(mixture(), framing=kept_nothing)).text
+    assert "nor what tools were given and returned was kept (privacy: metadata)." in text
+    assert "User ada" in text
+    assert "Only the beginning of each text was kept" in outline(page(mixture(), framing=Framing(kept="preview"))).text
+
+
+def test_texts_that_were_not_kept_are_said_to_be_missing() -> None:
+    calls = [call.model_copy(update={"content": None}) for call in mixture().calls]
+    bare = mixture().model_copy(update={"calls": calls})
+    assert "Not kept." in outline(page(bare, framing=Framing(kept="metadata"))).text
+    assert "No text." in outline(page(bare)).text
+
+
+def test_a_question_that_was_kept_is_shown_and_a_trace_has_none() -> None:
+    assert "Asked Question 4 characters Why?" in outline(page(mixture(), framing=Framing(question="Why?"))).text
+    assert "Asked" not in said(mixture())
+
+
+@pytest.mark.parametrize(
+    ("ending", "words"),
+    [
+        ("running", "Ended not yet"),
+        ("lost", "This run was lost"),
+        ("cancelled", "its caller had gone"),
+        ("ok", "Ended with an answer"),
+    ],
+)
+def test_a_run_that_did_not_end_well_or_not_yet_says_how_it_stands(ending: Any, words: str) -> None:
+    assert words in outline(page(mixture(), framing=Framing(ending=ending))).text
 
 
 def test_a_run_that_asked_nobody_has_a_page() -> None:
