@@ -21,6 +21,8 @@ MODELS: list[dict[str, Any]] = [
 
 async def main() -> None:
     """Stream an answer."""
+    # A Router refuses providers that it does not know, so the first call comes before it.
+    composite_llm.register()
     # A retry here would repeat the whole deliberation; the nodes retry by themselves.
     router = litellm.Router(model_list=MODELS, num_retries=0)
     composite_llm.register(router=router)

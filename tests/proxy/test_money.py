@@ -67,7 +67,7 @@ def _settle(proxy: Proxy) -> None:
 def test_an_answered_run_is_charged_once_and_in_full(
     proxy: Proxy, key: str, upstream: ThreadedServer, way: Way
 ) -> None:
-    way.ask(proxy, "plain-moa", key=key)
+    way.ask(proxy, "team-moa", key=key)
     (charge,) = charges(proxy, key)
     assert charge["kind"] == "success"
     assert charge["cost_usd"] == pytest.approx(spent_upstream(upstream))
@@ -78,7 +78,7 @@ def test_an_answered_run_is_charged_once_and_in_full(
 def test_callbacks_hear_of_the_run_and_of_each_call_in_it(
     proxy: Proxy, key: str, upstream: ThreadedServer, way: Way
 ) -> None:
-    way.ask(proxy, "plain-moa", key=key)
+    way.ask(proxy, "team-moa", key=key)
     charges(proxy, key)
     events = proxy.written("events")
     whole = [event for event in events if event["key"] == hash_token(key)]
@@ -96,7 +96,7 @@ def test_callbacks_hear_of_the_run_and_of_each_call_in_it(
 # LiteLLM puts no cost into the headers of `/v1/messages`.
 @pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/responses", "/v1/completions"])
 def test_a_plain_answer_has_the_cost_in_its_header(proxy: Proxy, upstream: ThreadedServer, path: str) -> None:
-    body = {"model": "plain-moa", "max_tokens": 500, "messages": MESSAGES, "input": "Hello", "prompt": "Hello"}
+    body = {"model": "team-moa", "max_tokens": 500, "messages": MESSAGES, "input": "Hello", "prompt": "Hello"}
     wanted = {"/v1/responses": "input", "/v1/completions": "prompt"}.get(path, "messages")
     kept = {key: value for key, value in body.items() if key in ("model", "max_tokens", wanted)}
     if path == "/v1/responses":
@@ -121,7 +121,7 @@ def test_a_failed_run_is_charged_what_it_spent_before(
 
 
 def test_a_refused_request_costs_nothing(proxy: Proxy, key: str) -> None:
-    assert proxy.post({"model": "plain-moa", "messages": MESSAGES, "layers": 9}, key=key).status_code == 403
+    assert proxy.post({"model": "team-moa", "messages": MESSAGES, "layers": 9}, key=key).status_code == 403
     assert [charge["cost_usd"] for charge in charges(proxy, key)] == [0]
 
 
@@ -154,7 +154,7 @@ def test_a_client_that_hangs_up_ends_the_run_and_is_charged_what_it_spent(
 def _hang_up(proxy: Proxy, upstream: ThreadedServer, key: str, path: str, *, stream: bool) -> None:
     """Ask, and leave while the final model keeps one waiting; every call upstream ends with it."""
     upstream.set_scenario("gpt-4o", {"hang": True})
-    body = json.dumps({"model": "plain-moa", "stream": stream, **_ASKED[path]}).encode()
+    body = json.dumps({"model": "team-moa", "stream": stream, **_ASKED[path]}).encode()
     address = urlsplit(proxy.url)
     head = (
         f"POST {path} HTTP/1.1\r\nHost: {address.netloc}\r\nAuthorization: Bearer {key}\r\n"
@@ -169,5 +169,5 @@ def _hang_up(proxy: Proxy, upstream: ThreadedServer, key: str, path: str, *, str
 
 
 def test_a_client_cannot_keep_its_run_out_of_the_books(proxy: Proxy) -> None:
-    response = proxy.post({"model": "plain-moa", "messages": MESSAGES, "no-log": True})
+    response = proxy.post({"model": "team-moa", "messages": MESSAGES, "no-log": True})
     assert response.status_code == 403, response.text
