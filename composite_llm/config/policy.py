@@ -65,13 +65,18 @@ def check_client(sent: Iterable[tuple[str, Any]], operator: Mapping[str, Any], m
         if value is None:
             continue
         if key in NEVER or key in _UNACCOUNTED or _LEADS_AWAY.search(key[-40:]):
-            raise OptionNotAllowed(f"{key[-40:]}: a client of the proxy may not set it")
+            raise OptionNotAllowed(f"{key_shown(key)}: a client of the proxy may not set it")
         if key in allowed:
             _check_value(key, value)
         elif key in LOWER_ONLY:
             _check_lower(key, value, operator.get(key))
         elif key in ALL_OPTIONS:
             raise OptionNotAllowed(f"{key}: a client of the proxy may not set it; the operator can allow it by name")
+
+
+def key_shown(key: str) -> str:
+    """A client's key in an error: short, and without line breaks."""
+    return repr(key[-40:])[1:-1]
 
 
 def _check_lower(key: str, value: Any, limit: Any) -> None:

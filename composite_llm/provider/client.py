@@ -14,7 +14,7 @@ from composite_llm.config.node import COMPOSITE_PREFIX, Node, resolved_params
 from composite_llm.config.options import ALL_OPTIONS
 from composite_llm.config.parameters import CONNECTION
 from composite_llm.config.plan import Plan, make_plan, nested_options, nodes_of
-from composite_llm.config.policy import FINAL, NODES, check_client
+from composite_llm.config.policy import FINAL, NODES, check_client, key_shown
 from composite_llm.config.profiles import Profiles
 from composite_llm.errors import InvalidOption, OptionNotAllowed
 
@@ -287,7 +287,7 @@ def _sent(body: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
                 raise OptionNotAllowed(f"{key}.{inner}: a client of the proxy may not set it")
             if key == "optional_params" and inner not in ALL_OPTIONS and inner != "timeout":
                 # LiteLLM, which looks through the body for endpoints and credentials, does not look in here.
-                raise OptionNotAllowed(f"optional_params.{inner[:40]}: from a client of the proxy, options alone")
+                raise OptionNotAllowed(f"optional_params.{key_shown(inner)}: from a client of the proxy, options alone")
             yield inner, inner_value
 
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 LIMITS: dict[str, Any] = {
     "max_calls": 20,
     "max_tool_rounds": 4,
-    "max_cost_usd": 1.0,
+    "max_cost_usd": 5.0,
     "allow_unpriced": True,
     "timeout": 20,
 }

@@ -77,6 +77,8 @@ ATTACKS: dict[str, Make] = {
     "five megabytes of reasoning": lambda _: {"reasoning": "x" * 5_000_000},
     "five megabytes of samples": lambda _: {"samples": "9" * 5_000_000},
     "five megabytes of name": lambda _: {"optional_params": {"x" * 5_000_000: 1}},
+    "a key with a line break": lambda _: {"optional_params": {"x\ny": 1}},
+    "a budget of the day": lambda _: {"max_cost_usd_per_day": 10**9},
     "an unlogged run": lambda _: {"no-log": True},
     "a misspelt option": lambda evil: {"proposer": [_node(evil)]},
     "negative calls": lambda _: {"max_calls": -1},

@@ -27,6 +27,8 @@ OPERATORS: dict[str, Any] = {
     "quorum": 1,
     "straggler_grace_s": 1,
     "stage_timeout_s": 1,
+    "max_cost_usd_per_day": 1,
+    "max_cost_usd_per_month": 1,
     "max_parallel": 4,
     "fanout": "every_call",
     "tool_executor": "shell",
@@ -72,7 +74,7 @@ def test_reasoning_and_seed_are_free(proxy: Proxy, upstream: ThreadedServer, pla
 @pytest.mark.parametrize("place", PLACES)
 @pytest.mark.parametrize(
     ("option", "value"),
-    {"max_calls": 5, "max_cost_usd": 0.9, "samples": 1, "layers": 1, "max_tool_rounds": 1, "timeout": 19}.items(),
+    {"max_calls": 5, "max_cost_usd": 4.5, "samples": 1, "layers": 1, "max_tool_rounds": 1, "timeout": 19}.items(),
 )
 def test_a_limit_may_be_lowered(proxy: Proxy, upstream: ThreadedServer, option: str, value: Any, place: str) -> None:
     response = proxy.post(_body("limited", place, **{option: value}))
@@ -83,7 +85,7 @@ def test_a_limit_may_be_lowered(proxy: Proxy, upstream: ThreadedServer, option: 
 @pytest.mark.parametrize("place", PLACES)
 @pytest.mark.parametrize(
     ("option", "value"),
-    {"max_calls": 21, "max_cost_usd": 1.01, "samples": 4, "layers": 3, "max_tool_rounds": 5, "timeout": 21}.items(),
+    {"max_calls": 21, "max_cost_usd": 5.01, "samples": 4, "layers": 3, "max_tool_rounds": 5, "timeout": 21}.items(),
 )
 def test_a_limit_may_not_be_raised(proxy: Proxy, upstream: ThreadedServer, option: str, value: Any, place: str) -> None:
     message = _refused(proxy, _body("limited", place, **{option: value}))
