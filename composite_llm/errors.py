@@ -240,8 +240,9 @@ class RunTimeout(CompositeError):
 
     status_code = 408
 
-    def __init__(self, limit_s: float, stages_finished: Sequence[str]) -> None:
+    def __init__(self, limit_s: float, stages_finished: Sequence[str], waiting_for: Sequence[str] = ()) -> None:
         done = ", ".join(stages_finished) or "none"
-        super().__init__(f"no answer within timeout={limit_s:g} s; stages finished: {done}")
+        waiting = f"; waiting for {', '.join(waiting_for)}" if waiting_for else ""
+        super().__init__(f"no answer within timeout={limit_s:g} s; stages finished: {done}{waiting}")
         self.limit_s = limit_s
         self.stages_finished = tuple(stages_finished)

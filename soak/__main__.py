@@ -19,7 +19,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--at-once", type=int, default=200, help="how many of them at a time (%(default)s)")
     parser.add_argument("--seed", type=int, default=1, help="decides which attempts fail (%(default)s)")
     parser.add_argument("--rate", type=float, default=0.2, help="share of attempts that fail (%(default)s)")
-    parser.add_argument("--limit", type=float, default=1500.0, help="seconds until it is given up (%(default)s)")
+    parser.add_argument("--limit", type=float, default=3600.0, help="seconds until it is given up (%(default)s)")
     chosen = parser.parse_args(arguments)
 
     from fake_server.load import server_process

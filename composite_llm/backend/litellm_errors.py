@@ -5,6 +5,7 @@ from __future__ import annotations
 import email.utils
 import json
 import time
+from datetime import UTC
 from typing import Any
 
 import httpx
@@ -171,9 +172,10 @@ def parsed_retry_after(value: str) -> float | None:
     except ValueError:
         try:
             moment = email.utils.parsedate_to_datetime(value)
-        except (TypeError, ValueError):
+            # All three forms of an HTTP date are in GMT, and one of them does not say so.
+            seconds = (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() - time.time()
+        except (TypeError, ValueError, OverflowError):
             return None
-        seconds = moment.timestamp() - time.time()
     if seconds != seconds or seconds == float("inf"):  # not a number
         return None
     return max(seconds, 0.0)

@@ -29,6 +29,7 @@ from composite_llm.engine.subcall import (
     note_answer,
     note_failure,
     note_next_step,
+    unusable_failure,
 )
 from composite_llm.engine.want import Want, chain
 from composite_llm.errors import AttemptFailed, BudgetExceeded, Failure, FinalCallFailed, NodeFailure
@@ -154,7 +155,7 @@ class _StreamedFinal:
         shortcoming = final_shortcoming(reply)
         if shortcoming is not None and not assembler.answer_started:
             self._spare = self._spare or reply
-            return Failure("unusable", shortcoming)
+            return unusable_failure(self._call.attempts[-1].endpoint, shortcoming)
         if shortcoming is not None:
             self._scope.degrade("final_unusable", f"{self._want.name}: {shortcoming}")
         note_answer(self._call, node, reply)

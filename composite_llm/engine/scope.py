@@ -68,6 +68,13 @@ class Scope:
         """Seconds until the deadline."""
         return None if self.deadline is None else self.deadline - self.recorder.clock()
 
+    def ending_in(self, limit_s: float | None) -> Scope:
+        """The same scope with an earlier deadline: a retry is not waited for, and a nested run not begun, beyond it."""
+        if limit_s is None:
+            return self
+        end = self.recorder.clock() + limit_s
+        return replace(self, deadline=end if self.deadline is None else min(end, self.deadline))
+
     def degrade(self, code: str, text: str) -> None:
         """Record a departure from the configuration, and tell it.
 

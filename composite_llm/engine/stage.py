@@ -47,7 +47,8 @@ async def run_stage(scope: Scope, wants: Sequence[Want], policy: StagePolicy) ->
     stage = wants[0].stage
     scope.emit(StageStarted(stage, tuple(want.name for want in wants)))
     conductor = _Conductor(scope, policy, len(wants))
-    outcomes = await _all_or_none(asyncio.create_task(_member(scope, want, conductor)) for want in wants)
+    inside = scope.ending_in(policy.stage_timeout_s)
+    outcomes = await _all_or_none(asyncio.create_task(_member(inside, want, conductor)) for want in wants)
     scope.emit(StageDone(stage, scope.recorder.usage, scope.recorder.cost_usd))
     answers = [
         Answer(want.name, text_of(outcome.message.get("content")), outcome, index)
@@ -182,8 +183,11 @@ def _salvaged(scope: Scope, want: Want, call: OpenCall) -> Reply | None:
 
 def _cut_off(call: OpenCall, why_abandoned: str | None) -> Failure:
     call.status = "timed_out" if why_abandoned is None else "abandoned"
-    call.error = f"cut off: {why_abandoned or 'stage_timeout_s is over'}"
-    for attempt in call.attempts:
-        if attempt.status == "cancelled":
-            attempt.status = call.status
+    cut_off = [attempt for attempt in call.attempts if attempt.status == "cancelled"]
+    silent = ", ".join(dict.fromkeys(attempt.endpoint for attempt in cut_off if attempt.endpoint))
+    call.error = f"cut off: {why_abandoned or 'stage_timeout_s is over'}" + (
+        f"; no reply from {silent}" if silent else ""
+    )
+    for attempt in cut_off:
+        attempt.status, attempt.error = call.status, call.error
     return Failure("timed_out", call.error, error_class="TimeoutError", given_up=why_abandoned is not None)

@@ -79,7 +79,7 @@ async def _ask_node(scope: Scope, want: Want, node: Node, call: OpenCall) -> Rep
             finish_with_reply(scope, attempt, reply, unusable)
             if unusable is None:
                 return reply
-            outcome = Failure("unusable", unusable)
+            outcome = unusable_failure(attempt.endpoint, unusable)
         if not await tries.again(outcome):
             return outcome, reply
 
@@ -179,6 +179,11 @@ async def _first_usable(
                 return outcome
     assert outcome is not None
     return outcome
+
+
+def unusable_failure(endpoint: str | None, why: str) -> Failure:
+    """The failure of an attempt that was answered, but not with what was wanted."""
+    return Failure("unusable", f"{endpoint}: {why}" if endpoint else why)
 
 
 def shortcoming(want: Want, reply: Reply) -> str | None:

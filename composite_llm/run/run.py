@@ -221,7 +221,7 @@ class Run:
         try:
             yield
         except TimeoutError:
-            error = RunTimeout(self._caller.timeout_s or 0, self._stages_finished)
+            error = RunTimeout(self._caller.timeout_s or 0, self._stages_finished, self._waiting_for())
             raise self._with_trace(error) from None
         except CompositeError as error:
             raise self._with_trace(error) from None
@@ -231,6 +231,16 @@ class Run:
             raise
         finally:
             self._tell_end()
+
+    def _waiting_for(self) -> list[str]:
+        """Who had not replied when the time was over, and where."""
+        calls = self._scope.recorder.calls if self._scope is not None else ()
+        return [
+            f"{call.name} ({attempt.endpoint})" if attempt.endpoint else call.name
+            for call in calls
+            for attempt in call.attempts[-1:]
+            if call.status == "cancelled" and attempt.status == "cancelled"
+        ]
 
     def _with_trace(self, error: CompositeError) -> CompositeError:
         self._error, self._error_class = error.message, type(error).__name__

@@ -426,7 +426,7 @@ def complaints(case: Case, at: Arranged, outcome: Outcome, records: Sequence[Rec
             yield f"status {outcome.status}, not {due.status}"
         if not isinstance(outcome.error, due.error) or getattr(outcome.error, "stage", "") != case.position.stage:
             yield f"the error is of stage {getattr(outcome.error, 'stage', None)}"
-        if due.status != 400 and case.effect.kind != "unusable" and endpoint not in str(outcome.error):
+        if endpoint not in str(outcome.error):
             yield f"the error does not name {endpoint}: {outcome.error}"
     codes = {reason.partition(":")[0] for reason in trace.degraded}
     if codes != due.codes:
@@ -478,7 +478,7 @@ def _wrong_attempts(trace: Trace, endpoint: str) -> Iterator[str]:
             yield f"an attempt at {attempt.model} names {attempt.endpoint}"
         if attempt.status in ("failed", "timed_out") and not attempt.error:
             yield f"a failed attempt at {attempt.model} says nothing"
-        if attempt.error_class and endpoint not in str(attempt.error):
+        if attempt.status in ("failed", "timed_out") and attempt.error_class and endpoint not in str(attempt.error):
             yield f"a failed attempt does not name {endpoint}: {attempt.error}"
         if attempt.status == "cancelled":
             yield f"an attempt at {attempt.model} is left as cancelled"

@@ -9,7 +9,7 @@ from composite_llm.engine.budget import Budget
 from composite_llm.engine.stage import StagePolicy, run_stage
 from composite_llm.errors import BudgetExceeded, InvalidOption, QuorumNotMet
 from composite_llm.events import CallDone, Degraded, StageDone, StageStarted
-from tests.support.benches import Desk, call_named, desk, want
+from tests.support.benches import Desk, bench, call_named, desk, want
 from tests.support.scripted_backend import COST, Hang, Say, Script, failing
 from tests.support.virtual_time import now, other_tasks
 
@@ -189,6 +189,24 @@ async def test_a_member_in_its_back_off_is_abandoned_too() -> None:
     assert now() == 2
     assert statuses(at)["b"] == "abandoned"
     assert [attempt.status for attempt in call_named(at.trace(), "b").attempts] == ["failed"]
+
+
+async def test_a_wait_that_would_outlast_the_stage_is_not_begun_and_the_fallback_is_asked_instead() -> None:
+    at = desk({"a": failing("rate_limited", retry_after_s=9), "b": Say("from b", after=2)})
+    (answer,) = await run_stage(
+        at.scope, [want({"model": "a", "fallbacks": ["b"]})], StagePolicy(stage_timeout_s=8, straggler_grace_s=1)
+    )
+    assert answer.text == "from b"
+    assert now() == 2
+
+
+async def test_a_nested_runs_stages_share_the_time_of_the_stage_it_is_in() -> None:
+    inner = {"model": "composite/moa/c", "proposers": ["quick", "hung"], "name": "inner"}
+    script: Script = {"quick": Say("Q", after=1), "hung": Hang(), "c": Say("C", after=1), "z": "Z"}
+    at = bench("composite/moa/z", script, proposers=[inner], stage_timeout_s=10)
+    assert await at.text() == "Z"
+    assert at.trace.calls[0].content == "C"
+    assert now() == 6
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from typing import Any
 
 import pytest
@@ -45,6 +46,31 @@ async def test_a_failed_attempt_is_tried_again_after_its_delay() -> None:
     assert [attempt.status for attempt in call.attempts] == ["failed", "failed", "ok"]
     assert [attempt.next_step for attempt in call.attempts] == ["retry after 3.0 s", "retry after 4.0 s", None]
     assert at.scope.recorder.degraded == []
+
+
+async def test_a_rate_limited_model_is_tried_five_times_and_then_its_fallback() -> None:
+    at = desk({"a": failing("rate_limited", retry_after_s=15), "b": Say("from b")})
+    outcome, call = await asked(at, want({"model": "a", "num_retries": 99, "fallbacks": ["b"]}))
+    assert said(outcome) == "from b"
+    assert [attempt.model for attempt in call.attempts] == ["a"] * 5 + ["b"]
+    assert now() == 4 * 15
+
+
+async def test_a_provider_that_asks_for_more_than_fifteen_seconds_is_left_at_once() -> None:
+    at = desk({"a": failing("rate_limited", retry_after_s=15.5), "b": Say("from b")})
+    outcome, call = await asked(at, want({"model": "a", "num_retries": 99, "fallbacks": ["b"]}))
+    assert said(outcome) == "from b"
+    assert [attempt.model for attempt in call.attempts] == ["a", "b"]
+    assert now() == 0
+
+
+async def test_the_waits_between_tries_grow_within_their_bounds() -> None:
+    at = desk({"a": failing("unavailable")})
+    await asked(at, want({"model": "a", "num_retries": 7}))
+    waits = [later - earlier for earlier, later in itertools.pairwise(at.backend.times)]
+    assert len(waits) == 7
+    assert all(0 <= wait <= most for wait, most in zip(waits, (1, 2, 4, 8, 16, 30, 30), strict=True))
+    assert sum(waits) == pytest.approx(now())
 
 
 async def test_a_nodes_retries_are_used_up_before_its_fallback_is_asked() -> None:
