@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from composite_llm.events import (
     AttemptStarted,
@@ -42,8 +42,9 @@ def summary(trace: Trace, *, full: bool = False, final_reasoning: str | None = N
     parts += trace.notes
     if trace.reused:
         parts.append(_REUSED)
-    for stage, calls in _by_stage(trace.children(None)):
-        lines = [title(stage), *(_call_line_in(trace, call) for call in calls)]
+    below = _by_parent(trace.calls)
+    for stage, calls in _by_stage(below.get(None, ())):
+        lines = [title(stage), *(_line_with_all_below(call, below) for call in calls)]
         if full and not _is_final(stage):
             lines += [f"\n{call.name} wrote:\n{call.content}" for call in calls if call.content]
         if stage == "review" and trace.ranking is not None:
@@ -111,10 +112,23 @@ def call_line(call: Call, spent: Usage, cost_usd: float | None) -> str:
     return f"{mark} {call.name}: {', '.join(parts)}"
 
 
-def _call_line_in(trace: Trace, call: Call) -> str:
-    below = list(trace.subtree(call))
-    spent, cost_usd = total_usage(c.usage for c in below), total_cost(c.cost_usd for c in below)
-    return call_line(call, spent, cost_usd)
+def _line_with_all_below(call: Call, below: Mapping[str | None, Sequence[Call]]) -> str:
+    tree = list(_tree(call, below))
+    return call_line(call, total_usage(c.usage for c in tree), total_cost(c.cost_usd for c in tree))
+
+
+def _tree(call: Call, below: Mapping[str | None, Sequence[Call]]) -> Iterator[Call]:
+    # `Trace.subtree` looks through all calls for each.
+    yield call
+    for inner in below.get(call.id, ()):
+        yield from _tree(inner, below)
+
+
+def _by_parent(calls: Iterable[Call]) -> Mapping[str | None, Sequence[Call]]:
+    found: dict[str | None, list[Call]] = {}
+    for call in calls:
+        found.setdefault(call.parent_id, []).append(call)
+    return found
 
 
 def tool_line(record: ToolCall) -> str:

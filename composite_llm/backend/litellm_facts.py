@@ -14,6 +14,7 @@ from litellm.utils import get_optional_params
 from composite_llm.backend.interface import Message, Params
 from composite_llm.backend.litellm_router import Deployed, RouterInUse, deployed, with_fallbacks
 from composite_llm.backend.litellm_table import has_price, listed_price, row_of, split
+from composite_llm.backend.litellm_tokens import TokenCounts
 from composite_llm.config.node import COMPOSITE_PREFIX
 
 _SUPPORTS = {"image": "supports_vision", "audio": "supports_audio_input", "file": "supports_pdf_input"}
@@ -30,6 +31,7 @@ class LiteLLMFacts:
 
     def __init__(self, router: RouterInUse | None = None) -> None:
         self._router = router or RouterInUse()
+        self._tokens = TokenCounts()
 
     def provider(self, model: str, params: Params) -> str | None:
         """LiteLLM's provider name."""
@@ -57,9 +59,7 @@ class LiteLLMFacts:
         """Tokens by LiteLLM's counter."""
         behind = self._deployed(model)
         try:
-            return int(
-                litellm.token_counter(model=behind[0].described_as if behind else model, messages=list(messages))
-            )
+            return self._tokens.count(behind[0].described_as if behind else model, messages)
         except Exception:  # noqa: BLE001  # counting is a courtesy; an odd message must not end a run
             return sum(len(str(message.get("content") or "")) for message in messages) // 4 + 1
 

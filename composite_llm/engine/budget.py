@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
+
 from composite_llm.errors import BudgetExceeded
-from composite_llm.usage import total_cost
 
 
 class Budget:
@@ -22,7 +23,9 @@ class Budget:
         self._max_cost_usd = max_cost_usd
         self._parent = parent
         self._calls = 0
-        self._costs: list[float | None] = []
+        self._costs: list[float] = []
+        self._known_usd = 0.0
+        self._all_known = True
         self.refusal: BudgetExceeded | None = None
         """The last call that was refused, and by which cap."""
 
@@ -34,12 +37,12 @@ class Budget:
     @property
     def spent_usd(self) -> float | None:
         """Money spent; None when some of it has an unknown price."""
-        return total_cost(self._costs)
+        return math.fsum(self._costs) if self._all_known else None
 
     @property
     def cost_left_usd(self) -> float | None:
         """Money that may still be spent: under the own cap and inherited ones; None without a cap."""
-        own = None if self._max_cost_usd is None else max(self._max_cost_usd - self._known_usd(), 0.0)
+        own = None if self._max_cost_usd is None else max(self._max_cost_usd - self._known_usd, 0.0)
         above = self._parent.cost_left_usd if self._parent is not None else None
         return min((left for left in (own, above) if left is not None), default=None)
 
@@ -49,9 +52,6 @@ class Budget:
         own = None if self._max_calls is None else max(self._max_calls - self._calls, 0)
         above = self._parent.calls_left if self._parent is not None else None
         return min((left for left in (own, above) if left is not None), default=None)
-
-    def _known_usd(self) -> float:
-        return sum(cost for cost in self._costs if cost is not None)
 
     def check(self) -> None:
         """Refuse when a cap is already reached.
@@ -63,8 +63,8 @@ class Budget:
             self._parent.check()
         if self._max_calls is not None and self._calls >= self._max_calls:
             raise BudgetExceeded("max_calls", self._max_calls, self._calls)
-        if self._max_cost_usd is not None and self._known_usd() >= self._max_cost_usd:
-            raise BudgetExceeded("max_cost_usd", self._max_cost_usd, self._known_usd())
+        if self._max_cost_usd is not None and self._known_usd >= self._max_cost_usd:
+            raise BudgetExceeded("max_cost_usd", self._max_cost_usd, self._known_usd)
 
     def exceeded_by(self, worst_cost_usd: float | None) -> BudgetExceeded:
         """The error for a next step that does not fit, with the cap that forbids it."""
@@ -73,7 +73,7 @@ class Budget:
             return BudgetExceeded("max_calls", self._max_calls or 0, self._calls)
         limit = self._max_cost_usd if self._max_cost_usd is not None else self.cost_left_usd or 0.0
         next_step = f", and the next call may cost ${worst_cost_usd:.6f}" if worst_cost_usd is not None else ""
-        return BudgetExceeded("max_cost_usd", limit, self._known_usd(), next_step, reached=False)
+        return BudgetExceeded("max_cost_usd", limit, self._known_usd, next_step, reached=False)
 
     def start_call(self) -> None:
         """Count one attempt.
@@ -91,6 +91,11 @@ class Budget:
 
     def charge(self, cost_usd: float | None) -> None:
         """Add what an attempt cost; None for an unknown price."""
-        self._costs.append(cost_usd)
+        if cost_usd is None:
+            self._all_known = False
+        else:
+            # Asked for before each attempt, so it is not added up anew.
+            self._known_usd += cost_usd
+            self._costs.append(cost_usd)
         if self._parent is not None:
             self._parent.charge(cost_usd)

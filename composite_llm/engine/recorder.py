@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
@@ -78,6 +78,7 @@ class Recorder:
         self.started = self.clock()
         self.started_at = datetime.now(UTC)
         self.calls: list[OpenCall] = []
+        self._below: dict[str | None, list[OpenCall]] = {}
         self.tool_calls: list[ToolCall] = []
         self.degraded: list[str] = []
         self.ranking: Ranking | None = None
@@ -94,6 +95,7 @@ class Recorder:
         """Begin a subcall."""
         call = OpenCall(f"call-{next(self._numbers)}", parent_id, stage, role, name, model, self.clock())
         self.calls.append(call)
+        self._below.setdefault(parent_id, []).append(call)
         return call
 
     def degrade(self, reason: str) -> None:
@@ -155,18 +157,15 @@ class Recorder:
 
     def done(self, call: OpenCall) -> CallDone:
         """The event that tells of a finished subcall."""
-        return CallDone(self.call_record(call), self.subtree_usage(call.id), self.subtree_cost(call.id))
+        tree = list(self._tree(call))
+        spent, cost_usd = total_usage(c.usage for c in tree), total_cost(c.cost_usd for c in tree)
+        return CallDone(self.call_record(call), spent, cost_usd)
 
-    def subtree_usage(self, call_id: str) -> Usage:
-        """Tokens of a call and of everything below it."""
-        own = next(call for call in self.calls if call.id == call_id)
-        below = (self.subtree_usage(call.id) for call in self.calls if call.parent_id == call_id)
-        return own.usage + total_usage(below)
-
-    def subtree_cost(self, call_id: str) -> float | None:
-        """Money of a call and of everything below it."""
-        own = next(call for call in self.calls if call.id == call_id)
-        return total_cost([own.cost_usd, *(self.subtree_cost(c.id) for c in self.calls if c.parent_id == call_id)])
+    def _tree(self, call: OpenCall) -> Iterator[OpenCall]:
+        """A call and everything below it."""
+        yield call
+        for below in self._below.get(call.id, ()):
+            yield from self._tree(below)
 
     def trace(self, strategy: str, model: str, error: str | None = None, error_class: str | None = None) -> Trace:
         """Everything until now."""

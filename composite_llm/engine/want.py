@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -166,12 +167,13 @@ def _readable(facts: ModelFacts, node: Node, messages: Sequence[Message]) -> Seq
 
 def numbered(labels: Sequence[str]) -> list[str]:
     """The labels made unique: a repeated one gets `#1`, `#2`, … in order."""
-    single = {label for label in labels if labels.count(label) == 1}
+    single = {label for label, count in Counter(labels).items() if count == 1}
     taken = set(single)
+    numbers = {label: itertools.count(1) for label in labels}
     unique = []
     for label in labels:
-        numbers = (f"{label} #{number}" for number in itertools.count(1))
-        name = label if label in single else next(name for name in numbers if name not in taken)
+        candidates = (f"{label} #{number}" for number in numbers[label])
+        name = label if label in single else next(name for name in candidates if name not in taken)
         unique.append(name)
         taken.add(name)
     return unique

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import random
 from abc import ABC, abstractmethod
@@ -252,10 +253,9 @@ class Strategy(ABC, Generic[OptionsT]):
         provider = scope.facts.provider(self.plan.final.model, self.plan.final.params)
         labels = names or numbered([node.label for node in nodes])
         # What traces call a node makes no difference to a response cache, nor to a seeded sampler.
-        bare = [node.model_copy(update={"name": None}) for node in nodes]
+        repeats = _repeats([node.model_copy(update={"name": None}) for node in nodes])
         wants = []
-        for index, (node, prompt) in enumerate(zip(nodes, prompts, strict=True)):
-            repeat = sum(earlier.model == node.model and earlier == bare[index] for earlier in bare[:index])
+        for index, (node, prompt, repeat) in enumerate(zip(nodes, prompts, repeats, strict=True)):
             seed = node.params.get("seed", inherited.get("seed"))
             wants.append(
                 Want(
@@ -308,3 +308,17 @@ class Strategy(ABC, Generic[OptionsT]):
 def _digest(messages: Sequence[Message]) -> str:
     text = json.dumps(messages, sort_keys=True, default=str)
     return hashlib.sha256(text.encode("utf-8", errors="replace")).hexdigest()
+
+
+def _repeats(nodes: Sequence[Node]) -> list[int]:
+    """For each node, how many equal ones stand before it."""
+    # Nodes have no hash: compared with one of each kind, not with all before.
+    seen: dict[str, list[tuple[Node, Iterator[int]]]] = {}
+    found = []
+    for node in nodes:
+        alike = seen.setdefault(node.model, [])
+        counter = next((counted for first, counted in alike if first == node), None)
+        if counter is None:
+            alike.append((node, counter := itertools.count()))
+        found.append(next(counter))
+    return found
