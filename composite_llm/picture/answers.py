@@ -62,7 +62,7 @@ def _card(one: Kin, framing: Framing, limits: Limits, text_limit: int, *, final:
     facts = [call.model] if call.model != call.name else []
     facts.append(seconds(call.duration_s))
     facts += [plural(one.spent.total_tokens, "token")] if one.spent.total_tokens else []
-    facts += [cost] if (cost := price_of(one.spent, one.cost_usd)) != NONE else []
+    facts += [cost] if (cost := price_of(one.spent, one.cost_usd, untold=one.untold)) != NONE else []
     return element(
         "article",
         element(

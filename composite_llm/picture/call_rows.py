@@ -25,9 +25,15 @@ def call_rows(axis: Axis, one: Kin, limits: Limits) -> list[Html]:
     )
     span = call_span(call)
     drawing = bracket(axis, [span], call.status) if several or one.children else bar(axis, span, "call")
-    spent = tokens(one.spent, estimated=any(attempt.estimated for attempt in call.attempts))
+    estimated = any(attempt.estimated for attempt in call.attempts)
+    spent = tokens(one.spent, estimated=estimated, untold=one.untold)
     rows = [
-        row(name, drawing, (seconds(call.duration_s), spent, price_of(one.spent, one.cost_usd)), f"call {call.status}")
+        row(
+            name,
+            drawing,
+            (seconds(call.duration_s), spent, price_of(one.spent, one.cost_usd, untold=one.untold)),
+            f"call {call.status}",
+        )
     ]
     return rows + [_attempt_row(axis, attempt, one.depth, limits) for attempt in tries(call)] if several else rows
 
@@ -57,6 +63,6 @@ def _attempt_row(axis: Axis, one: Try, depth: int, limits: Limits) -> Html:
         depth=depth + 1,
     )
     span = Span(attempt.start_s, attempt.duration_s, attempt.status, attempt.first_token_s)
-    spent = tokens(attempt.usage, estimated=attempt.estimated)
+    spent = tokens(attempt.usage, estimated=attempt.estimated, untold=attempt.untold)
     figures = (seconds(attempt.duration_s), spent, price_of(attempt.usage, attempt.cost_usd))
     return row(name, bar(axis, span, one.kind), figures, f"attempt {attempt.status}")

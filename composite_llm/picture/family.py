@@ -20,6 +20,7 @@ class Kin:
         children: The calls directly below.
         spent: Tokens of the call and everything below.
         cost_usd: Its money; None as soon as one part is unknown.
+        untold: Attempts of it and below that were cut off before they told their tokens.
     """
 
     call: Call
@@ -28,6 +29,7 @@ class Kin:
     children: list[Kin] = field(default_factory=list)
     spent: Usage = NO_USAGE
     cost_usd: float | None = 0.0
+    untold: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +46,10 @@ def family(trace: Trace) -> list[Kin]:
 
     A trace may come from a file: a call whose parent is missing counts as the run's own, and a circle of parents is cut.
     """
-    kin = [Kin(call, spent=call.usage, cost_usd=call.cost_usd) for call in trace.calls]
+    kin = [
+        Kin(call, spent=call.usage, cost_usd=call.cost_usd, untold=sum(attempt.untold for attempt in call.attempts))
+        for call in trace.calls
+    ]
     first_of: dict[str, Kin] = {}
     for one in kin:
         first_of.setdefault(one.call.id, one)
@@ -60,6 +65,7 @@ def family(trace: Trace) -> list[Kin]:
     for one in reversed(ordered):
         if one.parent is not None:
             one.parent.spent = one.parent.spent + one.spent
+            one.parent.untold += one.untold
             one.parent.cost_usd = _sum(one.parent.cost_usd, one.cost_usd)
     return ordered
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from composite_llm.picture.figures import count, known_part, moment, plural, price, seconds
+from composite_llm.picture.figures import at_least, count, known_part, moment, plural, price, seconds
 from composite_llm.picture.framing import Ending, Framing
 from composite_llm.picture.limits import Limits, shortened
 from composite_llm.picture.markup import Child, Html, element
@@ -108,7 +108,7 @@ def _figures(trace: Trace) -> Html:
         "dl",
         _figure("Duration", seconds(trace.duration_s), _failures(trace)),
         _figure("Cost", _cost(trace), _cost_note(trace)),
-        _figure("Tokens", count(usage.total_tokens), ", ".join(parts)),
+        _figure("Tokens", at_least(count(usage.total_tokens), trace.untold_attempts), ", ".join(parts)),
         _figure("Calls", count(len(trace.calls)), plural(attempts, "attempt")),
         class_="figures",
     )
@@ -130,13 +130,15 @@ def _failures(trace: Trace) -> str:
 
 
 def _cost(trace: Trace) -> str:
-    return "unknown" if price(trace.cost_usd) == "price unknown" else price(trace.cost_usd)
+    known = price(trace.cost_usd)
+    return "unknown" if known == "price unknown" else at_least(known, trace.untold_attempts)
 
 
 def _cost_note(trace: Trace) -> str:
     costs = [attempt.cost_usd for call in trace.calls for attempt in call.attempts]
     if _cost(trace) != "unknown":
-        return "all attempts"
+        untold = trace.untold_attempts
+        return f"at least: {plural(untold, 'attempt')} cut off untold" if untold else "all attempts"
     unknown = sum(price(cost) == "price unknown" for cost in costs)
     return f"{price(known_part(costs))} known; no price for {plural(unknown, 'attempt')}"
 

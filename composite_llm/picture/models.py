@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from composite_llm.picture.figures import count, plural, price, seconds
+from composite_llm.picture.figures import count, plural, price_of, seconds
 from composite_llm.picture.limits import Limits, shortened
 from composite_llm.picture.markup import Html, element
 from composite_llm.picture.wide import wide
@@ -49,7 +49,7 @@ def _model(name: str, attempts: list[Attempt], limits: Limits) -> Html:
         seconds(sum(attempt.duration_s for attempt in attempts)),
         count(spent.prompt_tokens),
         count(spent.completion_tokens),
-        price(total_cost(attempt.cost_usd for attempt in attempts)),
+        price_of(spent, total_cost(attempt.cost_usd for attempt in attempts), untold=sum(a.untold for a in attempts)),
     )
     return element(
         "tr",

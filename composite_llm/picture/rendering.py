@@ -33,7 +33,9 @@ def page(trace: Trace, *, framing: Framing = BARE, limits: Limits = PAGE) -> str
 
 def fragment(trace: Trace, *, limits: Limits = FRAGMENT) -> str:
     """A piece of a page: every rule of its style is bound to its own class, and it has no script."""
-    style = element("style", literal(asset("picture.css")))
+    # A notebook styles tables and headings by rules of several classes; none of them outweighs an id.
+    rules = asset("picture.css").replace(".composite-trace {", ":is(.composite-trace, #composite-trace) {")
+    style = element("style", literal(rules))
     return element("div", style, sheet(trace, BARE, limits), class_="composite-trace fragment").source
 
 

@@ -9,7 +9,7 @@ from composite_llm.picture.axis import Axis, axis_of
 from composite_llm.picture.bars import bracket, scale
 from composite_llm.picture.call_rows import call_rows, call_span
 from composite_llm.picture.family import Kin, Stage, stages
-from composite_llm.picture.figures import finite, plural, price, price_of, seconds, tokens
+from composite_llm.picture.figures import finite, plural, price_of, seconds, tokens
 from composite_llm.picture.legend import legend
 from composite_llm.picture.limits import Limits, ends_of
 from composite_llm.picture.markup import Html, element
@@ -83,9 +83,10 @@ def _stage_row(axis: Axis, stage: Stage) -> Html:
     name = title(stage.name)
     lasted = max(span.end_s for span in spans) - min(finite(span.start_s) for span in spans)
     used = total_usage(one.spent for one in stage.members)
-    cost = price_of(used, total_cost(one.cost_usd for one in stage.members))
+    untold = sum(one.untold for one in stage.members)
+    cost = price_of(used, total_cost(one.cost_usd for one in stage.members), untold=untold)
     of = element("small", f"{answered:,} of {len(stage.members):,} answered")
-    figures = (seconds(lasted), tokens(used), cost)
+    figures = (seconds(lasted), tokens(used, untold=untold), cost)
     return row(name_cell(name, of, scope="rowgroup"), bracket(axis, spans, name), figures, "stage")
 
 
@@ -97,4 +98,6 @@ def _not_drawn(missing: Sequence[Call]) -> str:
 
 def _total_row(trace: Trace) -> Html:
     name = name_cell("Total", element("small", plural(len(trace.calls), "call")))
-    return row(name, None, (seconds(trace.duration_s), tokens(trace.usage), price(trace.cost_usd)), "total")
+    untold = trace.untold_attempts
+    cost = price_of(trace.usage, trace.cost_usd, untold=untold)
+    return row(name, None, (seconds(trace.duration_s), tokens(trace.usage, untold=untold), cost), "total")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import struct
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -193,3 +194,39 @@ async def test_a_narrow_timeline_is_a_table_still(page: Tab, tmp_path: Path) -> 
         roles.append(Counter(node["role"]["value"] for node in nodes if not node["ignored"]))
     for role in ("table", "row", "rowheader", "columnheader", "cell", "heading", "image"):
         assert roles[0][role] == roles[1][role] > 0
+
+
+JUPYTER = """
+<style>
+.host:not(.markdown) td, .host:not(.markdown) th, .host:not(.markdown) tr { text-align: right; vertical-align: middle;
+  padding: 0.5em; line-height: normal; white-space: normal; max-width: none; border: none; }
+.host:not(.markdown) tbody tr:nth-child(odd) { background: rgb(1, 2, 3); }
+.host:not(.markdown) tbody tr:nth-child(even) { background: rgb(4, 5, 6); }
+.host table { border-collapse: collapse; border: none; font-size: 20px; table-layout: fixed; margin: 0 auto 1em; }
+.host h1, .host h2, .host h3, .host h4 { margin: 2em 0 1em; font-weight: 100; color: rgb(7, 8, 9); }
+.host p, .host dl, .host ul { margin: 1em 2em; padding: 1em; text-align: right; }
+.host code { background: rgb(7, 8, 9); padding: 4px; font-size: 30px; }
+.host svg, .host summary { margin: 9px; }
+</style>
+"""
+
+
+async def test_a_notebooks_rules_do_not_reach_the_picture(page: Tab, tmp_path: Path) -> None:
+    looks = """JSON.stringify([...document.querySelectorAll('.composite-trace *')].map((one) => {
+        const style = getComputedStyle(one), box = one.getBoundingClientRect();
+        const names = ['textAlign', 'padding', 'margin', 'backgroundColor', 'color', 'fontSize', 'fontWeight',
+            'borderTopWidth', 'verticalAlign', 'lineHeight', 'tableLayout'];
+        return [one.tagName, one.className.baseVal ?? one.className, box.width, box.height,
+            ...names.map((name) => style[name])].join(' ');
+    }))"""
+    seen = []
+    for name, rules in (("bare", ""), ("jupyter", JUPYTER)):
+        path = tmp_path / f"{name}.html"
+        path.write_text(
+            f"<!doctype html>{rules}<body><div class=host>{council()._repr_html_()}</div>", encoding="utf-8"
+        )
+        await page.look(1200, 900)
+        await page.open(path.as_uri())
+        seen.append(json.loads(await page.value(looks)))
+    differing = [pair for pair in zip(*seen, strict=True) if pair[0] != pair[1]]
+    assert differing == []

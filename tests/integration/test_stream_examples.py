@@ -51,6 +51,8 @@ def test_the_notebook_runs_and_shows_a_live_council(monkeypatch: pytest.MonkeyPa
     assert "Vote (borda, 3 ballots)" in printed[1]
     assert printed[1].index("Answers: asking") < printed[1].index("Start with a modular monolith")
     assert printed[2].splitlines()[-1].startswith("7 calls, ")
+    (picture,) = notebook.cells[-2].outputs
+    assert 'class="composite-trace fragment"' in picture["data"]["text/html"]
     assert printed[3] == "Start with a modular monolith, and split when you measure that you must.\n"
 
 
