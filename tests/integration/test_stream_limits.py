@@ -179,7 +179,8 @@ async def test_the_final_nodes_timeout_counts_for_the_whole_attempt_not_for_each
             async for chunk in stream:
                 seen += text_of([chunk], "content")
                 if seen == "One two ":
-                    put_clock_forward(LIMIT_S)
+                    # Once the reader waits for more: what it takes for itself is not on the model's time.
+                    asyncio.get_running_loop().call_soon(put_clock_forward, LIMIT_S)
     error = getattr(caught.value, "original_exception", None) or caught.value
     assert isinstance(error, composite_llm.FinalCallFailed)
     assert (error.status_code, error.received_chars) == (408, len("One two "))
@@ -260,6 +261,25 @@ async def _read_until(stream: Any, text: str) -> None:
     while text not in seen:
         chunk = await anext(stream)
         seen += text_of([chunk], "reasoning_content") + text_of([chunk], "content")
+
+
+@pytest.mark.parametrize("how", ["closed", "dropped", "cancelled"])
+async def test_a_routers_stream_ends_every_subcall_too(server: ThreadedServer, how: str) -> None:
+    server.set_scenario("gpt-4o", {"text": "One two three four.", "hang_after_chunks": 3})
+    endpoint = {"api_base": server.base_url, "api_key": "sk-test"}
+    panel = {"model_name": "panel", "litellm_params": {"model": MOA, "proposers": [FIRST], **endpoint}}
+    stream: Any = await litellm.Router(model_list=[panel]).acompletion(model="panel", stream=True, **asked_anew())
+    await _read_until(stream, "One two ")
+    async with ending_all(server):
+        if how == "closed":
+            await stream.aclose()
+        elif how == "cancelled":
+            task = asyncio.create_task(_read(stream))
+            await asyncio.sleep(0)
+            task.cancel()
+            await asyncio.wait([task])
+            assert task.cancelled()
+        del stream
 
 
 class _Held:
