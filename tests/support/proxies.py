@@ -27,7 +27,8 @@ from fake_server import ThreadedServer
 T = TypeVar("T")
 
 ROOT = Path(__file__).parents[2]
-EXAMPLE = ROOT / "examples" / "proxy" / "config.yaml"
+EXAMPLES = ROOT / "examples" / "proxy"
+EXAMPLE = EXAMPLES / "config.yaml"
 _DEPLOYED = ROOT / "tests" / "proxy" / "deployed"
 _START_S = 100.0
 
@@ -162,13 +163,14 @@ def started(config: dict[str, Any], directory: Path, upstream: ThreadedServer, *
     directory.mkdir(parents=True, exist_ok=True)
     for file in _DEPLOYED.glob("*.py"):
         shutil.copy(file, directory)
-    (directory / "config.yaml").write_text(yaml.safe_dump(config), encoding="utf-8")
+    started_with = directory / "started-with.yaml"
+    started_with.write_text(yaml.safe_dump(config), encoding="utf-8")
     port = free_port()
     with (
         (directory / "proxy.log").open("wb") as log,
         httpx.Client(timeout=30) as http,
         subprocess.Popen(
-            [_litellm(), "--config", str(directory / "config.yaml"), "--host", "127.0.0.1", "--port", str(port)],
+            [_litellm(), "--config", str(started_with), "--host", "127.0.0.1", "--port", str(port)],
             cwd=directory,
             env={**_environment(upstream), **environment},
             stdout=log,
