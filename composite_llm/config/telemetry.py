@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from composite_llm.config.checking import checked
+from composite_llm.config.checking import checked, shown
 from composite_llm.config.nearest import near_miss
 from composite_llm.errors import InvalidOption
 from composite_llm.observe.telemetry_settings import TelemetrySettings, path_in_environment
@@ -35,7 +35,10 @@ def configured_telemetry(given: Any) -> TelemetrySettings | None:
             return checked(TelemetrySettings, given, path="telemetry")
         case _:
             raise InvalidOption(
-                "telemetry", f"is a {type(given).__name__}", allowed=f"true, a path, or {', '.join(_KEYS)}", value=given
+                "telemetry",
+                f"got {shown('telemetry', given)}",
+                allowed=f"true, a path, or {', '.join(_KEYS)}",
+                value=given,
             )
 
 

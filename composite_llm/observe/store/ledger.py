@@ -152,7 +152,7 @@ def _reserved_usd(connection: sqlite3.Connection, model: str, since_us: int, ids
     gone = json.dumps(gone_writers(connection))
     usd = connection.execute(
         "SELECT SUM(reserved_usd - usd) FROM spend JOIN runs ON runs.id = run_id WHERE spend.model = ? AND at_us >= ? "
-        "AND reserved_usd > usd AND status = 'running' AND run_id NOT IN (SELECT value FROM json_each(?)) "
+        "AND reserved_usd > 0 AND reserved_usd > usd AND status = 'running' AND run_id NOT IN (SELECT value FROM json_each(?)) "
         "AND writer_id NOT IN (SELECT value FROM json_each(?))",
         (model, since_us, ids, gone),
     ).fetchone()[0]

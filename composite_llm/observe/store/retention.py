@@ -74,7 +74,7 @@ def _remove_oldest(connection: sqlite3.Connection, before_us: int) -> int:
         ).fetchall()
         ids = json.dumps([row["id"] for row in rows])
         if rows:
-            connection.execute(INTO_HISTORY, (ids,))
+            connection.execute(INTO_HISTORY, {"ids": ids})
             for table, column in (("attempts", "run_id"), ("calls", "run_id"), ("runs", "id")):
                 connection.execute(f"DELETE FROM {table} WHERE {column} IN (SELECT value FROM json_each(?))", (ids,))
         connection.execute("COMMIT")

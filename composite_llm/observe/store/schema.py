@@ -53,8 +53,8 @@ CREATE TABLE spend (
     model TEXT NOT NULL, run_id TEXT NOT NULL, at_us INTEGER NOT NULL, usd REAL NOT NULL, reserved_usd REAL NOT NULL,
     PRIMARY KEY (model, run_id)
 ) WITHOUT ROWID;
-CREATE INDEX spend_by_time ON spend (model, at_us, usd, reserved_usd);
-CREATE INDEX spend_of_run ON spend (run_id);
+CREATE INDEX spend_by_time ON spend (model, at_us, usd);
+CREATE INDEX spend_reserved ON spend (model, at_us) WHERE reserved_usd > 0;
 INSERT INTO spend SELECT model, id, started_us, known_cost_usd, 0.0 FROM runs;
 """
 """`history`: the sums of runs that were removed. `spend`: what budgets over time count, for each composite of a run."""

@@ -14,39 +14,40 @@ _RUN_FIELDS = "runs.started_us AS at_us, runs.profile, runs.key, runs.session, r
 _NO_TOKENS = ", ".join(f"0 AS {name}" for name in USAGE)
 _TOKENS = ", ".join(f"attempts.{name}" for name in USAGE)
 
-LEDGER = f"""
-    SELECT runs.id AS run_id, {_RUN_FIELDS}, NULL AS model, NULL AS provider, 1 AS runs, 0 AS calls, 0 AS attempts,
-        0 AS failed, {_NO_TOKENS}, 0 AS unpriced, 0.0 AS known_cost_usd
-    FROM runs
-    UNION ALL
-    SELECT runs.id, {_RUN_FIELDS}, calls.model, calls.provider, 0, 1, 0, 0, {_NO_TOKENS}, 0, 0.0
-    FROM calls JOIN runs ON runs.id = calls.run_id WHERE calls.model NOT LIKE 'composite/%'
-    UNION ALL
-    SELECT runs.id, {_RUN_FIELDS}, attempts.model, attempts.provider, 0, 0, 1, attempts.status <> 'ok', {_TOKENS},
-        attempts.cost_usd IS NULL, COALESCE(attempts.cost_usd, 0.0)
-    FROM attempts JOIN runs ON runs.id = attempts.run_id WHERE attempts.model NOT LIKE 'composite/%'
-"""
-"""Each run, each call and each attempt as a line of its own, so that every grouping is a plain sum.
 
-A nested composite consumes nothing itself: its calls have lines of their own.
-"""
+def _ledger(condition: str) -> str:
+    """Each run, each call and each attempt as a line of its own, so that every grouping is a plain sum.
+
+    A nested composite consumes nothing itself: its calls have lines of their own.
+    The condition is on `runs`, and stands in each part, because SQLite does not carry it into them.
+    """
+    return f"""
+        SELECT {_RUN_FIELDS}, NULL AS model, NULL AS provider, 1 AS runs, 0 AS calls, 0 AS attempts,
+            0 AS failed, {_NO_TOKENS}, 0 AS unpriced, 0.0 AS known_cost_usd
+        FROM runs WHERE {condition}
+        UNION ALL
+        SELECT {_RUN_FIELDS}, calls.model, calls.provider, 0, 1, 0, 0, {_NO_TOKENS}, 0, 0.0
+        FROM runs JOIN calls ON runs.id = calls.run_id WHERE calls.model NOT LIKE 'composite/%' AND {condition}
+        UNION ALL
+        SELECT {_RUN_FIELDS}, attempts.model, attempts.provider, 0, 0, 1, attempts.status <> 'ok', {_TOKENS},
+            attempts.cost_usd IS NULL, COALESCE(attempts.cost_usd, 0.0)
+        FROM runs JOIN attempts ON runs.id = attempts.run_id
+        WHERE attempts.model NOT LIKE 'composite/%' AND {condition}
+    """
+
 
 _DIMENSIONS = ("profile", "key", "session", "project", "model", "provider")
 SUMMED = ("runs", "calls", "attempts", "failed", *USAGE, "unpriced", "known_cost_usd")
 
-_ALL = f"""
-    SELECT at_us, {", ".join(_DIMENSIONS)}, {", ".join(SUMMED)} FROM ({LEDGER})
-    UNION ALL SELECT at_us, {", ".join(_DIMENSIONS)}, {", ".join(SUMMED)} FROM history
-"""
 _DAY_US = 86_400_000_000
 _TOTALS = ", ".join(f"SUM({name}) AS {name}" for name in SUMMED)
 
 INTO_HISTORY = f"""
     INSERT INTO history (at_us, {", ".join(_DIMENSIONS)}, {", ".join(SUMMED)})
-    SELECT at_us / {_DAY_US} * {_DAY_US} AS day_us, {", ".join(_DIMENSIONS)}, {_TOTALS} FROM ({LEDGER})
-    WHERE run_id IN (SELECT value FROM json_each(?)) GROUP BY day_us, {", ".join(_DIMENSIONS)}
+    SELECT at_us / {_DAY_US} * {_DAY_US} AS day_us, {", ".join(_DIMENSIONS)}, {_TOTALS} FROM
+    ({_ledger("runs.id IN (SELECT value FROM json_each(:ids))")}) GROUP BY day_us, {", ".join(_DIMENSIONS)}
 """
-"""Keeps the sums of runs that are about to be removed, by day; takes their ids as JSON."""
+"""Keeps the sums of runs that are about to be removed, by day; takes their ids, `ids`, as JSON."""
 
 COMPACT_HISTORY = f"""
     CREATE TEMP TABLE compact AS SELECT at_us, {", ".join(_DIMENSIONS)}, {_TOTALS} FROM history
@@ -55,6 +56,13 @@ COMPACT_HISTORY = f"""
     INSERT INTO history SELECT * FROM compact;
     DROP TABLE compact
 """
+
+_COLUMNS = ", ".join(("at_us", *_DIMENSIONS, *SUMMED))
+_WITHIN = f"""
+    SELECT {_COLUMNS} FROM ({_ledger("runs.started_us >= :since AND runs.started_us < :until")})
+    UNION ALL SELECT {_COLUMNS} FROM history WHERE at_us >= :since AND at_us < :until
+"""
+_FOREVER_US = 2**62
 
 _GROUPS: dict[CostGroup | UsageGroup, str] = {
     "model": "model",
@@ -74,21 +82,22 @@ _OF_ATTEMPTS = ("model", "backend", "provider")
 def sums(
     connection: sqlite3.Connection, by: CostGroup | UsageGroup, since: datetime | None, until: datetime | None
 ) -> list[Sums]:
-    """One entry for each group: days in order, the others by what they cost."""
-    terms, values = ["1"], []
-    if since is not None:
-        terms.append("at_us >= ?")
-        values.append(as_us(since))
-    if until is not None:
-        terms.append("at_us < ?")
-        values.append(as_us(until))
-    if by in _OF_ATTEMPTS:
-        terms.append("attempts + calls > 0")
+    """One entry for each group: days in order, the others by what they cost.
+
+    Raises:
+        ValueError: There is no such grouping.
+    """
+    if by not in _GROUPS:
+        message = f"by: got {by!r}; allowed: {', '.join(_GROUPS)}"
+        raise ValueError(message)
     order = "1" if by == "day" else "known_cost_usd DESC, total_tokens DESC, 1"
+    lines = "attempts + calls > 0" if by in _OF_ATTEMPTS else "1"
     rows = connection.execute(
-        f"SELECT {_GROUPS[by]} AS grouped, {_TOTALS} FROM ({_ALL}) WHERE {' AND '.join(terms)} "
-        f"GROUP BY grouped ORDER BY {order}",
-        values,
+        f"SELECT {_GROUPS[by]} AS grouped, {_TOTALS} FROM ({_WITHIN}) WHERE {lines} GROUP BY grouped ORDER BY {order}",
+        {
+            "since": -_FOREVER_US if since is None else as_us(since),
+            "until": _FOREVER_US if until is None else as_us(until),
+        },
     )
     return [_sums(row, by) for row in rows]
 

@@ -90,3 +90,8 @@ def test_runs_under_way_count_with_what_is_done(observer: StoreObserver, store: 
     tell_call(observer, info(trace), trace.calls[0])
     observer.flush()
     assert [(row.group, row.cost_usd) for row in store.costs()] == [("openai/gpt-4o", 0.25)]
+
+
+def test_a_grouping_that_does_not_exist_is_refused_with_those_that_do(told: StoreObserver, store: TraceStore) -> None:
+    with pytest.raises(ValueError, match=r"by: got 'colour'; allowed: model, .*day"):
+        store.costs(by="colour")  # type: ignore[arg-type]
