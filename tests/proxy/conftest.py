@@ -73,7 +73,8 @@ def _proxy(_upstream: ThreadedServer, tmp_path_factory: pytest.TempPathFactory) 
     config["litellm_settings"] |= {"cache": True, "cache_params": {"type": "local", "mode": "default_off"}}
     directory = tmp_path_factory.mktemp("proxy")
     (directory / "composite.yaml").write_text(_PROFILES, encoding="utf-8")
-    with started(config, directory, _upstream) as running:
+    telemetry = str(directory / "traces.db")
+    with started(config, directory, _upstream, COMPOSITE_LLM_TELEMETRY=telemetry) as running:
         yield running
 
 
@@ -89,7 +90,16 @@ def _deployments(upstream: ThreadedServer) -> list[dict[str, Any]]:
             "composite/council/large",
             {
                 "composite": {
-                    "client_may_set": ["members", "proposers", "chairman", "criteria", "tool_executor", "api_base"]
+                    "client_may_set": [
+                        "members",
+                        "proposers",
+                        "chairman",
+                        "criteria",
+                        "tool_executor",
+                        "api_base",
+                        "max_cost_usd_per_day",
+                        "max_cost_usd_per_month",
+                    ]
                 }
             },
             members=["small", "medium"],
@@ -104,6 +114,13 @@ def _deployments(upstream: ThreadedServer) -> list[dict[str, Any]]:
         deployment(
             "priced",
             "composite/moa/openai/gpt-4o",
+            aggregator=direct,
+            proposers=[{"model": "openai/gpt-4o-mini", **direct}],
+        ),
+        deployment(
+            "budgeted",
+            "composite/moa/openai/gpt-4.1-nano",
+            max_cost_usd_per_day=1e-9,
             aggregator=direct,
             proposers=[{"model": "openai/gpt-4o-mini", **direct}],
         ),

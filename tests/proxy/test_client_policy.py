@@ -124,8 +124,12 @@ def test_an_option_that_the_operator_opened_may_be_set(proxy: Proxy, upstream: T
     assert any("Prefer the older source." in text for text in wire.signature(upstream))
 
 
-def test_no_name_opens_what_leads_elsewhere(proxy: Proxy, upstream: ThreadedServer) -> None:
-    assert "tool_executor" in _refused(proxy, _body("open-council", tool_executor="shell"))
+@pytest.mark.parametrize("place", PLACES)
+@pytest.mark.parametrize("option", ["tool_executor", "max_cost_usd_per_day", "max_cost_usd_per_month"])
+def test_no_name_opens_what_leads_elsewhere_or_lifts_a_budget_of_all(
+    proxy: Proxy, upstream: ThreadedServer, option: str, place: str
+) -> None:
+    assert option in _refused(proxy, _body("open-council", place, **{option: OPERATORS[option]}))
     assert upstream.ledger.records == []
 
 
