@@ -31,9 +31,28 @@ _SECRET_TEXT = re.compile(
 )
 
 
+_WORDS = (
+    "sk", "sk_live", "sk_test", "rk_live", "ghp", "gho", "ghs", "ghu", "ghr", "github_pat", "gsk", "hf", "r8", "fw", "npm",
+    "glpat", "pplx", "xai", "nvapi", "tvly", "xoxa", "xoxb", "xoxp", "xoxr", "xoxs",
+)  # fmt: skip
+"""What stands before the `-` or `_` of a key."""
+_LONGEST_WORD = max(map(len, _WORDS))
+_MARKS = ("AKIA", "ASIA", "AIza", "eyJ", "://", "-----BEGIN")
+_LONG = 100
+_JOINT = re.compile("[-_]")
+
+
+def _may_hold_a_secret(text: str) -> bool:
+    """Whether `_SECRET_TEXT` could find something: in long texts ten times as fast, and most hold nothing of the kind."""
+    if len(text) < _LONG or any(mark in text for mark in _MARKS) or "bearer" in text.lower():
+        return True
+    ends = (found.start() for found in _JOINT.finditer(text))
+    return any(text.endswith(_WORDS, max(0, end - _LONGEST_WORD), end) for end in ends)
+
+
 def masked_text(text: str) -> str:
     """The text with each thing that looks like a key hidden."""
-    return _SECRET_TEXT.sub(MASK, text)
+    return _SECRET_TEXT.sub(MASK, text) if _may_hold_a_secret(text) else text
 
 
 def masked(value: Any) -> Any:

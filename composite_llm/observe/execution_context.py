@@ -64,13 +64,12 @@ class ExecutionContext(BaseModel):
         A text is cut after 200 characters, tags after 32 of them.
         """
         given = metadata or {}
-        texts = {name: text for name in _TEXTS if (text := _text(given.get(name))) is not None}
-        return cls(
-            **texts,
-            timeout_seconds=_seconds(given.get("timeout_seconds")),
-            tags=_tags(given.get("tags")),
-            metadata={str(key): value for key, value in given.items() if key not in _KNOWN},
-        )
+        known: dict[str, Any] = {name: text for name in _TEXTS if (text := _text(given.get(name))) is not None}
+        known["timeout_seconds"] = _seconds(given.get("timeout_seconds"))
+        known["tags"] = _tags(given.get("tags"))
+        known["metadata"] = {str(key): value for key, value in given.items() if key not in _KNOWN}
+        # Every value is of its type by now, and this is done for every run.
+        return cls.model_construct(**known)
 
 
 def _text(value: Any) -> str | None:

@@ -5,7 +5,7 @@ import string
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from composite_llm.masking import MASK, masked, masked_text
@@ -114,3 +114,21 @@ def test_ordinary_words_stay(text: str) -> None:
 )
 def test_the_rest_of_a_text_stays_readable(text: str, left: str) -> None:
     assert masked_text(text) == left
+
+
+WORDS = ("sk", "ghp", "gho", "ghs", "ghu", "ghr", "github_pat", "gsk", "hf", "r8", "fw", "npm", "glpat", "pplx", "xai")
+MORE = ("nvapi", "tvly", "sk_live", "sk_test", "rk_live", "xoxa", "xoxb", "xoxp", "xoxr", "xoxs")
+LIKE_KEYS = st.one_of(
+    KEYS,
+    st.tuples(st.sampled_from(WORDS + MORE), st.sampled_from("-_"), tail(LETTERS, 0, 40)).map("".join),
+    st.tuples(st.sampled_from(["AKIA", "ASIA", "AIza", "eyJ"]), tail(LETTERS, 0, 40)).map("".join),
+    st.sampled_from(["bEaReR 12345678", "https://ada:secret@host", "-----BEGIN PRIVATE KEY----- MII"]),
+)
+
+
+@given(LIKE_KEYS, AROUND, AROUND)
+def test_a_long_text_is_masked_as_a_short_one(like: str, before: str, behind: str) -> None:
+    # Only long ones are looked at quickly first; blanks are part of no secret, but of a private key without an end.
+    text = before + like + behind
+    assume(len(text) < 100)
+    assert masked_text(" " * 100 + text) == " " * 100 + masked_text(text)

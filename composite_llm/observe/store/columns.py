@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+from functools import lru_cache
 from typing import Any
 
 from pydantic import BaseModel
@@ -33,7 +34,7 @@ CALL = (
 )
 ATTEMPT = ("model", "status", "start_s", "duration_s", "cost_usd", "error")
 
-_USAGE_COLUMNS = set(USAGE)
+_RARE_USAGE = tuple(name for name in Usage.model_fields if name not in USAGE)
 
 
 def cells(record: BaseModel, names: tuple[str, ...]) -> tuple[Any, ...]:
@@ -48,12 +49,24 @@ def usage_cells(usage: Usage) -> tuple[int, ...]:
 
 def rest(record: BaseModel, names: tuple[str, ...], without: frozenset[str] = frozenset()) -> str:
     """All other fields as JSON, those at their default left out."""
-    excluded: Any = {**dict.fromkeys((*names, *without), True), "usage": _USAGE_COLUMNS}
-    values = record.model_dump(mode="json", exclude=excluded, exclude_defaults=True)
-    if not values.get("usage", True):
-        del values["usage"]
+    others = _others(type(record), names, without)
+    values = {name: value for name, default in others if (value := getattr(record, name)) != default}
+    usage: Usage = record.usage  # type: ignore[attr-defined]  # every record of a trace that is kept has one
+    rare = {name: count for name in _RARE_USAGE if (count := getattr(usage, name))}
+    if rare:
+        values["usage"] = rare
     # ASCII, because half a surrogate pair, which a model can send, is no UTF-8.
-    return json.dumps(values, separators=(",", ":")) if values else "{}"
+    return json.dumps(values, separators=(",", ":"), default=_as_json) if values else "{}"
+
+
+@lru_cache(maxsize=64)
+def _others(model: type[BaseModel], names: tuple[str, ...], without: frozenset[str]) -> tuple[tuple[str, Any], ...]:
+    known = {*names, *without, "usage"}
+    return tuple((name, field.default) for name, field in model.model_fields.items() if name not in known)
+
+
+def _as_json(value: Any) -> Any:
+    return value.model_dump(mode="json") if isinstance(value, BaseModel) else str(value)
 
 
 def fields(row: sqlite3.Row, names: tuple[str, ...]) -> dict[str, Any]:

@@ -94,4 +94,4 @@ def test_runs_under_way_count_with_what_is_done(observer: StoreObserver, store: 
 
 def test_a_grouping_that_does_not_exist_is_refused_with_those_that_do(told: StoreObserver, store: TraceStore) -> None:
     with pytest.raises(ValueError, match=r"by: got 'colour'; allowed: model, .*day"):
-        store.costs(by="colour")  # type: ignore[arg-type]
+        store.costs(by="colour")
