@@ -80,5 +80,5 @@ def _card(one: Kin, framing: Framing, limits: Limits, text_limit: int, *, final:
 def _written(one: Kin, framing: Framing, final: bool, text_limit: int) -> Html | None:
     call = one.call
     if call.content:
-        return text_block(_WRITES.get(call.stage, "Answer"), call.content, text_limit, unfolded=final)
+        return text_block(framing.named(_WRITES.get(call.stage, "Answer")), call.content, text_limit, unfolded=final)
     return element("p", _NO_TEXT[framing.kept], class_="note") if call.status == "ok" else None

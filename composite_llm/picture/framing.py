@@ -31,6 +31,10 @@ class Framing:
         """How the run stands."""
         return self.ending or trace.status
 
+    def named(self, what: str) -> str:
+        """What a text is called: of one that was cut before it was kept, only the beginning is there."""
+        return f"{what} (beginning)" if self.kept == "preview" else what
+
     @property
     def remarks(self) -> list[str]:
         """What a reader has to know about the page rather than about the run."""

@@ -6,7 +6,7 @@ from composite_llm.picture.markup import Html, element
 from composite_llm.picture.text_block import text_block
 
 
-def question(text: str, text_limit: int) -> Html:
+def question(what: str, text: str, text_limit: int) -> Html:
     """The section of the question."""
-    card = element("article", text_block("Question", text, text_limit), class_="card")
+    card = element("article", text_block(what, text, text_limit), class_="card")
     return element("section", element("h2", "Asked"), card, class_="block")

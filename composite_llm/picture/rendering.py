@@ -55,9 +55,9 @@ def sheet(trace: Trace, framing: Framing, limits: Limits) -> Html:
     return joined(
         [
             heading(trace, framing, limits),
-            question(framing.question, text_limit) if framing.question else None,
+            question(framing.named("Question"), framing.question, text_limit) if framing.question else None,
             *(calls if trace.calls else [element("p", _nobody(framing), class_="note block")]),
-            tool_rounds(trace.tool_calls, limits, text_limit) if trace.tool_calls else None,
+            tool_rounds(trace.tool_calls, framing, limits, text_limit) if trace.tool_calls else None,
             attempts(ordered, limits),
             models(trace, limits),
         ]

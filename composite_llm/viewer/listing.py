@@ -68,7 +68,12 @@ def _row(run: RunRecord) -> Html:
         element("th", _link(run), _asked(run), scope="row", role="rowheader"),
         _cell(_status(run)),
         _cell(seconds(run.duration_s), class_="figure"),
-        _cell(f"{run.calls:,}", element("small", "calls", class_="unit"), failed, class_="figure"),
+        _cell(
+            f"{run.calls:,}",
+            element("small", "call" if run.calls == 1 else "calls", class_="unit"),
+            failed,
+            class_="figure",
+        ),
         _cell(tokens(run.usage), element("small", "tokens", class_="unit"), class_="figure"),
         _cell(_cost(run), class_="figure"),
         _cell(*_from(run), class_="from"),

@@ -162,6 +162,13 @@ def test_texts_that_were_not_kept_are_said_to_be_missing() -> None:
     assert "No text." in outline(page(bare)).text
 
 
+def test_a_tools_texts_that_were_not_kept_are_not_taken_for_empty_ones() -> None:
+    bare = [tool.model_copy(update={"arguments": "", "result": None}) for tool in with_tools().tool_calls]
+    told = with_tools().model_copy(update={"tool_calls": bare})
+    assert "Arguments" not in outline(page(told, framing=Framing(kept="metadata"))).text
+    assert "Arguments (beginning)" in outline(page(told, framing=Framing(kept="preview"))).text
+
+
 def test_a_question_that_was_kept_is_shown_and_a_trace_has_none() -> None:
     assert "Asked Question 4 characters Why?" in outline(page(mixture(), framing=Framing(question="Why?"))).text
     assert "Asked" not in said(mixture())
