@@ -17,12 +17,27 @@ COMMANDS = {
         "Ask one question, and see who answers what.",
         'composite ask -s council -m openai/gpt-4.1 -p openai/gpt-4.1-mini -p anthropic/claude-haiku-4-5 "Why is it so?"',
     ),
+    "chat": Entry(
+        f"{_HERE}.chat.chat:chat",
+        "Talk with several models as with one.",
+        "composite chat -s council -m openai/gpt-4.1 -p openai/gpt-4.1-mini -p anthropic/claude-haiku-4-5",
+    ),
     "explain": Entry(
         f"{_HERE}.explain:explain",
         "Show what a run would do and cost, without a call.",
         "composite explain -s council -m openai/gpt-4.1 -p openai/gpt-4.1-mini -p anthropic/claude-haiku-4-5",
     ),
     "config": Entry(f"{_HERE}.config:app", "Check, show and describe configuration files."),
+    "models": Entry(
+        f"{_HERE}.models:app",
+        "List the chat models that LiteLLM knows: window, price per million tokens, vision, tools.",
+        "composite models --provider anthropic",
+    ),
+    "serve": Entry(
+        f"{_HERE}.serve:serve",
+        "Start a LiteLLM proxy whose models are profiles.",
+        "composite serve --profile careful --port 4000 --config examples/composite.yaml",
+    ),
     "traces": Entry(f"{_HERE}.traces:app", "Look at past runs."),
     "costs": Entry(
         f"{_HERE}.costs:costs",

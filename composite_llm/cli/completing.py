@@ -22,6 +22,13 @@ def complete_model(incomplete: str) -> list[str]:
     return sorted(model for model in named | known | profiles if model.startswith(incomplete))
 
 
+def complete_provider(incomplete: str) -> list[str]:
+    """The providers that the command can pick models of; LiteLLM knows more, and takes seconds to load."""
+    from composite_llm.cli.keys import PROVIDERS
+
+    return [name for name in PROVIDERS if name.startswith(incomplete)]
+
+
 def complete_option(incomplete: str) -> list[str]:
     """Names of options, with the sign that follows them."""
     from composite_llm.config.options import ALL_OPTIONS

@@ -31,8 +31,14 @@ PROVIDERS: Mapping[str, Known] = {
 }
 """In the order in which they are preferred."""
 
-_KEY_ENDINGS = ("_API_KEY", "_API_TOKEN")
-_OTHER_KEYS = ("AWS_ACCESS_KEY_ID", "GOOGLE_APPLICATION_CREDENTIALS", "HF_TOKEN", "DATABRICKS_TOKEN", "GITHUB_API_KEY")
+_ENDINGS = ("_API_KEY", "_API_TOKEN", "_TOKEN", "_KEY")
+_NAMED_OTHERWISE: Mapping[str, tuple[str, ...]] = {
+    "bedrock": ("AWS_ACCESS_KEY_ID", "AWS_BEARER_TOKEN_BEDROCK", "AWS_PROFILE"),
+    "gemini": ("GOOGLE_API_KEY",),
+    "huggingface": ("HF_TOKEN",),
+    "vertex_ai": ("GOOGLE_APPLICATION_CREDENTIALS", "VERTEXAI_PROJECT"),
+}
+"""Providers whose variables do not begin with their name."""
 
 
 def usable() -> list[Known]:
@@ -40,8 +46,34 @@ def usable() -> list[Known]:
     return [known for known in PROVIDERS.values() if any(os.environ.get(name) for name in known.variables)]
 
 
+def has_key(provider: str) -> bool:
+    """Whether a variable that looks like this provider's key is set."""
+    return any(_provider_of(name) == _bare(provider) or name in _others(provider) for name in names_of_keys())
+
+
 def names_of_keys() -> list[str]:
     """The names of all variables that look like a provider's key and are not empty; never their values."""
+    others = {name for names in _NAMED_OTHERWISE.values() for name in names}
     return sorted(
-        name for name, value in os.environ.items() if value and (name.endswith(_KEY_ENDINGS) or name in _OTHER_KEYS)
+        name
+        for name, value in os.environ.items()
+        if value and (name.endswith(("_API_KEY", "_API_TOKEN")) or name in others)
     )
+
+
+def _others(provider: str) -> tuple[str, ...]:
+    # LiteLLM files Google's and Amazon's models under several providers: `vertex_ai-…`, `bedrock_converse`.
+    return next((names for kind, names in _NAMED_OTHERWISE.items() if provider.startswith(kind)), ())
+
+
+def _provider_of(variable: str) -> str:
+    for ending in _ENDINGS:
+        if variable.endswith(ending):
+            return _bare(variable.removesuffix(ending))
+    return _bare(variable)
+
+
+def _bare(name: str) -> str:
+    """`together_ai` and `TOGETHERAI`, `fireworks_ai` and `FIREWORKS` are the same."""
+    bare = name.lower().replace("_", "").replace("-", "")
+    return bare.removesuffix("ai") if len(bare) > len("xai") and bare != "openai" else bare

@@ -74,6 +74,10 @@ class Models:
         """What `register` reads."""
         return given
 
+    def played(self, profiles: Mapping[str, Any]) -> dict[str, Any]:
+        """Profiles as a configuration."""
+        return {"profiles": dict(profiles)}
+
 
 @dataclass(slots=True)
 class PlayedModels(Models):
@@ -112,7 +116,10 @@ class PlayedModels(Models):
         content = yaml.safe_load(path.read_text(encoding="utf-8")) if path is not None else None
         if not content:
             return {}
-        profiles = content.get("profiles", content) or {}
+        return self.played(content.get("profiles", content) or {})
+
+    def played(self, profiles: Mapping[str, Any]) -> dict[str, Any]:
+        """Profiles with every model played, as a configuration."""
         return {"profiles": {name: self._body(body) for name, body in profiles.items()}}
 
     def _body(self, body: Mapping[str, Any]) -> dict[str, Any]:

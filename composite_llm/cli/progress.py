@@ -74,7 +74,6 @@ class Progress:
 
     Attributes:
         stages: In the order of the run; those to come are there from the start when `expect` was told of them.
-        changed: Called after each event.
         told: Called with each event.
         trace: Of the run that ended last.
     """
@@ -87,7 +86,8 @@ class Progress:
     told: Callable[[Event], None] = lambda _event: None
 
     def expect(self, plan: Explanation) -> None:
-        """Rows for everybody who will be asked."""
+        """Begin anew, with rows for everybody who will be asked."""
+        self.ranking, self.degraded, self.trace = None, [], None
         self.stages = [Stage(stage.stage, [Row(node.name) for node in stage.nodes]) for stage in plan.stages]
 
     def run_started(self, run: RunInfo) -> None:

@@ -1,0 +1,88 @@
+"""A conversation: what was said, who is asked, and what it has cost."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from composite_llm.cli.asking import answered, expect
+from composite_llm.cli.offline import Models
+from composite_llm.cli.output import drawing
+from composite_llm.cli.progress import Progress
+from composite_llm.cli.target import StrategyName, Target
+from composite_llm.cli.views import LiveView, PlainView, View
+from composite_llm.trace import Trace
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """Who is asked: the words of the command line, as the conversation changes them."""
+
+    strategy: StrategyName | None = None
+    model: str | None = None
+    proposers: tuple[str, ...] = ()
+    profile: str | None = None
+    options: tuple[str, ...] = ()
+    system: str | None = None
+
+
+@dataclass(slots=True)
+class Conversation:
+    """One conversation.
+
+    Attributes:
+        at: Where the models are.
+        setting: Who is asked next.
+        progress: The observer of its runs.
+        full: Whether each member's own text is shown.
+        said: The messages until now, without a system prompt.
+        traces: Of its runs, failed and broken off ones included.
+    """
+
+    at: Models
+    setting: Setting
+    progress: Progress
+    full: bool = False
+    said: list[dict[str, Any]] = field(default_factory=list)
+    traces: list[Trace] = field(default_factory=list)
+
+    def target(self, setting: Setting | None = None) -> Target:
+        """What the next question is put to.
+
+        Raises:
+            Misused: The words of the setting contradict each other.
+        """
+        words = setting or self.setting
+        target = self.at.target(words.strategy, words.model, words.proposers, words.profile, words.options)
+        return target.with_options({"reasoning": "full"}) if self.full else target
+
+    def check(self, setting: Setting | None = None) -> None:
+        """Refuse a setting that cannot be asked.
+
+        Raises:
+            CompositeError: It cannot.
+        """
+        expect(self.progress, self.target(setting))
+
+    async def turn(self, text: str, *, quiet: bool = False) -> None:
+        """Ask, and show the answer; a question without a whole answer is forgotten.
+
+        Raises:
+            CompositeError: The run gave no answer.
+        """
+        target = self.target()
+        expect(self.progress, target)
+        question = {"role": "user", "content": text}
+        system = [{"role": "system", "content": self.setting.system}] if self.setting.system else []
+        view = self._view(quiet=quiet)
+        try:
+            answer = await answered(target, [*system, *self.said, question], view)
+        finally:
+            if self.progress.trace is not None:
+                self.traces.append(self.progress.trace)
+        self.said += [question, {"role": "assistant", "content": answer.text}]
+
+    def _view(self, *, quiet: bool) -> View:
+        if drawing():
+            return LiveView(self.progress, full=self.full)
+        return PlainView(self.progress, full=self.full, quiet=quiet)

@@ -1,0 +1,39 @@
+"""What a conversation has cost."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from composite_llm.cli.output import print_table
+from composite_llm.summary import money
+from composite_llm.trace import Call, Trace
+from composite_llm.usage import total_cost, total_usage
+
+
+def print_stats(traces: Sequence[Trace]) -> None:
+    """A row for each model, and one for all."""
+    calls: dict[str, list[Call]] = {}
+    for trace in traces:
+        for call in trace.calls:
+            calls.setdefault(call.model, []).append(call)
+    rows = [_row(model, found) for model, found in sorted(calls.items())]
+    everything = [call for found in calls.values() for call in found]
+    questions = f"{len(traces)} question{'s' if len(traces) != 1 else ''}"
+    print_table(
+        ("model", "calls", "failed", "in", "out", "cost"),
+        [*rows, _row(questions, everything)],
+        right=("calls", "failed", "in", "out", "cost"),
+    )
+
+
+def _row(name: str, calls: Iterable[Call]) -> tuple[str, ...]:
+    found = list(calls)
+    usage = total_usage(call.usage for call in found)
+    return (
+        name,
+        str(len(found)),
+        str(sum(call.status in ("failed", "timed_out") for call in found)),
+        str(usage.prompt_tokens),
+        str(usage.completion_tokens),
+        money(total_cost(call.cost_usd for call in found)),
+    )
