@@ -73,6 +73,8 @@ class Terminal:
             encoding="utf-8",
             timeout=_PATIENCE_S,
         )
+        # A program that asks where the cursor is gets an answer, as from any terminal.
+        self._screen.write_process_input = self.process.send
 
     @property
     def shown(self) -> list[str]:
