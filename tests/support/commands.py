@@ -74,7 +74,7 @@ class Terminal:
             timeout=_PATIENCE_S,
         )
         # A program that asks where the cursor is gets an answer, as from any terminal.
-        self._screen.write_process_input = self.process.send
+        self._screen.write_process_input = self.process.send  # type: ignore[method-assign]  # the way pyte names for it
 
     @property
     def shown(self) -> list[str]:
