@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -102,20 +102,31 @@ def worst_call(facts: ModelFacts, node: Node, prompt_tokens: int, params: Mappin
     return _priced(facts, node, prompt_tokens, params)
 
 
-def worst_attempt(
-    facts: ModelFacts, node: Node, messages: Sequence[Message], params: Mapping[str, Any], left_usd: float
-) -> Worst:
-    """One attempt whose prompt is known, persona included.
+@dataclass(frozen=True, slots=True)
+class CostBound:
+    """What one attempt may cost.
 
-    Tokens are counted only if a bound that costs nothing to find is more than `left_usd`.
+    Attributes:
+        at_most_usd: A bound that costs nothing to find.
+        exact_usd: Counts the prompt's tokens, and finds a tighter one.
     """
+
+    at_most_usd: float
+    exact_usd: Callable[[], float]
+
+
+def cost_bound(facts: ModelFacts, node: Node, messages: Sequence[Message], params: Mapping[str, Any]) -> CostBound:
+    """The bound of an attempt whose prompt is known, persona included."""
     sent = [*messages, {"role": "system", "content": text}] if (text := _schemas(params)) else messages
-    # An image's address is shorter than the image.
+
+    def exact_usd() -> float:
+        return _priced(facts, node, facts.count_tokens(node.model, sent), params).cost_usd
+
     if all(isinstance(message.get("content"), str) for message in sent):
-        worst = _priced(facts, node, at_most_tokens(sent), params)
-        if worst.cost_usd <= left_usd:
-            return worst
-    return _priced(facts, node, facts.count_tokens(node.model, sent), params)
+        return CostBound(_priced(facts, node, at_most_tokens(sent), params).cost_usd, exact_usd)
+    # An image's address is shorter than the image.
+    exact = exact_usd()
+    return CostBound(exact, lambda: exact)
 
 
 def _priced(facts: ModelFacts, node: Node, prompt_tokens: int, params: Mapping[str, Any]) -> Worst:

@@ -8,8 +8,9 @@ from collections.abc import AsyncIterator
 
 from composite_llm.backend.interface import AttemptRequest, Reply
 from composite_llm.config.node import COMPOSITE_PREFIX, Node
-from composite_llm.engine.afford import Caps, worst_attempt
+from composite_llm.engine.afford import cost_bound
 from composite_llm.engine.breaker import Breakers
+from composite_llm.engine.budget import Reservation
 from composite_llm.engine.recorder import OpenAttempt, OpenCall
 from composite_llm.engine.scope import Scope
 from composite_llm.errors import AttemptFailed, BudgetExceeded, Failure
@@ -36,10 +37,11 @@ def begin(scope: Scope, node: Node, call: OpenCall, request: AttemptRequest) -> 
     attempt = OpenAttempt(node.model, scope.backend.endpoint(request), scope.recorder.clock())
     if not node.is_composite:
         scope.budget.check()
-        _check_affordable(scope, node, request)
+        attempt.reservation = _reserved(scope, node, request)
         breakers = _breakers_of(scope, attempt)
         refusal = breakers.refusal(attempt.model, attempt.endpoint) if breakers is not None else None
         if refusal is not None:
+            _released(scope, attempt)
             call.attempts.append(attempt)
             _note_failure(scope, attempt, refusal)
             scope.degrade("breaker_open", f"{call.name}: {refusal.reason}")
@@ -50,13 +52,18 @@ def begin(scope: Scope, node: Node, call: OpenCall, request: AttemptRequest) -> 
     return attempt
 
 
-def _check_affordable(scope: Scope, node: Node, request: AttemptRequest) -> None:
-    left = scope.budget.cost_left_usd
-    if left is None:
-        return
-    worst = worst_attempt(scope.facts, node, request.messages, request.params, left)
-    if not Caps(cost_usd=left).allow(worst):
-        raise scope.budget.exceeded_by(worst.cost_usd)
+def _reserved(scope: Scope, node: Node, request: AttemptRequest) -> Reservation | None:
+    """The money set aside for an attempt; None where there is no cap on it."""
+    if scope.budget.cost_left_usd is None:
+        return None
+    bound = cost_bound(scope.facts, node, request.messages, request.params)
+    return scope.budget.reserve(bound.at_most_usd, bound.exact_usd)
+
+
+def _released(scope: Scope, attempt: OpenAttempt) -> None:
+    if attempt.reservation is not None:
+        scope.budget.release(attempt.reservation)
+        attempt.reservation = None
 
 
 def refused(scope: Scope, error: BudgetExceeded) -> Failure:
@@ -81,6 +88,7 @@ def finish_with_reply(scope: Scope, attempt: OpenAttempt, reply: Reply, unusable
     breakers = _breakers_of(scope, attempt)
     if breakers is not None:
         breakers.succeeded(attempt.model, attempt.endpoint)
+    _released(scope, attempt)
     if reply.nested:
         return
     attempt.usage = reply.usage
@@ -90,6 +98,7 @@ def finish_with_reply(scope: Scope, attempt: OpenAttempt, reply: Reply, unusable
 
 def finish_with_failure(scope: Scope, attempt: OpenAttempt, failure: Failure) -> None:
     """Record why an attempt failed, and charge what it consumed nevertheless."""
+    _released(scope, attempt)
     _note_failure(scope, attempt, failure)
     breakers = _breakers_of(scope, attempt)
     if breakers is not None:
@@ -110,6 +119,7 @@ def _note_failure(scope: Scope, attempt: OpenAttempt, failure: Failure) -> None:
 
 def finish_cancelled(scope: Scope, attempt: OpenAttempt) -> None:
     """Record that an attempt was cut off from outside."""
+    _released(scope, attempt)
     if attempt.ended is None:
         attempt.ended = scope.recorder.clock()
         attempt.status = "cancelled"

@@ -15,6 +15,9 @@ State = Literal["closed", "open", "half_open"]
 COUNTED: frozenset[FailureKind] = frozenset({"unavailable", "timed_out", "malformed"})
 """Failures that say something about the endpoint's health. A 429 does not: it says when to come back."""
 
+MAX_ENTRIES = 1000
+"""So many models and endpoints are remembered at most: a caller may name ever new ones."""
+
 
 @dataclass(frozen=True, slots=True)
 class BreakerSettings:
@@ -99,6 +102,8 @@ class Breakers:
             self.released(model, endpoint)
             return
         now = self._clock()
+        if key not in self._breakers:
+            self._make_room(now)
         breaker = self._breakers.setdefault(key, _Breaker())
         breaker.failed_at.append(now)
         while breaker.failed_at and breaker.failed_at[0] <= now - self.settings.window_s:
@@ -106,6 +111,17 @@ class Breakers:
         if breaker.probing or len(breaker.failed_at) >= self.settings.failures:
             breaker.opened_at = now if self.settings.open_s > 0 else None
         breaker.probing = False
+
+    def _make_room(self, now: float) -> None:
+        if len(self._breakers) < MAX_ENTRIES:
+            return
+        over = now - max(self.settings.window_s, self.settings.open_s)
+        for key, breaker in list(self._breakers.items()):
+            if not breaker.failed_at or breaker.failed_at[-1] <= over:
+                self._breakers.pop(key, None)
+        while len(self._breakers) >= MAX_ENTRIES:
+            # The oldest; it has to fail anew to be skipped again.
+            self._breakers.pop(next(iter(self._breakers)), None)
 
     def released(self, model: str, endpoint: str | None) -> None:
         """An attempt ended without a verdict, cancelled perhaps; another probe may be sent."""
@@ -116,7 +132,9 @@ class Breakers:
     def states(self) -> list[BreakerState]:
         """All that have something to say, the open ones first."""
         now = self._clock()
-        states = [self._state(model, endpoint, breaker, now) for (model, endpoint), breaker in self._breakers.items()]
+        states = [
+            self._state(model, endpoint, breaker, now) for (model, endpoint), breaker in list(self._breakers.items())
+        ]
         return sorted(states, key=lambda state: (state.state == "closed", state.model, state.endpoint or ""))
 
     def _state(self, model: str, endpoint: str | None, breaker: _Breaker, now: float) -> BreakerState:

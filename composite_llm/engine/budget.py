@@ -3,8 +3,30 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from dataclasses import dataclass
 
 from composite_llm.errors import BudgetExceeded
+
+_ROUNDING_USD = 1e-12
+
+
+@dataclass(slots=True, eq=False)
+class Reservation:
+    """What an attempt under way may cost at most.
+
+    Attributes:
+        cost_usd: A bound that was easy to find.
+        exact: Finds a tighter one; None when that has been done.
+    """
+
+    cost_usd: float
+    exact: Callable[[], float] | None = None
+
+    def tighten(self) -> None:
+        """Take the tighter bound."""
+        if self.exact is not None:
+            self.cost_usd, self.exact = self.exact(), None
 
 
 class Budget:
@@ -26,6 +48,7 @@ class Budget:
         self._costs: list[float] = []
         self._known_usd = 0.0
         self._all_known = True
+        self._reserved: list[Reservation] = []
         self.refusal: BudgetExceeded | None = None
         """The last call that was refused, and by which cap."""
 
@@ -41,8 +64,9 @@ class Budget:
 
     @property
     def cost_left_usd(self) -> float | None:
-        """Money that may still be spent: under the own cap and inherited ones; None without a cap."""
-        own = None if self._max_cost_usd is None else max(self._max_cost_usd - self._known_usd, 0.0)
+        """Money that nothing has been spent or is reserved of, under own cap and inherited ones; None without a cap."""
+        taken = self._known_usd + sum(reservation.cost_usd for reservation in self._reserved)
+        own = None if self._max_cost_usd is None else max(self._max_cost_usd - taken, 0.0)
         above = self._parent.cost_left_usd if self._parent is not None else None
         return min((left for left in (own, above) if left is not None), default=None)
 
@@ -74,6 +98,45 @@ class Budget:
         limit = self._max_cost_usd if self._max_cost_usd is not None else self.cost_left_usd or 0.0
         next_step = f", and the next call may cost ${worst_cost_usd:.6f}" if worst_cost_usd is not None else ""
         return BudgetExceeded("max_cost_usd", limit, self._known_usd, next_step, reached=False)
+
+    def reserve(self, at_most_usd: float, exact: Callable[[], float]) -> Reservation:
+        """Set aside what an attempt may cost; `release` it when what it did cost is known.
+
+        Args:
+            at_most_usd: A bound that was easy to find.
+            exact: A tighter one, asked for only if money is short.
+
+        Raises:
+            BudgetExceeded: Not even the tighter one fits beside what is under way.
+        """
+        wanted = Reservation(at_most_usd, exact)
+        if not self._has_room_for(wanted):
+            wanted.tighten()
+            self._tighten_all()
+            if not self._has_room_for(wanted):
+                raise self.exceeded_by(wanted.cost_usd)
+        budget: Budget | None = self
+        while budget is not None:
+            budget._reserved.append(wanted)
+            budget = budget._parent
+        return wanted
+
+    def release(self, reservation: Reservation) -> None:
+        """Give back what was set aside; the attempt is over."""
+        if reservation in self._reserved:
+            self._reserved.remove(reservation)
+        if self._parent is not None:
+            self._parent.release(reservation)
+
+    def _has_room_for(self, reservation: Reservation) -> bool:
+        left = self.cost_left_usd
+        return left is None or reservation.cost_usd <= left + _ROUNDING_USD
+
+    def _tighten_all(self) -> None:
+        for reservation in self._reserved:
+            reservation.tighten()
+        if self._parent is not None:
+            self._parent._tighten_all()  # the same class
 
     def start_call(self) -> None:
         """Count one attempt.

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
+from composite_llm.engine.budget import Reservation
 from composite_llm.events import CallDone
 from composite_llm.trace import Attempt, Call, CallStatus, Ranking, ToolCall, Trace
 from composite_llm.usage import NO_USAGE, Usage, total_cost, total_usage
@@ -37,6 +38,7 @@ class OpenAttempt:
     cost_usd: float | None = 0.0
     next_step: str | None = None
     estimated: bool = False
+    reservation: Reservation | None = None
     response_model: str | None = None
     finish_reason: str | None = None
 

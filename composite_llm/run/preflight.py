@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from composite_llm.backend.interface import Message, ModelFacts
-from composite_llm.config.plan import Plan
+from composite_llm.config.node import Node
 from composite_llm.engine.fit import fits, window_of
 from composite_llm.engine.want import chain
 from composite_llm.errors import ContextWindowExceeded, InvalidOption
@@ -26,7 +26,7 @@ def check_before_start(strategy: Strategy[Any], messages: Sequence[Message], fac
     """
     _check_readable(strategy, messages, facts)
     _check_priced(strategy, facts)
-    _check_fits(strategy.plan, messages, facts)
+    _check_fits(strategy, messages, facts)
 
 
 def _check_readable(strategy: Strategy[Any], messages: Sequence[Message], facts: ModelFacts) -> None:
@@ -54,12 +54,21 @@ def _check_priced(strategy: Strategy[Any], facts: ModelFacts) -> None:
             )
 
 
-def _check_fits(plan: Plan, messages: Sequence[Message], facts: ModelFacts) -> None:
-    nodes = [node for node in chain(plan.final) if not node.is_composite]
-    windows = [(node, window_of(facts, node, _limit(plan.params.get("max_tokens")))) for node in nodes]
+def _check_fits(strategy: Strategy[Any], messages: Sequence[Message], facts: ModelFacts) -> None:
+    limit = _limit(strategy.plan.params.get("max_tokens"))
+    windows = [(node, window_of(facts, node, limit)) for node in _final_models(strategy)]
     if windows and not any(fits(facts, node.model, messages, window) for node, window in windows):
         node, window = windows[0]
         raise ContextWindowExceeded(f"messages: longer than the {window} tokens that {node.model} takes")
+
+
+def _final_models(strategy: Strategy[Any]) -> Iterator[Node]:
+    """Who may have to hold the whole conversation for there to be an answer: of a nested composite, its own final model."""
+    for node in chain(strategy.plan.final):
+        if node.is_composite:
+            yield from _final_models(strategy.nested(node))
+        else:
+            yield node
 
 
 def _limit(max_tokens: Any) -> int | None:

@@ -82,10 +82,14 @@ def test_two_failures_are_two_repeats_of_the_final_call_alone(server: ThreadedSe
     assert tokens_heard(heard) == wire.tokens(server)["total_tokens"]
 
 
-def test_litellms_own_retries_do_the_same(ask: Ask, server: ThreadedServer) -> None:
+@pytest.mark.parametrize("shape", SHAPES)
+def test_litellms_own_retries_do_the_same(shape: str, ask_both: Ask, server: ThreadedServer) -> None:
+    model, options = SHAPES[shape]
     server.set_scenario("gpt-4o", {"sequence": [DOWN, {"text": "At last."}]})
-    answer = ask(num_retries=2, **SHAPES["moa"][1])
-    assert [len(wire.records(server, name)) for name in ("gpt-4o-mini", "gpt-4.1-mini", "gpt-4o")] == [1, 1, 2]
+    answer = ask_both(model, num_retries=2, **options)
+    rounds = 1 if shape == "moa" else 2
+    asked = [len(wire.records(server, name)) for name in ("gpt-4o-mini", "gpt-4.1-mini", "gpt-4o")]
+    assert asked == [rounds, rounds, 2]
     assert answer.choices[0].message.content == "At last."
 
 

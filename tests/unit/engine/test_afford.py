@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
+from composite_llm.backend.interface import Reply
 from composite_llm.config.node import Node
 from composite_llm.config.plan import make_plan
 from composite_llm.config.profiles import Profiles
@@ -17,10 +19,14 @@ from composite_llm.engine.afford import (
     total,
     worst_call,
 )
+from composite_llm.engine.breaker import Breakers
+from composite_llm.engine.budget import Budget
+from composite_llm.engine.final import final_call
+from composite_llm.engine.subcall import ask
 from composite_llm.errors import BudgetExceeded, InvalidOption
 from composite_llm.explanation import explain_plan
-from tests.support.benches import QUESTION, Bench, bench
-from tests.support.scripted_backend import Say, ScriptedFacts, asking_for, failing
+from tests.support.benches import QUESTION, Bench, bench, collected, desk, want
+from tests.support.scripted_backend import COST, Hang, Say, ScriptedFacts, asking_for, failing
 
 DOLLAR_PER_TOKEN = dict.fromkeys("abcdrz", 1.0)
 FACTS = ScriptedFacts(prices=DOLLAR_PER_TOKEN)
@@ -297,6 +303,62 @@ async def test_a_fallback_that_may_cost_more_than_is_left_is_not_asked() -> None
     assert await at.text() == "Z"
     assert asked(at) == "abz"
     assert any("the next call may cost" in reason for reason in at.trace.degraded)
+
+
+async def test_fallbacks_that_leave_at_once_do_not_go_over_the_cap_together() -> None:
+    facts = ScriptedFacts(prices={"a": 1.0, "dear": 10.0, "z": 1.0})
+    few = {"max_tokens": ANSWER_TOKENS}
+    members = [{"model": "a", **few, "name": str(n), "fallbacks": [{"model": "dear", **few}]} for n in range(3)]
+    cap = 2_500.0
+    at = bench(
+        "composite/moa/z",
+        {"a": Say("", cost_usd=1.0), "dear": Say("D", after=1, cost_usd=2_000.0), "z": Say("Z", cost_usd=1.0)},
+        messages=[{"role": "user", "content": "word " * 200}],
+        facts=facts,
+        proposers=members,
+        aggregator=few,
+        max_cost_usd=cap,
+    )
+    assert await at.text() == "Z"
+    # Each of the three would fit alone.
+    assert asked(at).count("dear") == 1
+    assert at.trace.cost_usd is not None
+    assert at.trace.cost_usd <= cap
+
+
+async def test_an_attempt_that_a_breaker_keeps_back_reserves_nothing() -> None:
+    at = desk(
+        {"a": failing("unavailable"), "b": Say()}, facts=FACTS, budget=Budget(max_cost_usd=20_000), breakers=Breakers()
+    )
+    wanted = want({"model": "a", "num_retries": 9, "fallbacks": ["b"]})
+    call = at.scope.recorder.open_call("propose", "proposer", "a", "a", None)
+    assert isinstance(await ask(at.scope, wanted, call), Reply)
+    assert call.attempts[-2].error_class == "BreakerOpen"
+    assert at.scope.budget.cost_left_usd == 20_000 - COST
+
+
+@pytest.mark.parametrize("how", ["answer", "failure", "cancel", "deadline"])
+@pytest.mark.parametrize("streamed", [False, True], ids=["plain", "stream"])
+async def test_however_an_attempt_ends_its_reservation_ends_too(how: str, streamed: bool) -> None:
+    step = {"answer": Say(), "failure": failing("rejected"), "cancel": Hang(), "deadline": Hang()}[how]
+    limit = {"timeout_s": 5.0} if how == "deadline" else {}
+    at = desk({"a": step}, facts=FACTS, budget=Budget(max_cost_usd=20_000), **limit)
+    wanted = want({"model": "a", "num_retries": 0}, final=True)
+
+    async def called() -> None:
+        async with asyncio.timeout_at(at.scope.deadline):
+            await collected(final_call(at.scope, wanted, streamed=streamed))
+
+    running = asyncio.create_task(called())
+    await asyncio.sleep(1)
+    if how in ("cancel", "deadline"):
+        left = at.scope.budget.cost_left_usd
+        assert left is not None
+        assert left < 20_000
+    if how == "cancel":
+        running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+    assert at.scope.budget.cost_left_usd == 20_000 - (COST if how == "answer" else 0)
 
 
 @pytest.mark.parametrize("stream", [False, True], ids=["plain", "stream"])

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from composite_llm.config.plan import make_plan
 from composite_llm.config.profiles import Profiles
-from composite_llm.engine.breaker import COUNTED, Breakers, BreakerSettings, BreakerState
+from composite_llm.engine.breaker import COUNTED, MAX_ENTRIES, Breakers, BreakerSettings, BreakerState
 from composite_llm.errors import FailureKind
 from composite_llm.run import Caller, Run, Services
 from composite_llm.trace import Trace
@@ -152,6 +152,19 @@ def test_a_refusal_says_where_and_how_long() -> None:
     assert refusal is not None
     assert (refusal.kind, refusal.retryable) == ("breaker_open", False)
     assert refusal.reason == "host:443 not asked: its breaker is open for another 20 s"
+
+
+def test_a_thousand_models_are_remembered_and_those_that_are_well_again_go_first() -> None:
+    seconds = 0.0
+    breakers = Breakers(clock=lambda: seconds)
+    for number in range(MAX_ENTRIES):
+        breakers.failed(f"old-{number}", None, "unavailable")
+    seconds = 61.0
+    breakers.failed("new", None, "unavailable")
+    assert [state.model for state in breakers.states()] == ["new"]
+    for number in range(MAX_ENTRIES + 5):
+        breakers.failed(f"more-{number}", None, "unavailable")
+    assert len(breakers.states()) == MAX_ENTRIES == 1000
 
 
 def test_it_never_opens_when_told_so() -> None:

@@ -1,8 +1,13 @@
 from __future__ import annotations
 
-import pytest
+import contextlib
+from collections.abc import Callable
 
-from composite_llm.engine.budget import Budget
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from composite_llm.engine.budget import Budget, Reservation
 from composite_llm.errors import BudgetExceeded
 
 
@@ -89,3 +94,70 @@ def test_the_money_left_is_that_of_the_tightest_cap() -> None:
     inner.charge(0.75)
     assert inner.cost_left_usd == 0
     assert outer.cost_left_usd == 0
+
+
+# --- what is under way ---------------------------------------------------------------------------------------------
+
+
+def exactly(cost_usd: float, asked: list[float] | None = None) -> Callable[[], float]:
+    def exact() -> float:
+        if asked is not None:
+            asked.append(cost_usd)
+        return cost_usd
+
+    return exact
+
+
+def test_what_is_reserved_is_not_left_for_others_until_it_is_released() -> None:
+    budget = Budget(max_cost_usd=10)
+    first = budget.reserve(6, exactly(6))
+    assert budget.cost_left_usd == 4
+    with pytest.raises(BudgetExceeded, match="the next call may cost \\$5"):
+        budget.reserve(5, exactly(5))
+    assert budget.cost_left_usd == 4
+    budget.release(first)
+    budget.charge(1)
+    assert budget.cost_left_usd == 9
+
+
+def test_tokens_are_counted_only_when_money_is_short_and_then_once_for_all() -> None:
+    asked: list[float] = []
+    budget = Budget(max_cost_usd=10)
+    budget.reserve(4, exactly(1, asked))
+    budget.reserve(4, exactly(2, asked))
+    assert asked == []
+    budget.reserve(4, exactly(3, asked))
+    assert sorted(asked) == [1, 2, 3]
+    assert budget.cost_left_usd == 4
+    budget.reserve(4, exactly(4, asked))
+    assert sorted(asked) == [1, 2, 3]
+
+
+def test_a_nested_runs_reservations_count_for_the_run_around_it() -> None:
+    outer = Budget(max_cost_usd=10)
+    inner = Budget(max_cost_usd=8, parent=outer)
+    theirs = outer.reserve(5, exactly(5))
+    assert inner.cost_left_usd == 5
+    ours = inner.reserve(4, exactly(4))
+    assert (inner.cost_left_usd, outer.cost_left_usd) == (1, 1)
+    inner.release(ours)
+    outer.release(theirs)
+    assert (inner.cost_left_usd, outer.cost_left_usd) == (8, 10)
+
+
+@given(st.lists(st.tuples(st.floats(0, 5), st.floats(0, 1), st.booleans()), max_size=30))
+def test_what_is_spent_never_goes_over_a_cap_whose_bounds_hold(steps: list[tuple[float, float, bool]]) -> None:
+    budget = Budget(max_cost_usd=10)
+    under_way: list[tuple[Reservation, float]] = []
+    for bound, share, ends in steps:
+        with contextlib.suppress(BudgetExceeded):
+            under_way.append((budget.reserve(bound * 2, exactly(bound)), bound * share))
+        if ends and under_way:
+            reservation, cost = under_way.pop(0)
+            budget.release(reservation)
+            budget.charge(cost)
+    for reservation, cost in under_way:
+        budget.release(reservation)
+        budget.charge(cost)
+    assert budget.spent_usd is not None
+    assert budget.spent_usd <= 10 + 1e-9

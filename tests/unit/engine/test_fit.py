@@ -3,6 +3,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -10,6 +11,7 @@ from composite_llm.backend.interface import Message
 from composite_llm.config.node import Node
 from composite_llm.engine.fit import Fitted, fits, fitted, window_of
 from composite_llm.engine.subcall import ask
+from composite_llm.errors import ContextWindowExceeded
 from composite_llm.messages import shortened
 from tests.support.benches import bench, desk, want
 from tests.support.scripted_backend import Say, ScriptedFacts, failing
@@ -238,3 +240,10 @@ async def test_a_prompt_without_answers_is_not_sent_twice() -> None:
     call = at.scope.recorder.open_call("propose", "proposer", "a", "a", None)
     await ask(at.scope, want("a"), call)
     assert len(call.attempts) == 1
+
+
+async def test_a_nested_final_model_that_cannot_hold_the_conversation_is_refused_before_any_call() -> None:
+    facts = ScriptedFacts(windows={"small": 3})
+    profiles = {"profiles": {"inner": {"strategy": "moa", "model": "small", "proposers": ["a"]}}}
+    with pytest.raises(ContextWindowExceeded, match="longer than the 3 tokens that small takes"):
+        bench("composite/moa/composite/profile/inner", {}, facts=facts, profiles=profiles, proposers=["a"])
