@@ -65,10 +65,16 @@ class Budget:
     @property
     def cost_left_usd(self) -> float | None:
         """Money that nothing has been spent or is reserved of, under own cap and inherited ones; None without a cap."""
-        taken = self._known_usd + sum(reservation.cost_usd for reservation in self._reserved)
-        own = None if self._max_cost_usd is None else max(self._max_cost_usd - taken, 0.0)
+        own = self._own_left_usd
         above = self._parent.cost_left_usd if self._parent is not None else None
         return min((left for left in (own, above) if left is not None), default=None)
+
+    @property
+    def _own_left_usd(self) -> float | None:
+        if self._max_cost_usd is None:
+            return None
+        reserved = sum(reservation.cost_usd for reservation in self._reserved)
+        return max(self._max_cost_usd - self._known_usd - reserved, 0.0)
 
     @property
     def calls_left(self) -> int | None:
@@ -95,9 +101,17 @@ class Budget:
         self.check()
         if self.calls_left is not None and self.calls_left < 1:
             return BudgetExceeded("max_calls", self._max_calls or 0, self._calls)
-        limit = self._max_cost_usd if self._max_cost_usd is not None else self.cost_left_usd or 0.0
         next_step = f", and the next call may cost ${worst_cost_usd:.6f}" if worst_cost_usd is not None else ""
-        return BudgetExceeded("max_cost_usd", limit, self._known_usd, next_step, reached=False)
+        tightest = self._tightest()
+        limit = tightest._max_cost_usd or 0.0
+        return BudgetExceeded("max_cost_usd", limit, tightest._known_usd, next_step, reached=False)
+
+    def _tightest(self) -> Budget:
+        """Whose cap on money leaves the least, of this run and those around it."""
+        above = self._parent._tightest() if self._parent is not None else self
+        own = self._own_left_usd
+        theirs = above._own_left_usd
+        return above if own is None or (theirs is not None and theirs < own) else self
 
     def reserve(self, at_most_usd: float, exact: Callable[[], float]) -> Reservation:
         """Set aside what an attempt may cost; `release` it when what it did cost is known.

@@ -26,7 +26,7 @@ from composite_llm.engine.subcall import ask
 from composite_llm.errors import BudgetExceeded, InvalidOption
 from composite_llm.explanation import explain_plan
 from tests.support.benches import QUESTION, Bench, bench, collected, desk, want
-from tests.support.scripted_backend import COST, Hang, Say, ScriptedFacts, asking_for, failing
+from tests.support.scripted_backend import COST, Hang, Say, ScriptedFacts, Step, asking_for, failing
 
 DOLLAR_PER_TOKEN = dict.fromkeys("abcdrz", 1.0)
 FACTS = ScriptedFacts(prices=DOLLAR_PER_TOKEN)
@@ -340,9 +340,9 @@ async def test_an_attempt_that_a_breaker_keeps_back_reserves_nothing() -> None:
 @pytest.mark.parametrize("how", ["answer", "failure", "cancel", "deadline"])
 @pytest.mark.parametrize("streamed", [False, True], ids=["plain", "stream"])
 async def test_however_an_attempt_ends_its_reservation_ends_too(how: str, streamed: bool) -> None:
-    step = {"answer": Say(), "failure": failing("rejected"), "cancel": Hang(), "deadline": Hang()}[how]
+    steps: dict[str, Step] = {"answer": Say(), "failure": failing("rejected"), "cancel": Hang(), "deadline": Hang()}
     limit = {"timeout_s": 5.0} if how == "deadline" else {}
-    at = desk({"a": step}, facts=FACTS, budget=Budget(max_cost_usd=20_000), **limit)
+    at = desk({"a": steps[how]}, facts=FACTS, budget=Budget(max_cost_usd=20_000), **limit)
     wanted = want({"model": "a", "num_retries": 0}, final=True)
 
     async def called() -> None:

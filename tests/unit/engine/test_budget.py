@@ -161,3 +161,15 @@ def test_what_is_spent_never_goes_over_a_cap_whose_bounds_hold(steps: list[tuple
         budget.charge(cost)
     assert budget.spent_usd is not None
     assert budget.spent_usd <= 10 + 1e-9
+
+
+@pytest.mark.parametrize(
+    ("outer", "inner", "told"), [(10, None, "10"), (10, 4, "4"), (4, 10, "4"), (None, 7, "7")], ids=str
+)
+def test_the_refusal_names_the_cap_that_leaves_the_least(outer: float | None, inner: float | None, told: str) -> None:
+    budget = Budget(max_cost_usd=inner, parent=Budget(max_cost_usd=outer))
+    budget.charge(1)
+    with pytest.raises(
+        BudgetExceeded, match=f"max_cost_usd of {told} leaves too little: used 1, and the next call may"
+    ):
+        budget.reserve(50, exactly(50))
