@@ -60,7 +60,7 @@ class RunningServer:
         """Go back to the scenarios of the start."""
         self._state.book.reset()
 
-    async def until(self, condition: Callable[[Ledger], bool], timeout_s: float = 5.0) -> None:
+    async def until(self, condition: Callable[[Ledger], bool], timeout_s: float = 20.0) -> None:
         """Wait until the ledger meets a condition.
 
         Raises:
@@ -75,7 +75,7 @@ class RunningServer:
 class ThreadedServer(RunningServer):
     """A server whose loop runs in another thread."""
 
-    def wait_until(self, condition: Callable[[Ledger], bool], timeout_s: float = 5.0) -> None:
+    def wait_until(self, condition: Callable[[Ledger], bool], timeout_s: float = 20.0) -> None:
         """Block until the ledger meets a condition.
 
         Raises:

@@ -49,7 +49,8 @@ async def run(server: ThreadedServer, form: str, model: str = MOA, **options: An
 
 async def until(server: ThreadedServer, condition: Callable[[Ledger], bool]) -> None:
     """Wait until upstream has seen something."""
-    await asyncio.to_thread(server.wait_until, condition)
+    # LiteLLM imports half of itself at a process's first call.
+    await asyncio.to_thread(server.wait_until, condition, 40)
 
 
 def hangs_alone(model: str) -> Callable[[Ledger], bool]:

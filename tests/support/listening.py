@@ -70,7 +70,7 @@ class Listener(CustomLogger):
             self.heard.append(heard)
             self._changed.notify_all()
 
-    def wait(self, condition: Callable[[list[Heard]], bool], timeout_s: float = 10) -> list[Heard]:
+    def wait(self, condition: Callable[[list[Heard]], bool], timeout_s: float = 30) -> list[Heard]:
         """Block until the events meet a condition."""
         with self._changed:
             assert self._changed.wait_for(lambda: condition(self.heard), timeout_s), self.heard

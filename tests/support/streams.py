@@ -99,7 +99,7 @@ def streamed_sync(server: ThreadedServer, model: str = MOA, **options: Any) -> S
     return Streamed(chunks, composite_llm.get_trace(stream))
 
 
-def eventually(condition: Callable[[], bool], timeout_s: float = 3) -> bool:
+def eventually(condition: Callable[[], bool], timeout_s: float = 20) -> bool:
     """Whether a condition comes true in time."""
     deadline = time.monotonic() + timeout_s
     while not condition():
