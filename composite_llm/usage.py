@@ -49,17 +49,14 @@ NO_USAGE = Usage()
 
 def total_usage(usages: Iterable[Usage]) -> Usage:
     """The sum, field by field."""
-    total = NO_USAGE
-    for usage in usages:
-        total = total + usage
-    return total
+    some = [usage for usage in usages if usage is not NO_USAGE]
+    if len(some) < 2:
+        return some[0] if some else NO_USAGE
+    return Usage(**{name: sum([getattr(usage, name) for usage in some]) for name in _FIELDS})
 
 
 def total_cost(costs: Iterable[float | None]) -> float | None:
     """The sum in US dollars; None as soon as one part is unknown, since an unknown price is not a free one."""
-    known: list[float] = []
-    for cost in costs:
-        if cost is None:
-            return None
-        known.append(cost)
-    return math.fsum(known)
+    parts = list(costs)
+    # The second form is the first for a type checker.
+    return None if None in parts else math.fsum([cost for cost in parts if cost is not None])

@@ -147,7 +147,7 @@ class LiteLLMBackend:
         choices = tuple(
             Choice(
                 index=choice.index,
-                message=_with_refusal(choice.message.model_dump(exclude_none=True)),
+                message=_with_refusal(_message(choice.message)),
                 finish_reason=choice.finish_reason,
                 logprobs=getattr(choice, "logprobs", None),
             )
@@ -202,6 +202,10 @@ def _choice_delta(choice: Any) -> ChoiceDelta:
     return ChoiceDelta(fields["index"], delta, fields["finish_reason"], _plain(fields.get("logprobs")))
 
 
+def _message(message: Any) -> Message:
+    return {name: _plain(value) for name, value in _fields(message).items() if value is not None}
+
+
 def _with_refusal(message: Message) -> Message:
     """The message with its refusal in OpenAI's place; LiteLLM moves it, or the lack of one, among a provider's own fields."""
     own = message.get("provider_specific_fields")
@@ -220,6 +224,8 @@ def _fields(response: Any) -> Mapping[str, Any]:
 
 
 def _plain(value: Any) -> Any:
+    if isinstance(value, str):
+        return value
     if isinstance(value, list):
         return [_plain(item) for item in value]
     dump = getattr(value, "model_dump", None)
@@ -250,7 +256,7 @@ def usage_of(usage: Any) -> Usage:
 
 
 def _count(holder: Any, name: str) -> int:
-    value = holder.get(name) if isinstance(holder, Mapping) else getattr(holder, name, None)
+    value = holder.get(name) if isinstance(holder, dict) else getattr(holder, name, None)
     return int(value) if isinstance(value, int | float) else 0
 
 

@@ -46,7 +46,8 @@ class Deployed:
 
 def proxy_router() -> Any:
     """The Router of LiteLLM's proxy; None outside of its process."""
-    return getattr(sys.modules.get("litellm.proxy.proxy_server"), "llm_router", None)
+    server = sys.modules.get("litellm.proxy.proxy_server")
+    return None if server is None else getattr(server, "llm_router", None)
 
 
 def public_names(router: Any) -> frozenset[str]:

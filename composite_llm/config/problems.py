@@ -148,8 +148,7 @@ def check_all_nodes(options: Options) -> None:
 
 def node_key_errors(options: Options) -> Iterator[InvalidOption]:
     """Misspelt keys in any node of the options."""
-    for key in type(options).model_fields:
-        value = getattr(options, key)
+    for key, value in options.__dict__.items():
         if isinstance(value, NodeSettings):
             yield from _node_errors(value, key)
         elif isinstance(value, tuple):

@@ -51,7 +51,7 @@ async def final_call(scope: Scope, want: Want, *, streamed: bool) -> AsyncGenera
             async for item in items:
                 yield item
     except (FinalCallFailed, BudgetExceeded):
-        scope.emit(scope.recorder.done(call))
+        scope.tell_done(call)
         raise
 
 
@@ -59,7 +59,7 @@ async def _plain_final(scope: Scope, want: Want, call: OpenCall) -> AsyncGenerat
     outcome = await ask(scope, want, call)
     if not isinstance(outcome, Reply):
         raise _failed(scope, want, outcome)
-    scope.emit(scope.recorder.done(call))
+    scope.tell_done(call)
     yield outcome
 
 
@@ -107,7 +107,7 @@ class _StreamedFinal:
             self._scope.degrade("final_unusable", f"{self._want.name}: {self._failures[0].failure.reason}")
             note_answer(self._call, self._want.node, reply)
         self._call.ended = self._scope.recorder.clock()
-        self._scope.emit(self._scope.recorder.done(self._call))
+        self._scope.tell_done(self._call)
         return reply
 
     async def _ask_node(self, node: Node) -> AsyncGenerator[Chunk, None]:

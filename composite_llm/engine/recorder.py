@@ -63,12 +63,12 @@ class OpenCall:
     @property
     def usage(self) -> Usage:
         """Tokens of its own attempts."""
-        return total_usage(attempt.usage for attempt in self.attempts)
+        return total_usage([attempt.usage for attempt in self.attempts])
 
     @property
     def cost_usd(self) -> float | None:
         """Money of its own attempts."""
-        return total_cost(attempt.cost_usd for attempt in self.attempts)
+        return total_cost([attempt.cost_usd for attempt in self.attempts])
 
 
 class Recorder:
@@ -108,12 +108,12 @@ class Recorder:
     @property
     def usage(self) -> Usage:
         """Tokens of all attempts until now."""
-        return total_usage(call.usage for call in self.calls)
+        return total_usage([attempt.usage for call in self.calls for attempt in call.attempts])
 
     @property
     def cost_usd(self) -> float | None:
         """Money of all attempts until now; None when a price is unknown."""
-        return total_cost(attempt.cost_usd for call in self.calls for attempt in call.attempts)
+        return total_cost([attempt.cost_usd for call in self.calls for attempt in call.attempts])
 
     def call_record(self, call: OpenCall) -> Call:
         """The finished form of one subcall."""
@@ -160,7 +160,7 @@ class Recorder:
     def done(self, call: OpenCall) -> CallDone:
         """The event that tells of a finished subcall."""
         tree = list(self._tree(call))
-        spent, cost_usd = total_usage(c.usage for c in tree), total_cost(c.cost_usd for c in tree)
+        spent, cost_usd = total_usage([c.usage for c in tree]), total_cost([c.cost_usd for c in tree])
         return CallDone(self.call_record(call), spent, cost_usd)
 
     def _tree(self, call: OpenCall) -> Iterator[OpenCall]:

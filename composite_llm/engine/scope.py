@@ -10,7 +10,7 @@ from typing import Any
 from composite_llm.backend.interface import Backend, ModelFacts
 from composite_llm.engine.breaker import Breakers
 from composite_llm.engine.budget import Budget
-from composite_llm.engine.recorder import Recorder
+from composite_llm.engine.recorder import OpenCall, Recorder
 from composite_llm.engine.salvage import Salvage
 from composite_llm.events import Degraded, Event
 
@@ -35,6 +35,7 @@ class Scope:
         salvage: What the same request had been answered when it failed a moment ago.
         kept: Where this run's own answers are put, in case that it fails.
         emit: Told what happens.
+        watched: Whether anybody looks at what is told; if not, what is costly to put together is left out.
         parent_id: The call this run is nested in.
         ancestors: Composite model strings around this run, its own last.
         metadata: The caller's own metadata, identity stripped.
@@ -56,6 +57,7 @@ class Scope:
     salvage: Salvage | None = None
     kept: Salvage | None = None
     emit: Callable[[Event], None] = ignore_event
+    watched: bool = True
     parent_id: str | None = None
     ancestors: tuple[str, ...] = ()
     metadata: Mapping[str, Any] = field(default_factory=dict)
@@ -89,6 +91,11 @@ class Scope:
         if reason not in self.recorder.degraded:
             self.recorder.degrade(reason)
             self.emit(Degraded(reason))
+
+    def tell_done(self, call: OpenCall) -> None:
+        """Tell that a subcall is done."""
+        if self.watched:
+            self.emit(self.recorder.done(call))
 
     def below(self, call_id: str) -> Scope:
         """The same scope for what runs inside one call."""

@@ -168,7 +168,7 @@ async def _member(scope: Scope, want: Want, conductor: _Conductor) -> Reply | Fa
         outcome = _cut_off(call, conductor.why_abandoned(timeout))
     finally:
         conductor.leave(timeout, usable=usable)
-    scope.emit(scope.recorder.done(call))
+    scope.tell_done(call)
     return outcome
 
 

@@ -72,7 +72,7 @@ async def _ask_node(scope: Scope, want: Want, node: Node, call: OpenCall) -> Rep
             request = tries.request()
         except AttemptFailed as error:
             return error.failure, None
-        outcome = await hedged(scope.below(call.id), want, node, call, request)
+        outcome = await hedged(tries.inside, want, node, call, request)
         if not isinstance(outcome, Failure):
             attempt, reply = outcome
             unusable = shortcoming(want, reply)
@@ -85,9 +85,14 @@ async def _ask_node(scope: Scope, want: Want, node: Node, call: OpenCall) -> Rep
 
 
 class Tries:
-    """The tries of one node: what is sent next, and whether there is a next one."""
+    """The tries of one node: what is sent next, and whether there is a next one.
+
+    Attributes:
+        inside: The scope of what runs within the call.
+    """
 
     def __init__(self, scope: Scope, want: Want, node: Node, call: OpenCall) -> None:
+        self.inside = scope.below(call.id)
         self._scope = scope
         self._want = want
         self._node = node
@@ -101,9 +106,9 @@ class Tries:
         Raises:
             AttemptFailed: The conversation itself does not fit the node's context window.
         """
-        inside, squeezed = self._scope.below(self._call.id), self._too_long is not None
+        squeezed = self._too_long is not None
         try:
-            return attempt_request(inside, self._want, self._node, squeezed=squeezed)
+            return attempt_request(self.inside, self._want, self._node, squeezed=squeezed)
         except AttemptFailed:
             if self._too_long is None:
                 raise

@@ -137,7 +137,9 @@ def _prompt(scope: Scope, want: Want, node: Node, *, squeezed: bool) -> list[Mes
         return alternating(seen) if node.params.get("ensure_alternating_roles") else seen
 
     def compose(materials: Sequence[str]) -> list[Message]:
-        return as_seen(want.compose(materials) if want.compose is not None else want.messages)
+        if want.compose is None or materials is want.materials:
+            return as_seen(want.messages)
+        return as_seen(want.compose(materials))
 
     if node.is_composite:
         return as_seen(want.messages)

@@ -24,6 +24,8 @@ class RunLog:
     No prompt, answer, tool argument or key is in either; an unknown cost is None.
     """
 
+    listens = False
+
     def run_started(self, run: RunInfo) -> None:
         """Nothing yet."""
 

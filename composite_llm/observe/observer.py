@@ -55,6 +55,7 @@ class Observer(Protocol):
 
     All three are called on the run's event loop, so they must return at once; what they raise is logged and goes no
     further. Calls of several runs interleave, and loops of several threads may call at once.
+    One that has an attribute `listens` that is false is not told events, which makes plain runs cheaper.
     """
 
     def run_started(self, run: RunInfo) -> None:
@@ -79,6 +80,12 @@ class Observers:
 
     def __init__(self, observers: Sequence[Observer] = ()) -> None:
         self._observers = tuple(observers)
+        self._listening = tuple(observer for observer in observers if getattr(observer, "listens", True))
+
+    @property
+    def listening(self) -> bool:
+        """Whether one of them wants to know what happens in between."""
+        return bool(self._listening)
 
     def __bool__(self) -> bool:
         return bool(self._observers)
@@ -97,7 +104,7 @@ class Observers:
 
     def run_event(self, run: RunInfo, event: Event) -> None:
         """As `Observer`."""
-        for observer in self._observers:
+        for observer in self._listening:
             try:
                 observer.run_event(run, event)
             except Exception:  # noqa: BLE001  # as above

@@ -96,7 +96,7 @@ class Run:
         """
         with self._accounted():
             await self._permitted()
-            scope = self._open_scope(self._note)
+            scope = self._open_scope(self._note, watched=self._observed)
             self._tell_start(streamed=False)
             async with asyncio.timeout_at(scope.deadline):
                 deliberation = await self._turn.deliberation(scope)
@@ -187,8 +187,12 @@ class Run:
     def _note(self, event: Event) -> None:
         if isinstance(event, StageDone):
             self._stages_finished.append(event.stage)
-        if self._told is not None:
+        if self._told is not None and self._observed:
             self._services.observers.run_event(self._told, event)
+
+    @property
+    def _observed(self) -> bool:
+        return self._caller.parent is None and self._services.observers.listening
 
     def _tell_start(self, *, streamed: bool) -> None:
         caller = self._caller
@@ -250,7 +254,7 @@ class Run:
             self._services.salvages.put(self._request_key(), kept)
         return error
 
-    def _open_scope(self, emit: Callable[[Event], None]) -> Scope:
+    def _open_scope(self, emit: Callable[[Event], None], *, watched: bool = True) -> Scope:
         options, parent = self.plan.options, self._caller.parent
         recorder = parent.recorder if parent is not None else Recorder(self.id)
         # A nested run is repeated by the run around it, whose own salvage holds its answer.
@@ -269,6 +273,7 @@ class Run:
             breakers=self._services.breakers,
             salvage=salvage,
             emit=emit,
+            watched=watched,
             parent_id=parent.parent_id if parent is not None else None,
             ancestors=(*(parent.ancestors if parent is not None else ()), self.plan.logical_model),
             metadata=self._caller.metadata,

@@ -252,8 +252,9 @@ class Strategy(ABC, Generic[OptionsT]):
         inherited = for_every_call(self.plan.params)
         provider = scope.facts.provider(self.plan.final.model, self.plan.final.params)
         labels = names or numbered([node.label for node in nodes])
+        connection = self._connection()
         # What traces call a node makes no difference to a response cache, nor to a seeded sampler.
-        repeats = _repeats([node.model_copy(update={"name": None}) for node in nodes])
+        repeats = _repeats([node if node.name is None else node.model_copy(update={"name": None}) for node in nodes])
         wants = []
         for index, (node, prompt, repeat) in enumerate(zip(nodes, prompts, repeats, strict=True)):
             seed = node.params.get("seed", inherited.get("seed"))
@@ -267,7 +268,7 @@ class Strategy(ABC, Generic[OptionsT]):
                     materials=prompt.materials,
                     compose=prompt.compose,
                     params=inherited,
-                    connection=self._connection(),
+                    connection=connection,
                     connection_provider=provider,
                     unique=repeat > 0,
                     # One seed for all samples of a model would make them one sample.
@@ -317,7 +318,7 @@ def _repeats(nodes: Sequence[Node]) -> list[int]:
     found = []
     for node in nodes:
         alike = seen.setdefault(node.model, [])
-        counter = next((counted for first, counted in alike if first == node), None)
+        counter = next((counted for first, counted in alike if first is node or first == node), None)
         if counter is None:
             alike.append((node, counter := itertools.count()))
         found.append(next(counter))
