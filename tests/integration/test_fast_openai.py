@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
-import itertools
 import json
-from collections.abc import Mapping
-from functools import partial
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import httpx
@@ -18,12 +15,10 @@ from hypothesis import strategies as st
 from litellm.integrations.custom_logger import CustomLogger
 
 from composite_llm.backend.litellm_openai import client_for
-from fake_server import ThreadedServer
-from tests.support.asking import KEY, MESSAGES
+from tests.support.asking import MESSAGES
 
 MODEL = "openai/gpt-4o-mini"
-PARAMS = {"api_key": KEY, "api_base": "http://played.test/v1"}
-_numbers = itertools.count(1)
+PARAMS = {"api_key": "sk-played", "api_base": "http://played.test/v1"}
 OURS = {"max_retries": 0, "num_retries": 0, "timeout": 600.0}
 
 
@@ -40,10 +35,18 @@ class Played:
         return answer
 
 
-@pytest.fixture
-def played(monkeypatch: pytest.MonkeyPatch) -> Played:
+@pytest.fixture(scope="module")
+def upstream() -> Iterator[Played]:
+    """One for all tests: LiteLLM keeps a client per key and endpoint, and closes others' when it has too many."""
     upstream = Played()
-    monkeypatch.setattr(litellm, "aclient_session", httpx.AsyncClient(transport=httpx.MockTransport(upstream)))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(litellm, "aclient_session", httpx.AsyncClient(transport=httpx.MockTransport(upstream)))
+        yield upstream
+
+
+@pytest.fixture
+def played(upstream: Played) -> Played:
+    upstream.requests.clear()
     return upstream
 
 
@@ -59,10 +62,17 @@ async def asked(*, fast: bool, **params: Any) -> Any:
         return type(error).__name__, getattr(error, "status_code", None), str(error)
 
 
-async def both(**params: Any) -> tuple[Any, Any]:
-    """Through LiteLLM's client, and through ours; under a key of their own, since LiteLLM keeps a client per key."""
-    params = {"api_key": f"sk-{next(_numbers)}", **params}
-    return await asked(fast=False, **params), await asked(fast=True, **params)
+Both = Callable[..., tuple[Any, Any]]
+"""What comes of a call through LiteLLM's client, and through ours."""
+
+
+@pytest.fixture(scope="module")
+def both(upstream: Played, portal: BlockingPortal) -> Both:
+    async def ask_twice(params: dict[str, Any]) -> tuple[Any, Any]:
+        return await asked(fast=False, **params), await asked(fast=True, **params)
+
+    # On a loop that outlives the test: LiteLLM's logging has a task on each loop that it is called from.
+    return lambda **params: portal.call(ask_twice, params)
 
 
 def without_moments(value: Any) -> Any:
@@ -130,18 +140,10 @@ completions = st.fixed_dictionaries(
 
 @settings(max_examples=200)
 @given(body=completions | st.lists(texts, max_size=2) | texts)
-def test_any_answer_becomes_the_same_response(body: Any) -> None:
-    upstream = Played()
+def test_any_answer_becomes_the_same_response(upstream: Played, both: Both, body: Any) -> None:
+    upstream.requests.clear()
     upstream.answer = lambda: httpx.Response(200, json=body)
-
-    async def compare() -> tuple[Any, Any]:
-        litellm.aclient_session = httpx.AsyncClient(transport=httpx.MockTransport(upstream))
-        try:
-            return await both()
-        finally:
-            litellm.aclient_session = None
-
-    theirs, ours = asyncio.run(compare())
+    theirs, ours = both()
     assert without_moments(ours) == without_moments(theirs)
     first, second = upstream.requests
     assert json.loads(first.content) == json.loads(second.content)
@@ -159,9 +161,9 @@ def test_any_answer_becomes_the_same_response(body: Any) -> None:
     ],
     ids=lambda params: "+".join(params),
 )
-async def test_the_same_request_goes_upstream(played: Played, params: dict[str, Any]) -> None:
+def test_the_same_request_goes_upstream(played: Played, both: Both, params: dict[str, Any]) -> None:
     played.answer = lambda: httpx.Response(200, json={"choices": [{"message": {"content": "So."}}]})
-    await both(**params)
+    both(**params)
     theirs, ours = played.requests
     assert (ours.method, ours.url) == (theirs.method, theirs.url)
     assert json.loads(ours.content) == json.loads(theirs.content)
@@ -186,29 +188,36 @@ async def test_the_same_request_goes_upstream(played: Played, params: dict[str, 
     ids=lambda answer: f"{answer.status_code}-{answer.text[:12]}",
 )
 @pytest.mark.parametrize("stream", [False, True])
-async def test_an_error_stays_the_same_error(played: Played, answer: httpx.Response, stream: bool) -> None:
+def test_an_error_stays_the_same_error(played: Played, both: Both, answer: httpx.Response, stream: bool) -> None:
     played.answer = lambda: httpx.Response(answer.status_code, content=answer.content, headers=answer.headers)
-    theirs, ours = await both(**({"stream": True} if stream else {}))
+    theirs, ours = both(**({"stream": True} if stream else {}))
     assert without_moments(ours) == without_moments(theirs)
 
 
 @pytest.mark.parametrize("error", [httpx.ReadTimeout("slow"), httpx.ConnectError("away")], ids=["timeout", "connect"])
-async def test_a_broken_connection_stays_the_same_error(played: Played, error: httpx.TransportError) -> None:
+def test_a_broken_connection_stays_the_same_error(played: Played, both: Both, error: httpx.TransportError) -> None:
     def fail() -> httpx.Response:
         raise error
 
     played.answer = fail
-    theirs, ours = await both()
+    theirs, ours = both()
     # The message says how long it took.
     assert ours[:2] == theirs[:2]
     assert len(played.requests) == 2
 
 
-def test_a_stream_has_the_same_chunks(server: ThreadedServer, portal: BlockingPortal) -> None:
-    streamed = {"api_base": server.base_url, "stream": True, "stream_options": {"include_usage": True}}
-    theirs, ours = portal.call(partial(both, **streamed))
+def test_a_stream_has_the_same_chunks(played: Played, both: Both) -> None:
+    deltas = [{"role": "assistant"}, {"reasoning_content": "Hm."}, {"content": "Sö"}, {"content": " it is."}, {}]
+    chunks: list[dict[str, Any]] = [
+        {"choices": [{"index": 0, "delta": delta, "finish_reason": None if delta else "stop"}]} for delta in deltas
+    ]
+    chunks.append({"choices": [], "usage": {"prompt_tokens": 1, "completion_tokens": 2, "total_tokens": 3}})
+    lines = [json.dumps({"id": "1", "model": "gpt-4o-mini", "created": 1, **chunk}) for chunk in chunks]
+    content = "".join(f"data: {line}\n\n" for line in [*lines, "[DONE]"])
+    played.answer = lambda: httpx.Response(200, text=content, headers={"content-type": "text/event-stream"})
+    theirs, ours = both(stream=True, stream_options={"include_usage": True})
     assert without_moments(ours) == without_moments(theirs)
-    assert len(ours) > 3
+    assert "".join(chunk["choices"][0]["delta"]["content"] or "" for chunk in ours if chunk["choices"]) == "Sö it is."
 
 
 @pytest.mark.parametrize(
@@ -220,14 +229,14 @@ def test_a_stream_has_the_same_chunks(server: ThreadedServer, portal: BlockingPo
         ({"OPENAI_API_KEY": "sk-environment"}, {"openai_key": "sk-openai"}),
     ],
 )
-async def test_key_and_endpoint_are_found_where_litellm_finds_them(
-    played: Played, monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], attributes: dict[str, str]
+def test_key_and_endpoint_are_found_where_litellm_finds_them(
+    played: Played, both: Both, monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], attributes: dict[str, str]
 ) -> None:
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
     for name, value in attributes.items():
         monkeypatch.setattr(litellm, name, value)
-    await both(api_key=None, api_base=None)
+    both(api_key=None, api_base=None)
     theirs, ours = played.requests
     assert (ours.url, ours.headers["authorization"]) == (theirs.url, theirs.headers["authorization"])
 
