@@ -32,6 +32,8 @@
           for (const old of document.querySelectorAll("[data-live]")) {
             const fresh = page.getElementById(old.id);
             if (fresh) put(old, fresh);
+            // What is there now is another page, as a list where an error was.
+            else location.reload();
           }
           document.dispatchEvent(new Event("composite:shown"));
         }

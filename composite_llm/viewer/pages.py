@@ -38,7 +38,8 @@ def error_page(headline: str, sentence: str, *, live: bool = False) -> str:
         sentence: What it was.
         live: Whether it may go by itself.
     """
-    content = element("div", element("h1", headline), element("p", sentence, dir="auto"))
+    said = element("h1", headline), element("p", sentence, dir="auto")
+    content = element("div", *said, id="error", data_live=live)
     return _page(headline, element("div", _back(), content), live=live)
 
 

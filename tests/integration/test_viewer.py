@@ -217,3 +217,17 @@ async def test_a_run_under_way_is_followed_in_the_browser(path: Path, browser: s
             assert await page.value("document.documentElement.scrollWidth") <= width
         assert page.complaints == []
     observer.close()
+
+
+@pytest.mark.timeout(180)
+async def test_a_browser_that_waits_for_the_first_run_sees_it(path: Path, browser: str) -> None:
+    async with serving(TraceStore(path), "127.0.0.1", 0) as address, tab(browser) as page:
+        await page.open(address)
+        assert "there is no such file" in await page.value("document.querySelector('main').innerText")
+        page.events.clear()
+        observer = writer(path)
+        tell(observer, a_trace())
+        assert observer.flush()
+        await page.loaded()
+        assert await page.value("document.querySelectorAll('tbody tr').length") == 1
+    observer.close()

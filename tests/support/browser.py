@@ -119,6 +119,10 @@ class Tab:
         """Go there, and wait until all is loaded."""
         self.events.clear()
         await self.send("Page.navigate", url=address)
+        await self.loaded()
+
+    async def loaded(self) -> None:
+        """Wait until a page has been loaded since `events` was cleared."""
         while "Page.loadEventFired" not in self.events:
             await self._hear()
 

@@ -77,6 +77,11 @@ def test_a_list_and_a_run_under_way_are_live_and_an_ended_run_is_not() -> None:
     assert 'http-equiv="refresh"' not in ended
 
 
+def test_a_run_that_has_just_begun_has_a_page() -> None:
+    begun = mixture().model_copy(update={"calls": []})
+    assert "No call is done yet." in outline(run_page(record(status="running"), begun)).text
+
+
 def test_a_run_page_holds_what_a_written_page_holds_and_where_the_run_came_from() -> None:
     text = outline(run_page(record(user="ada", tags=["x", "y"], privacy="preview", question="Why?"), council())).text
     for part in ("Kendall", "User ada", "Tags x, y", "(privacy: preview)", "Question", "Why?", "All runs"):
