@@ -98,7 +98,9 @@ class PlayedModels(Models):
         if model is None and profile is None:
             model, proposers = FINAL, proposers or MEMBERS
         target = target_of(strategy, model, proposers, profile, options)
-        return Target(self._model(target.model), self._body(target.options))
+        # So that what is kept of played runs can be told from what cost money.
+        marked = {"metadata": {"tags": ["offline"]}, **self._body(target.options)}
+        return Target(self._model(target.model), marked)
 
     def config(self, given: Path | None) -> Mapping[str, Any]:
         """The profiles, with every model played.
@@ -108,6 +110,7 @@ class PlayedModels(Models):
         """
         import yaml
 
+        from composite_llm.config.problems import SECTIONS, profiles_in
         from composite_llm.config.profiles import default_path, load_profiles
 
         # Here the error has the file's line; in the mapping below there are none.
@@ -116,7 +119,8 @@ class PlayedModels(Models):
         content = yaml.safe_load(path.read_text(encoding="utf-8")) if path is not None else None
         if not content:
             return {}
-        return self.played(content.get("profiles", content) or {})
+        sections = {key: value for key, value in content.items() if key in SECTIONS}
+        return {**sections, **self.played(profiles_in(content)[1] or {})}
 
     def played(self, profiles: Mapping[str, Any]) -> dict[str, Any]:
         """Profiles with every model played, as a configuration."""

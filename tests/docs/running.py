@@ -15,6 +15,7 @@ from typing import Any
 import yaml
 
 from tests.docs.blocks import ROOT, Block, blocks, document
+from tests.docs.commands import check_words
 
 _SECONDS = re.compile(r"\d+\.\d s\b")
 _CUT = "…"
@@ -126,6 +127,10 @@ def check_command(line: str, directory: Path) -> None:
             assert set(names) <= set(make_targets()), line
         case ["pip", "install", *wanted]:
             _check_requirements(wanted, line)
+        case ["composite", *_]:
+            check_composite(line)
+        case ["git", "diff", "|", "composite", *_]:
+            check_composite(line.partition("|")[2])
         case ["export", *settings]:
             assert all("=" in setting for setting in settings), line
         case ["litellm", "--config", file, *_]:
@@ -136,6 +141,13 @@ def check_command(line: str, directory: Path) -> None:
             assert (ROOT / script).is_file(), line
         case _:
             raise AssertionError(f"no check for this command: {line}")
+
+
+def check_composite(line: str) -> None:
+    """That the command takes these words; where its output goes is the reader's business."""
+    words = shlex.split(line, comments=True)
+    end = next((place for place, word in enumerate(words) if word in ("|", ">")), len(words))
+    check_words(words[:end])
 
 
 def _check_requirements(wanted: list[str], line: str) -> None:

@@ -20,9 +20,9 @@ def print_stats(traces: Sequence[Trace]) -> None:
     everything = [call for found in calls.values() for call in found]
     questions = f"{len(traces)} question{'s' if len(traces) != 1 else ''}"
     print_table(
-        ("model", "calls", "failed", "in", "out", "cost"),
+        ("MODEL", "CALLS", "FAILED", "TOKENS IN", "TOKENS OUT", "COST"),
         [*rows, _row(questions, everything)],
-        right=("calls", "failed", "in", "out", "cost"),
+        right=("CALLS", "FAILED", "TOKENS IN", "TOKENS OUT", "COST"),
     )
 
 

@@ -62,7 +62,7 @@ def models(
         _print_models(found)
     else:
         print_table(
-            ("provider", "chat models"), [(name, str(count)) for name, count in known.items()], right=("chat models",)
+            ("PROVIDER", "CHAT MODELS"), [(name, str(count)) for name, count in known.items()], right=("CHAT MODELS",)
         )
     if not as_json:
         # Names only: a value belongs on no screen.
@@ -70,9 +70,9 @@ def models(
 
 
 def _print_models(found: list[KnownModel]) -> None:
-    numbers = ("window", "$/M in", "$/M out")
+    numbers = ("WINDOW", "$/M IN", "$/M OUT")
     print_table(
-        ("model", *numbers, "vision", "tools"),
+        ("MODEL", *numbers, "VISION", "TOOLS"),
         [
             (
                 row.model,

@@ -40,7 +40,7 @@ def test_the_models_of_a_provider_have_windows_prices_and_abilities(command: Any
     code, printed, told = command("models", "--provider", "anthropic")
     assert code == 0
     head, *rows = [line.split("\t") for line in printed.splitlines()]
-    assert head == ["model", "window", "$/M in", "$/M out", "vision", "tools"]
+    assert head == ["MODEL", "WINDOW", "$/M IN", "$/M OUT", "VISION", "TOOLS"]
     (sonnet,) = [row for row in rows if row[0] == "anthropic/claude-sonnet-4-5"]
     assert sonnet[1:] == ["200000", "3.00", "15.00", "yes", "yes"]
     assert all(row[0].startswith("anthropic/") for row in rows)
