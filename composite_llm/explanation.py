@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict
 from composite_llm.backend.interface import Message, ModelFacts
 from composite_llm.config.node import Node
 from composite_llm.config.plan import Plan
+from composite_llm.documented import describe_fields
 from composite_llm.engine.afford import Worst
 from composite_llm.engine.want import numbered
 from composite_llm.strategies import Strategy, strategy_for
@@ -20,7 +21,7 @@ LatencyClass = Literal["interactive", "deliberate", "long"]
 
 
 class _Record(BaseModel):
-    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(extra="forbid", json_schema_extra=describe_fields)
 
 
 class ExplainedNode(_Record):

@@ -10,13 +10,14 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
+from composite_llm.documented import describe_fields
 from composite_llm.usage import Usage
 
 CallStatus = Literal["ok", "failed", "timed_out", "abandoned", "cancelled"]
 
 
 class _Record(BaseModel):
-    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(extra="forbid", json_schema_extra=describe_fields)
 
 
 _COMPOSITE = "composite/"

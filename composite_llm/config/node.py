@@ -9,6 +9,7 @@ from typing import Annotated, Any
 from annotated_types import MinLen
 from pydantic import BaseModel, ConfigDict, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
+from composite_llm.documented import describe_fields
 from composite_llm.errors import InvalidOption
 
 COMPOSITE_PREFIX = "composite/"
@@ -25,7 +26,7 @@ class NodeSettings(BaseModel):
     Every other key is a LiteLLM call parameter (`temperature`, `api_base`, …) or, for a nested composite, its option.
     """
 
-    model_config = ConfigDict(frozen=True, extra="allow", use_attribute_docstrings=True, protected_namespaces=())
+    model_config = ConfigDict(frozen=True, extra="allow", json_schema_extra=describe_fields, protected_namespaces=())
 
     model: str | None = None
     """A LiteLLM model string."""

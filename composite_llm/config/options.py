@@ -8,6 +8,7 @@ from annotated_types import MinLen
 from pydantic import BaseModel, ConfigDict, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
 from composite_llm.config.node import Node, NodeSettings
+from composite_llm.documented import describe_fields
 
 Nodes = Annotated[tuple[Node, ...], MinLen(1)]
 
@@ -18,7 +19,7 @@ class Options(BaseModel):
     model_config = ConfigDict(
         frozen=True,
         extra="forbid",
-        use_attribute_docstrings=True,
+        json_schema_extra=describe_fields,
         arbitrary_types_allowed=True,
         protected_namespaces=(),
     )

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from tenacity import AsyncRetrying, RetryCallState, wait_random_exponential
+from collections.abc import Callable
+from functools import cache
 
 from composite_llm.errors import Failure
 
 MAX_DELAY_S = 30.0
 MAX_RETRY_AFTER_S = 15.0
 MAX_RATE_LIMITED_TRIES = 5
-
-# Exponential back-off from 1 s by 2, at most 30 s, with full jitter (Brooker, "Exponential Backoff And Jitter", 2015).
-_BACK_OFF = wait_random_exponential(multiplier=1, exp_base=2, max=MAX_DELAY_S)
-_RETRYING = AsyncRetrying()
 
 
 def delay_before_retry(failure: Failure, tries: int, num_retries: int) -> float | None:
@@ -34,10 +31,24 @@ def delay_before_retry(failure: Failure, tries: int, num_retries: int) -> float 
         if failure.retry_after_s is not None:
             # A provider that asks for longer than we are willing to wait is a reason to fall back, not to sit here.
             return failure.retry_after_s if failure.retry_after_s <= MAX_RETRY_AFTER_S else None
-    return _back_off(tries)
+    return _back_off()(tries)
 
 
-def _back_off(tries: int) -> float:
-    state = RetryCallState(_RETRYING, None, (), {})
-    state.attempt_number = tries
-    return float(_BACK_OFF(state))
+@cache
+def _back_off() -> Callable[[int], float]:
+    """Seconds after so many tries: exponential from 1 s by 2, at most 30 s, with full jitter.
+
+    Brooker, "Exponential Backoff And Jitter", 2015.
+    """
+    # Loaded when something first fails: tenacity loads whole frameworks where they are installed.
+    from tenacity import AsyncRetrying, RetryCallState, wait_random_exponential
+
+    wait = wait_random_exponential(multiplier=1, exp_base=2, max=MAX_DELAY_S)
+    retrying = AsyncRetrying()
+
+    def after(tries: int) -> float:
+        state = RetryCallState(retrying, None, (), {})
+        state.attempt_number = tries
+        return float(wait(state))
+
+    return after

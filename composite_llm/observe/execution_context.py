@@ -8,6 +8,8 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, PositiveFloat, field_validator
 
+from composite_llm.documented import describe_fields
+
 _TEXTS = ("user_id", "workflow_name", "step_name", "task_type", "provider_hint", "tier_hint", "session_id", "project")
 _KNOWN = frozenset({*_TEXTS, "timeout_seconds", "tags"})
 _MAX_CHARACTERS = 200
@@ -20,7 +22,7 @@ class ExecutionContext(BaseModel):
     Nothing here changes how a run goes: the keys are kept with the run, so that runs can be found and added up by them.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", json_schema_extra=describe_fields)
 
     user_id: str | None = None
     """The person or system on whose behalf the request is made, as the application names it."""

@@ -7,6 +7,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
+from composite_llm.documented import describe_fields
 from composite_llm.trace import Attempt, Call
 from composite_llm.usage import Usage
 
@@ -20,7 +21,7 @@ UsageGroup = Literal["backend", "session", "project", "all"]
 class Origin(BaseModel):
     """Where a run came from, as its request's metadata says; see `composite_llm.ExecutionContext`."""
 
-    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(extra="forbid", json_schema_extra=describe_fields)
 
     user: str | None = None
     workflow: str | None = None
@@ -90,7 +91,7 @@ class AttemptRecord(Attempt):
 class Sums(BaseModel):
     """What a group of runs consumed, over all attempts."""
 
-    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(extra="forbid", json_schema_extra=describe_fields)
 
     group: str | None
     """The group's value; None for what has none, as runs without a session."""

@@ -8,6 +8,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, field_validator
 
+from composite_llm.documented import describe_fields
+
 Privacy = Literal["metadata", "preview", "full"]
 
 TELEMETRY_VARIABLE = "COMPOSITE_LLM_TELEMETRY"
@@ -24,7 +26,7 @@ def default_path() -> Path:
 class TelemetrySettings(BaseModel):
     """The telemetry store of a process."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", json_schema_extra=describe_fields)
 
     path: Path = Field(default_factory=default_path)
     """The SQLite file; several processes may share it, on one machine."""

@@ -236,3 +236,18 @@ def test_a_composite_without_members_says_so_once_in_the_log(
     assert "Self-MoA: 3 samples of openai/gpt-3.5-turbo" in said[0]
     for answer in (first, second):
         assert "Self-MoA: 3 samples of openai/gpt-3.5-turbo" in answer.choices[0].message.reasoning_content
+
+
+def test_registering_loads_nothing_that_only_a_failure_or_a_checked_answer_needs() -> None:
+    done = run_program(
+        """
+        import sys
+        import litellm
+        before = set(sys.modules)
+        import composite_llm
+        composite_llm.register()
+        loaded = {name.partition(".")[0] for name in set(sys.modules) - before}
+        print(sorted(loaded & {"jsonschema", "referencing", "tenacity", "tornado", "opentelemetry", "rich", "typer"}))
+        """
+    )
+    assert done.stdout.strip() == "[]", done.stderr
