@@ -38,18 +38,23 @@ class Row:
         what: What was measured.
         value: In `unit`.
         unit: `ms`, `ratio`, …
-        reach: The figure to stay under; None where there is none.
+        reach: The figure to stay under, or to come to; None where there is none.
+        more_is_better: Whether `reach` is to be come to.
     """
 
     what: str
     value: float
     unit: str
     reach: float | None = None
+    more_is_better: bool = False
 
     @property
     def verdict(self) -> str:
         """Whether it is within reach."""
-        return "" if self.reach is None else "yes" if self.value < self.reach else "**no**"
+        if self.reach is None:
+            return ""
+        reached = self.value >= self.reach if self.more_is_better else self.value < self.reach
+        return "yes" if reached else "**no**"
 
 
 class Upstream:
@@ -117,7 +122,8 @@ def markdown(rows: list[Row]) -> str:
     """The rows as a table."""
     lines = ["| what | measured | reach | reached |", "|---|---|---|---|"]
     for row in rows:
-        reach = "" if row.reach is None else f"< {row.reach:g} {row.unit}"
+        sign = "≥" if row.more_is_better else "<"
+        reach = "" if row.reach is None else f"{sign} {row.reach:g} {row.unit}"
         lines.append(f"| {row.what} | {row.value:.3f} {row.unit} | {reach} | {row.verdict} |")
     return "\n".join(lines)
 
