@@ -66,9 +66,10 @@ def _released(scope: Scope, attempt: OpenAttempt) -> None:
         attempt.reservation = None
 
 
-def refused(scope: Scope, error: BudgetExceeded) -> Failure:
+def refused(scope: Scope, call: OpenCall, error: BudgetExceeded) -> Failure:
     """The failure of an attempt that a cap forbids."""
     scope.budget.refusal = error
+    scope.degrade("budget_reached", f"{call.name}: {error.message}")
     return Failure("budget", error.message, error_class=type(error).__name__)
 
 
@@ -142,7 +143,7 @@ async def attempt_plain(
         try:
             attempt = begin(scope, node, call, request)
         except BudgetExceeded as error:
-            return refused(scope, error)
+            return refused(scope, call, error)
         except AttemptFailed as error:
             return error.failure
         try:

@@ -181,7 +181,7 @@ class _StreamedAttempt:
             try:
                 attempt = begin(self._scope, self._node, self._call, self._request)
             except BudgetExceeded as error:
-                self.failure = refused(self._scope, error)
+                self.failure = refused(self._scope, self._call, error)
                 return
             except AttemptFailed as error:
                 self.failure = error.failure

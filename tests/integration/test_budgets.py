@@ -77,7 +77,7 @@ def test_a_failed_member_may_cost_the_final_call_its_place_and_the_best_answer_i
     server.set_scenario("gpt-4o-mini", {"sequence": [busy, {"text": "MINI"}]})
     answer = ask(proposers=[FIRST], max_calls=2, on_final_failure="best")
     assert answer.choices[0].message.content == "MINI"
-    assert codes(answer) == ["final_failed"]
+    assert codes(answer) == ["budget_reached", "final_failed"]
     assert len(server.ledger.records) == 2
 
 

@@ -220,7 +220,13 @@ async def test_a_budget_that_is_spent_ends_retries_too() -> None:
     )
     assert await at.text() == "B"
     assert asked(at) == "ab"
-    assert [reason.partition(":")[0] for reason in at.trace.degraded] == ["member_missing", "final_failed"]
+    assert [reason.partition(": ")[0] for reason in at.trace.degraded] == [
+        "budget_reached",
+        "member_missing",
+        "budget_reached",
+        "final_failed",
+    ]
+    assert at.trace.degraded[0].startswith("budget_reached: a: max_cost_usd of 4000 is reached: used 5")
 
 
 @pytest.mark.parametrize(
