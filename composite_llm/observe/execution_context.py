@@ -75,13 +75,14 @@ class ExecutionContext(BaseModel):
 
 
 def _text(value: Any) -> str | None:
-    if isinstance(value, bool) or not isinstance(value, str | int | float):
+    # First, since most are not there.
+    if value is None or isinstance(value, bool) or not isinstance(value, str | int | float):
         return None
     return str(value).strip()[:_MAX_CHARACTERS] or None
 
 
 def _seconds(value: Any) -> float | None:
-    if isinstance(value, bool) or not isinstance(value, str | int | float):
+    if value is None or isinstance(value, bool) or not isinstance(value, str | int | float):
         return None
     try:
         seconds = float(value)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 from composite_llm.observe.store.connection import connect
 from composite_llm.observe.store.corruption import is_corrupt, set_aside
 from composite_llm.observe.store.moments import now_us
-from composite_llm.observe.store.writers import process_started, remove_gone_writers, this_host
+from composite_llm.observe.store.writers import HEARTBEAT_S, process_started, remove_gone_writers, this_host
 
 
 class WriterFile:
@@ -28,6 +29,7 @@ class WriterFile:
         self._renewed = renewed
         self._connection: sqlite3.Connection | None = None
         self._identity: tuple[int, int] | None = None
+        self._next_beat_s = 0.0
 
     def use(self, work: Callable[[sqlite3.Connection], None]) -> None:
         """Do some work on the file; once more on a new file if this one turns out to be corrupt.
@@ -57,9 +59,10 @@ class WriterFile:
         connection, self._connection, self._identity = self._connection, None, None
         return connection
 
-    def beat(self, connection: sqlite3.Connection) -> None:
-        """Say that this writer lives."""
-        connection.execute("UPDATE writers SET heartbeat_us = ? WHERE id = ?", (now_us(), self._writer_id))
+    def beat_when_due(self, connection: sqlite3.Connection) -> None:
+        """Say that this writer lives; to be done before it says that a run is under way."""
+        if time.monotonic() >= self._next_beat_s:
+            self._beat(connection)
 
     def _opened(self) -> sqlite3.Connection:
         if self._connection is not None and self._identity == _identity(self.path):
@@ -68,7 +71,8 @@ class WriterFile:
         self.close()
         connection = connect(self.path, create=True)
         try:
-            self._introduce(connection)
+            remove_gone_writers(connection)
+            self._beat(connection)
         except BaseException:
             connection.close()
             raise
@@ -78,13 +82,14 @@ class WriterFile:
         self._connection, self._identity = connection, identity
         return connection
 
-    def _introduce(self, connection: sqlite3.Connection) -> None:
-        remove_gone_writers(connection)
+    def _beat(self, connection: sqlite3.Connection) -> None:
+        # Whole, since another machine may have taken a writer that was idle for dead, and removed it.
         pid = os.getpid()
         connection.execute(
             "INSERT OR REPLACE INTO writers VALUES (?, ?, ?, ?, ?)",
             (self._writer_id, this_host(), pid, process_started(pid), now_us()),
         )
+        self._next_beat_s = time.monotonic() + HEARTBEAT_S
 
 
 def _identity(path: Path) -> tuple[int, int] | None:

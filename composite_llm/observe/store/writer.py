@@ -159,11 +159,10 @@ class BackgroundWriter:
         return None
 
     def _write(self, connection: sqlite3.Connection, batch: list[Item]) -> None:
+        self._file.beat_when_due(connection)
         if batch:
             self._scribe.write(connection, batch)
             self._ledger.written(batch)
-        else:
-            self._file.beat(connection)
         self._retention.apply_when_due(connection)
 
     def _give_up_oldest(self) -> None:

@@ -59,7 +59,8 @@ def remove_gone_writers(connection: sqlite3.Connection) -> None:
 
 
 def _is_gone(row: sqlite3.Row) -> bool:
-    if row["host"] != this_host():
+    # On Windows `os.kill` ends a process whatever the signal.
+    if row["host"] != this_host() or os.name == "nt":
         return now_us() - int(row["heartbeat_us"]) > SILENT_S * 1e6
     try:
         os.kill(row["pid"], 0)
