@@ -17,6 +17,8 @@ from litellm.integrations.custom_logger import CustomLogger
 from openai import AsyncOpenAI, AsyncStream
 from openai.types.chat import ChatCompletion, ChatCompletionChunk, ChatCompletionMessage
 from openai.types.chat.chat_completion import Choice
+from openai.types.chat.chat_completion_chunk import Choice as ChunkChoice
+from openai.types.chat.chat_completion_chunk import ChoiceDelta
 from openai.types.completion_usage import CompletionTokensDetails, CompletionUsage, PromptTokensDetails
 from pydantic import BaseModel
 
@@ -122,12 +124,7 @@ class Client:
         content = {**body, **(extra_body or {})}
         if body.get("stream"):
             stream = await self._inner.post(
-                _PATH,
-                body=content,
-                options=options,
-                cast_to=ChatCompletionChunk,
-                stream=True,
-                stream_cls=AsyncStream[ChatCompletionChunk],
+                _PATH, body=content, options=options, cast_to=object, stream=True, stream_cls=AsyncStream[object]
             )
             return RawStream(stream)
         return RawAnswer(await self._inner.post(_PATH, body=content, options=options, cast_to=httpx.Response))
@@ -136,13 +133,35 @@ class Client:
 class RawStream:
     """A stream with the headers that it came with."""
 
-    def __init__(self, stream: AsyncStream[ChatCompletionChunk]) -> None:
+    def __init__(self, stream: AsyncStream[object]) -> None:
         self._stream = stream
         self.headers = stream.response.headers
 
-    def parse(self) -> AsyncStream[ChatCompletionChunk]:
+    def parse(self) -> Chunks:
         """The chunks."""
-        return self._stream
+        return Chunks(self._stream)
+
+
+class Chunks:
+    """The SDK's stream of plain JSON, each piece as the chunk that LiteLLM reads.
+
+    Attributes:
+        response: The HTTP response, for who wants to see what came instead of a stream.
+    """
+
+    def __init__(self, stream: AsyncStream[object]) -> None:
+        self._stream = stream
+        self.response = stream.response
+
+    def __aiter__(self) -> Chunks:
+        return self
+
+    async def __anext__(self) -> Any:
+        return chunk_of(await self._stream.__anext__())
+
+    async def close(self) -> None:
+        """End the connection."""
+        await self._stream.close()
 
 
 class RawAnswer:
@@ -183,6 +202,32 @@ class Body:
         return completed
 
 
+def chunk_of(data: Any) -> Any:
+    """The SDK's own chunk of one piece of a stream, made without looking at types where there is only text to type."""
+    if not isinstance(data, dict):
+        return data
+    choices = data.get("choices")
+    if data.get("usage") is not None or not isinstance(choices, list) or not all(map(_is_text, choices)):
+        return ChatCompletionChunk.construct(**data)
+    made = [_untyped(ChunkChoice, {**c, "delta": _untyped(ChoiceDelta, c["delta"])}) for c in choices]
+    return _untyped(ChatCompletionChunk, {**data, "choices": made})
+
+
+def _is_text(choice: Any) -> bool:
+    if not isinstance(choice, dict) or choice.get("logprobs") is not None:
+        return False
+    delta = choice.get("delta")
+    return isinstance(delta, dict) and all(value is None or isinstance(value, str) for value in delta.values())
+
+
+def _untyped(kind: type[BaseModel], values: dict[str, Any]) -> Any:
+    # The SDK's own `model_construct` is the slow one; pydantic's is what it overrides.
+    return _CONSTRUCT(kind, set(values), **{**_ABSENT[kind], **values})
+
+
+_CONSTRUCT: Any = BaseModel.model_construct.__func__  # type: ignore[attr-defined]  # of a class method
+
+
 def _whole(value: Any, kind: type[BaseModel], **parts: type[BaseModel]) -> Any:
     """A JSON object with all fields of its type, and so are its parts; anything else as it is."""
     if not isinstance(value, dict):
@@ -195,6 +240,15 @@ def _whole(value: Any, kind: type[BaseModel], **parts: type[BaseModel]) -> Any:
 
 _ABSENT: dict[type[BaseModel], dict[str, Any]] = {
     kind: dict.fromkeys(kind.model_fields)
-    for kind in (Choice, ChatCompletionMessage, CompletionUsage, PromptTokensDetails, CompletionTokensDetails)
+    for kind in (
+        Choice,
+        ChatCompletionMessage,
+        CompletionUsage,
+        PromptTokensDetails,
+        CompletionTokensDetails,
+        ChatCompletionChunk,
+        ChunkChoice,
+        ChoiceDelta,
+    )
 }
 _COMPLETION: dict[str, Any] = dict.fromkeys(ChatCompletion.model_fields)

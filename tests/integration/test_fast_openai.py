@@ -13,8 +13,10 @@ from anyio.from_thread import BlockingPortal
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from litellm.integrations.custom_logger import CustomLogger
+from openai._models import construct_type
+from openai.types.chat import ChatCompletionChunk
 
-from composite_llm.backend.litellm_openai import client_for
+from composite_llm.backend.litellm_openai import chunk_of, client_for
 from tests.support.asking import MESSAGES
 
 MODEL = "openai/gpt-4o-mini"
@@ -274,3 +276,58 @@ def test_litellm_makes_its_own_client_where_key_and_endpoint_are_not_plain(
 def test_an_older_litellm_makes_its_own_client(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(litellm.main, "openai_chat_completions", object())
     assert client_for(PARAMS, None) is None
+
+
+scalars = st.none() | texts | st.integers(0, 9) | st.booleans()
+deltas = st.dictionaries(
+    st.sampled_from(["role", "content", "refusal", "reasoning_content", "unheard_of"]), st.none() | texts, max_size=4
+) | st.fixed_dictionaries(
+    {},
+    optional={
+        "content": maybe_text,
+        "tool_calls": st.lists(
+            st.fixed_dictionaries(
+                {"index": st.integers(0, 3)},
+                optional={"id": maybe_text, "function": st.fixed_dictionaries({}, optional={"arguments": maybe_text})},
+            ),
+            max_size=2,
+        ),
+        "unheard_of": st.dictionaries(texts, scalars, max_size=2),
+    },
+)
+pieces = st.fixed_dictionaries(
+    {},
+    optional={
+        "id": maybe_text,
+        "choices": st.none()
+        | st.lists(
+            st.fixed_dictionaries(
+                {},
+                optional={
+                    "index": st.integers(0, 3),
+                    "delta": st.none() | deltas,
+                    "finish_reason": st.sampled_from(["stop", None]),
+                    "logprobs": st.none() | st.just({"content": [{"token": "a", "logprob": -0.1}]}),
+                    "unheard_of": scalars,
+                },
+            ),
+            max_size=3,
+        ),
+        "usage": st.none() | usages,
+        "created": st.integers(0, 2**31),
+        "unheard_of": scalars,
+    },
+)
+
+
+@settings(max_examples=400)
+@given(piece=pieces | st.lists(scalars, max_size=2) | scalars)
+def test_any_piece_of_a_stream_becomes_the_chunk_that_the_sdk_makes_of_it(piece: Any) -> None:
+    ours: Any = chunk_of(piece)
+    theirs: Any = construct_type(type_=ChatCompletionChunk, value=piece)
+    assert ours == theirs
+    assert type(ours) is type(theirs)
+    if isinstance(theirs, ChatCompletionChunk):
+        assert ours.model_dump(exclude_unset=True) == theirs.model_dump(exclude_unset=True)
+        assert ours.model_dump() == theirs.model_dump()
+        assert [type(choice) for choice in ours.choices or ()] == [type(choice) for choice in theirs.choices or ()]
