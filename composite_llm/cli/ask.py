@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
@@ -87,6 +88,8 @@ def _run(
     progress = Progress()
     load(config, [progress])
     expect(progress, target)
+    if target.picked and reasoning is not Reasoning.off:
+        print(f"Asking {target.model}, whose key is set; --model names another.", file=sys.stderr)
     view = _view(progress, reasoning, as_json)
     try:
         answer = asyncio.run(answered(target, messages, view))

@@ -41,7 +41,7 @@ def _quieten() -> None:
 @contextlib.contextmanager
 def _told_to_wait() -> Iterator[None]:
     """Importing LiteLLM takes seconds, in which a person should see that something happens."""
-    shown = sys.stderr.isatty() and "litellm" not in sys.modules
+    shown = sys.stderr.isatty() and os.environ.get("TERM", "dumb") != "dumb" and "litellm" not in sys.modules
     if shown:
         print("Loading LiteLLM …", end="", file=sys.stderr, flush=True)
     try:

@@ -74,11 +74,13 @@ class Progress:
 
     Attributes:
         stages: In the order of the run; those to come are there from the start when `expect` was told of them.
+        notes: What is worth knowing before the run.
         told: Called with each event.
         trace: Of the run that ended last.
     """
 
     stages: list[Stage] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
     ranking: Ranking | None = None
     degraded: list[str] = field(default_factory=list)
     trace: Trace | None = None
@@ -87,7 +89,7 @@ class Progress:
 
     def expect(self, plan: Explanation) -> None:
         """Begin anew, with rows for everybody who will be asked."""
-        self.ranking, self.degraded, self.trace = None, [], None
+        self.ranking, self.degraded, self.trace, self.notes = None, [], None, list(plan.notes)
         self.stages = [Stage(stage.stage, [Row(node.name) for node in stage.nodes]) for stage in plan.stages]
 
     def run_started(self, run: RunInfo) -> None:

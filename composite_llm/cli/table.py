@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from composite_llm.cli.progress import Progress, Row, Stage
+from composite_llm.cli.progress import Progress, Row
 from composite_llm.cli.terminal_text import harmless
 from composite_llm.summary import money, title
 
@@ -49,25 +49,22 @@ def members_table(progress: Progress, now: float, width: int) -> RenderableType:
 
 
 def remarks(progress: Progress) -> list[Text]:
-    """What went otherwise than configured, one line each."""
+    """What is worth knowing of the plan, and what went otherwise than configured, one line each."""
     from rich.text import Text
 
     failed = [
-        Text.assemble((f"✗ {harmless(row.name)}: ", "red"), harmless(row.note))
-        for row in _rows(progress.stages)
+        Text.assemble((f"✗ {stage.name}: {harmless(row.name)}: ", "red"), harmless(row.note))
+        for stage in progress.stages
+        for row in stage.rows
         if row.state == "failed" and row.note
     ]
     degraded = [Text.assemble(("! ", "yellow"), harmless(reason)) for reason in progress.degraded if not _told(reason)]
-    return [*failed, *degraded]
+    return [*(Text(harmless(note), "dim") for note in progress.notes), *failed, *degraded]
 
 
 def _told(reason: str) -> bool:
     """Whether a failed row says the same."""
     return reason.startswith("member_missing:")
-
-
-def _rows(stages: list[Stage]) -> list[Row]:
-    return [row for stage in stages for row in stage.rows]
 
 
 def _shortened(name: str, longest: int) -> str:

@@ -119,6 +119,8 @@ class PlainView:
 
     async def watch(self) -> None:
         """As `View`: each event is told when it comes."""
+        for note in self._progress.notes:
+            self._say(note)
         await asyncio.Event().wait()
 
     def add(self, text: str) -> None:

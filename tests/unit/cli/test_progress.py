@@ -96,7 +96,7 @@ async def test_what_failed_says_why_and_what_answered_in_its_place_says_who() ->
     await b.run.reply()
     assert states(progress) == {"a": "failed", "b": "done", "chief": "done"}
     assert rows(progress)["b"].note == "answered by c"
-    assert "✗ a: wrong key" in drawn(progress)
+    assert "✗ propose: a: wrong key" in drawn(progress)
     assert any(line.startswith("! fallback_used: b") for line in drawn(progress))
 
 
@@ -134,6 +134,12 @@ async def test_the_table_shows_seconds_tokens_and_money_where_there_is_room() ->
     assert [line.split() for line in narrow][1] == ["✓", "a", "done", "2.0", "s", "15", "tok"]
 
 
+async def test_what_is_worth_knowing_of_the_plan_is_said() -> None:
+    b, progress = shown({"chief": Say()})
+    await b.run.reply()
+    assert "Self-MoA: 3 samples of chief" in drawn(progress)
+
+
 @pytest.mark.parametrize("columns", [30, 60, 100])
 def test_long_names_keep_their_end_and_the_table_its_width(columns: int) -> None:
     progress = Progress()
@@ -149,6 +155,6 @@ def test_control_characters_of_a_model_do_not_reach_the_terminal() -> None:
     progress.run_event(None, StageStarted("propose", ()))
     progress.stages[0].rows = [row]
     cells = [str(cell) for cell in remarks(progress)]
-    assert cells == ["✗ a[2J: ]0;title no luck"]
+    assert cells == ["✗ propose: a[2J: ]0;title no luck"]
     assert isinstance(remarks(progress)[0], Text)
     assert drawn(progress)[1].split() == ["✗", "a[2J", "failed"]

@@ -78,7 +78,7 @@ def test_words_that_contradict_each_other_are_a_mistake(given: dict[str, Any], s
 def test_without_a_model_one_is_picked_whose_key_is_set(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ANTHROPIC_API_KEY", "x")
     known = PROVIDERS["anthropic"]
-    # One provider: samples of its strong model, which differ more than a single small one.
+    # Of one provider alone: samples of its strong model.
     assert target() == Target(f"composite/moa/{known.strong}", {}, picked=True)
     monkeypatch.setenv("OPENAI_API_KEY", "x")
     found = target(COUNCIL)
