@@ -18,12 +18,14 @@ class Gauge:
     Attributes:
         tasks: Of this event loop.
         threads: Of this process.
+        pooled: Those of them that wait in anyio's and asyncio's pools, which come and go.
         connections: That the server has open, the gauge's own among them.
         memory_mb: Of this process; 0 where the system does not tell.
     """
 
     tasks: int
     threads: int
+    pooled: int
     connections: int
     memory_mb: float
 
@@ -49,9 +51,13 @@ async def _gauge(server: aiohttp.ClientSession) -> Gauge:
     return Gauge(
         tasks=len(asyncio.all_tasks()),
         threads=threading.active_count(),
+        pooled=sum(thread.name.startswith(_POOLED) for thread in threading.enumerate()),
         connections=stats["open_connections"],
         memory_mb=_memory_mb(),
     )
+
+
+_POOLED = ("AnyIO worker thread", "asyncio_")
 
 
 def _memory_mb() -> float:

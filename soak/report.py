@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -12,6 +13,8 @@ from soak.gauge import Gauge
 
 MEMORY_ALLOWANCE_MB = 30.0
 """Growth in the second half, when every cache is full."""
+POOLED_AT_MOST = 40 + min(32, (os.cpu_count() or 1) + 4)
+"""Anyio's limit, and asyncio's."""
 
 
 @dataclass
@@ -45,8 +48,10 @@ class Report:
         first, half, end = self.gauges[0], self.gauges[len(self.gauges) // 2], self.gauges[-1]
         if end.tasks > first.tasks:
             yield f"tasks grew from {first.tasks} to {end.tasks}"
-        if end.threads > half.threads:
-            yield f"threads grew from {half.threads} to {end.threads}"
+        if end.threads - end.pooled > first.threads - first.pooled:
+            yield f"threads grew from {first.threads - first.pooled} to {end.threads - end.pooled} outside of pools"
+        if end.pooled > POOLED_AT_MOST:
+            yield f"the pools have {end.pooled} threads"
         # The pool keeps idle connections, never more than runs need at once.
         if end.connections > max(first.connections, self.storm.at_once * 4):
             yield f"{end.connections} connections are open"

@@ -73,25 +73,27 @@ def test_two_wrong_runs_do_not_make_up_for_each_other() -> None:
     assert [problem.partition(":")[0] for problem in books.problems] == ["run 1", "run 2"]
 
 
-CALM = Gauge(tasks=2, threads=20, connections=10, memory_mb=300)
+CALM = Gauge(tasks=2, threads=20, pooled=19, connections=10, memory_mb=300)
 
 
 @pytest.mark.parametrize(
     ("end", "complaint"),
     [
         (CALM, None),
-        (Gauge(3, 20, 10, 300), "tasks grew from 2 to 3"),
-        (Gauge(2, 21, 10, 300), "threads grew from 20 to 21"),
-        (Gauge(2, 20, 10, 331), "memory grew from 300 to 331 MB"),
-        (Gauge(2, 20, 90, 300), "90 connections are open"),
+        (Gauge(3, 20, 19, 10, 300), "tasks grew from 2 to 3"),
+        (Gauge(2, 30, 29, 10, 300), None),
+        (Gauge(2, 21, 19, 10, 300), "threads grew from 1 to 2 outside of pools"),
+        (Gauge(2, 201, 200, 10, 300), "the pools have 200 threads"),
+        (Gauge(2, 20, 19, 10, 331), "memory grew from 300 to 331 MB"),
+        (Gauge(2, 20, 19, 90, 300), "90 connections are open"),
     ],
-    ids=["calm", "task", "thread", "memory", "connections"],
+    ids=["calm", "task", "pooled", "thread", "pools", "memory", "connections"],
 )
 def test_what_is_left_is_told(end: Gauge, complaint: str | None) -> None:
-    report = Report(Storm("", runs=1, at_once=5), gauges=[CALM, CALM, end], closed=Gauge(2, 20, 1, 300))
+    report = Report(Storm("", runs=1, at_once=5), gauges=[CALM, CALM, end], closed=Gauge(2, 20, 19, 1, 300))
     report.outcomes["answered"] = 1
     assert report.problems == ([complaint] if complaint else [])
-    report.closed = Gauge(2, 20, 4, 300)
+    report.closed = Gauge(2, 20, 19, 4, 300)
     assert "3 connections are open though all clients are closed" in report.problems
 
 
