@@ -35,6 +35,19 @@ def delay_before_retry(failure: Failure, tries: int, num_retries: int) -> float 
 
 
 @cache
+def why_no_retry(failure: Failure, tries: int, num_retries: int) -> str:
+    """In words, why `delay_before_retry` gives up; if it does not, then there is no time for its delay."""
+    if not failure.retryable:
+        return "it would fail again"
+    if tries > num_retries:
+        return "no retries left"
+    if failure.kind == "rate_limited" and tries >= MAX_RATE_LIMITED_TRIES:
+        return f"rate limited {tries} times"
+    if failure.kind == "rate_limited" and (failure.retry_after_s or 0) > MAX_RETRY_AFTER_S:
+        return f"asked to wait {failure.retry_after_s:g} s"
+    return "no time left for a retry"
+
+
 def _back_off() -> Callable[[int], float]:
     """Seconds after so many tries: exponential from 1 s by 2, at most 30 s, with full jitter.
 

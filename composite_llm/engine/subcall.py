@@ -10,7 +10,7 @@ from composite_llm.backend.interface import AttemptRequest, Message, Reply
 from composite_llm.config.node import Node
 from composite_llm.engine.attempt import attempt_plain, finish_with_reply
 from composite_llm.engine.recorder import OpenAttempt, OpenCall
-from composite_llm.engine.retry import delay_before_retry
+from composite_llm.engine.retry import delay_before_retry, why_no_retry
 from composite_llm.engine.scope import Scope
 from composite_llm.engine.want import Want, attempt_request, chain
 from composite_llm.errors import AttemptFailed, Failure, NodeFailure
@@ -124,7 +124,10 @@ class Tries:
             self._too_long = failure
             return True
         delay_s = self._delay_s(failure)
-        note_next_step(self._call, "given up" if delay_s is None else f"retry after {delay_s:.1f} s")
+        note_next_step(
+            self._call,
+            f"given up: {self._why_no_retry(failure)}" if delay_s is None else f"retry after {delay_s:.1f} s",
+        )
         if delay_s is None:
             return False
         await asyncio.sleep(delay_s)
@@ -137,6 +140,11 @@ class Tries:
         delay_s = delay_before_retry(failure, self._made, self._node.num_retries)
         left = self._scope.time_left()
         return None if delay_s is None or (left is not None and delay_s >= left) else delay_s
+
+    def _why_no_retry(self, failure: Failure) -> str:
+        if self._scope.backend.routed(self._node.model):
+            return "its retries are the Router's"
+        return why_no_retry(failure, self._made, self._node.num_retries)
 
 
 async def hedged(

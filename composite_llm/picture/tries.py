@@ -50,6 +50,6 @@ def _kind(attempts: Sequence[Attempt], index: int) -> Kind:
     before, attempt = attempts[index - 1], attempts[index]
     if before.next_step is not None and before.next_step.startswith("hedged"):
         return "hedge"
-    if before.model != attempt.model or before.next_step == "given up":
+    if before.model != attempt.model or (before.next_step or "").startswith("given up"):
         return "fallback"
     return "retry"

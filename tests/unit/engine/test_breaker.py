@@ -247,7 +247,11 @@ async def test_the_sixth_run_skips_a_dead_member_and_says_so() -> None:
     trace = await process.run(proposers=[once("a"), "b"])
     assert len(process.backend.asked("a")) == 5
     (attempt,) = trace.calls[0].attempts
-    assert (attempt.error_class, attempt.status, attempt.next_step) == ("BreakerOpen", "failed", "given up")
+    assert (attempt.error_class, attempt.status, attempt.next_step) == (
+        "BreakerOpen",
+        "failed",
+        "given up: it would fail again",
+    )
     assert "its breaker is open" in str(attempt.error)
     assert [reason.partition(":")[0] for reason in trace.degraded] == ["breaker_open", "member_missing"]
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from composite_llm.engine.retry import MAX_DELAY_S, MAX_RETRY_AFTER_S, delay_before_retry
+from composite_llm.engine.retry import MAX_DELAY_S, MAX_RETRY_AFTER_S, delay_before_retry, why_no_retry
 from composite_llm.errors import Failure, FailureKind
 
 MANY = 99
@@ -68,3 +68,23 @@ def test_only_a_rate_limit_can_ask_for_a_wait() -> None:
     delay = delay_before_retry(failure("unavailable", retry_after_s=14), 1, MANY)
     assert delay is not None
     assert delay <= 1
+
+
+@pytest.mark.parametrize(
+    ("failed", "tries", "why"),
+    [
+        (failure("rejected"), 1, "it would fail again"),
+        (failure("unavailable"), 3, "no retries left"),
+        (failure("rate_limited", 1), 5, "rate limited 5 times"),
+        (failure("rate_limited", 40), 1, "asked to wait 40 s"),
+    ],
+)
+def test_why_there_is_no_retry_is_said(failed: Failure, tries: int, why: str) -> None:
+    allowed = 2 if why == "no retries left" else MANY
+    assert delay_before_retry(failed, tries, allowed) is None
+    assert why_no_retry(failed, tries, allowed) == why
+
+
+def test_a_retry_that_is_not_made_for_want_of_time_says_so() -> None:
+    assert delay_before_retry(failure(), 1, MANY) is not None
+    assert why_no_retry(failure(), 1, MANY) == "no time left for a retry"

@@ -78,7 +78,7 @@ async def test_a_nodes_retries_are_used_up_before_its_fallback_is_asked() -> Non
     outcome, call = await asked(at, want({"model": "a", "num_retries": 2, "fallbacks": ["b"]}))
     assert said(outcome) == "from b"
     assert [attempt.model for attempt in call.attempts] == ["a", "a", "a", "b"]
-    assert call.attempts[2].next_step == "given up"
+    assert call.attempts[2].next_step == "given up: no retries left"
     assert (call.model, call.status) == ("b", "ok")
     (reason,) = at.scope.recorder.degraded
     assert "b asked (no luck)" in reason

@@ -224,7 +224,7 @@ async def test_retries_and_fallbacks_are_seen_with_what_followed(streamed: bool)
     assert told(first)["error.type"] == "RateLimitError"
     assert told(first)["http.response.status_code"] == 429
     assert told(first)["composite.next_step"].startswith("retry after")
-    assert told(second)["composite.next_step"] == "given up"
+    assert told(second)["composite.next_step"] == "given up: no retries left"
     assert first.status.status_code is StatusCode.ERROR
     assert first.status.description == "too many requests"
     assert third.status.status_code is StatusCode.UNSET
