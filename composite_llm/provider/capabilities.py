@@ -100,5 +100,7 @@ def _install_rule() -> None:
 
         kept = [rule for rule in rules.get_fallback_generalization_rules() if rule.get("name") != PROVIDER]
         info = {**_GENERAL, "max_input_tokens": _DEFAULT_WINDOW, "max_output_tokens": _DEFAULT_OUTPUT}
+        # LiteLLM puts in the provider that it asks for, and from 1.109 on refuses a rule that names it.
+        del info["litellm_provider"]
         rule = {"name": PROVIDER, "pattern": f"^{COMPOSITE_PREFIX}", "model_info": info}
         rules.set_fallback_generalizations([*kept, rule])
