@@ -129,7 +129,19 @@ def _is_litellms(error: BaseException) -> bool:
     return type(error).__module__.startswith("litellm.")
 
 
+_KIND_OF_CODE: dict[Any, FailureKind] = {
+    "content_policy_violation": "content_policy",
+    "context_length_exceeded": "context_window",
+}
+"""OpenAI's own words in a refusal. LiteLLM looks for them in the text, where the SDK's third release puts them no more."""
+
+
 def _kind(error: BaseException, status_code: int | None) -> FailureKind:
+    if (
+        isinstance(error, litellm.exceptions.BadRequestError)
+        and (code := getattr(error, "code", None)) in _KIND_OF_CODE
+    ):
+        return _KIND_OF_CODE[code]
     for known, kind in KIND_OF:
         if isinstance(error, known):
             # A bare APIError's own status says more than its class, and LiteLLM makes a BadRequestError of every OpenAI

@@ -17,7 +17,7 @@ import fake_server
 from composite_llm.provider.portal import PORTAL
 from fake_server import ThreadedServer
 from tests.support.asking import FIRST
-from tests.support.streams import asked_anew, eventually, request
+from tests.support.streams import asked_anew, close, eventually, request
 
 ASYNC_STREAMS, SYNC_STREAMS = 350, 150
 AT_ONCE = 20
@@ -58,7 +58,7 @@ def _abandon_sync(server: ThreadedServer, chunks: int, way: str) -> None:
         if next(stream, None) is None:
             break
     if way == "close":
-        stream.completion_stream.close()
+        close(stream)
 
 
 async def _tasks() -> list[str]:

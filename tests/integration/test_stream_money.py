@@ -14,7 +14,7 @@ from fake_server import ThreadedServer
 from tests.support import wire
 from tests.support.asking import COUNCIL, FINAL, FIRST, MOA, SECOND, THIRD, at
 from tests.support.listening import Listener, listening
-from tests.support.streams import request, streamed, streamed_sync, streaming, text_of
+from tests.support.streams import close, request, streamed, streamed_sync, streaming, text_of
 
 UNPRICED = "openai/nobody-knows-its-price"
 WITH_USAGE: dict[str, Any] = {"stream_options": {"include_usage": True}}
@@ -178,7 +178,7 @@ async def test_a_stream_closed_within_its_answer_leaves_estimated_tokens_in_its_
     if sync:
         stream: Any = await asyncio.to_thread(lambda: litellm.completion(**options, stream=True))
         await asyncio.to_thread(lambda: _read_chars(stream, 60))
-        stream.completion_stream.close()
+        close(stream)
     else:
         stream = await litellm.acompletion(**options, stream=True)
         seen = 0

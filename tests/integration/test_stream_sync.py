@@ -17,7 +17,7 @@ from composite_llm.provider.portal import PORTAL
 from fake_server import ThreadedServer
 from tests.support.asking import FIRST, SECOND, THIRD
 from tests.support.interpreter import run_program
-from tests.support.streams import eventually, request, streamed_sync, text_of
+from tests.support.streams import close, eventually, request, streamed_sync, text_of
 
 THREE = [FIRST, SECOND, THIRD]
 
@@ -68,7 +68,7 @@ def test_a_sync_stream_is_live(server: ThreadedServer) -> None:
     stream = open_stream(server)
     read_until(stream, "Aggregation: asking")
     server.wait_until(lambda ledger: any(record.model == "gpt-4o" and record.open for record in ledger.records))
-    stream.completion_stream.close()
+    close(stream)
 
 
 async def test_a_sync_stream_works_inside_a_running_loop_and_its_members_run_at_once(server: ThreadedServer) -> None:
@@ -77,7 +77,7 @@ async def test_a_sync_stream_works_inside_a_running_loop_and_its_members_run_at_
     stream = open_stream(server)
     assert next(stream).choices[0].delta.reasoning_content.startswith("Proposals: asking")
     server.wait_until(lambda ledger: ledger.open_requests == 3)
-    stream.completion_stream.close()
+    close(stream)
 
 
 def test_sync_streams_from_many_threads_do_not_mix(server: ThreadedServer) -> None:
@@ -127,7 +127,7 @@ def test_a_closed_sync_stream_stops_and_gives_its_trace(server: ThreadedServer) 
     server.set_scenario("gpt-4.1-mini", {"hang": True})
     stream = open_stream(server)
     read_until(stream, f"✓ {THIRD}")
-    stream.completion_stream.close()
+    close(stream)
     server.wait_until(lambda ledger: ledger.open_requests == 0)
     states = {call.name: call.status for call in composite_llm.get_trace(stream).calls}
     assert states[THIRD] == "ok"

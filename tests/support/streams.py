@@ -99,6 +99,14 @@ def streamed_sync(server: ThreadedServer, model: str = MOA, **options: Any) -> S
     return Streamed(chunks, composite_llm.get_trace(stream))
 
 
+def close(stream: Any) -> None:
+    """Close a sync stream, which LiteLLM's have a method for from 1.109 on."""
+    if hasattr(stream, "close"):
+        stream.close()
+    else:
+        stream.completion_stream.close()
+
+
 def eventually(condition: Callable[[], bool], timeout_s: float = 20) -> bool:
     """Whether a condition comes true in time."""
     deadline = time.monotonic() + timeout_s
