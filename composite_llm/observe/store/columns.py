@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from functools import lru_cache
+from operator import attrgetter
 from typing import Any
 
 from pydantic import BaseModel
@@ -39,12 +40,18 @@ _RARE_USAGE = tuple(name for name in Usage.model_fields if name not in USAGE)
 
 def cells(record: BaseModel, names: tuple[str, ...]) -> tuple[Any, ...]:
     """The values of the fields that have a column."""
-    return tuple(getattr(record, name) for name in names)
+    values: tuple[Any, ...] = _getter(names)(record)
+    return values
 
 
 def usage_cells(usage: Usage) -> tuple[int, ...]:
     """The values of the token columns."""
-    return tuple(getattr(usage, name) for name in USAGE)
+    return cells(usage, USAGE)
+
+
+@lru_cache(maxsize=64)
+def _getter(names: tuple[str, ...]) -> attrgetter[Any]:
+    return attrgetter(*names)
 
 
 def rest(record: BaseModel, names: tuple[str, ...], without: frozenset[str] = frozenset()) -> str:
@@ -52,9 +59,8 @@ def rest(record: BaseModel, names: tuple[str, ...], without: frozenset[str] = fr
     others = _others(type(record), names, without)
     values = {name: value for name, default in others if (value := getattr(record, name)) != default}
     usage: Usage = record.usage  # type: ignore[attr-defined]  # every record of a trace that is kept has one
-    rare = {name: count for name in _RARE_USAGE if (count := getattr(usage, name))}
-    if rare:
-        values["usage"] = rare
+    if any(rare := cells(usage, _RARE_USAGE)):
+        values["usage"] = dict(zip(_RARE_USAGE, rare, strict=True))
     # ASCII, because half a surrogate pair, which a model can send, is no UTF-8.
     return json.dumps(values, separators=(",", ":"), default=_as_json) if values else "{}"
 

@@ -7,6 +7,7 @@ import json
 import sqlite3
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from composite_llm.events import CallDone
@@ -185,9 +186,9 @@ def insert_calls(
 _NOT_IN_CALL = frozenset({"attempts"})
 
 
-def _statement(table: str, names: Iterable[str]) -> str:
-    listed = tuple(names)
-    return f"INSERT OR REPLACE INTO {table} ({', '.join(listed)}) VALUES ({', '.join('?' * len(listed))})"
+@lru_cache(maxsize=16)
+def _statement(table: str, names: tuple[str, ...]) -> str:
+    return f"INSERT OR REPLACE INTO {table} ({', '.join(names)}) VALUES ({', '.join('?' * len(names))})"
 
 
 _INSERT_CALL = _statement("calls", ("run_id", "number", "provider", *columns.CALL, *columns.USAGE, "more"))
@@ -200,7 +201,7 @@ _INSERT_SPEND = _statement("spend", ("model", "run_id", "at_us", "usd", "reserve
 
 
 def _insert(connection: sqlite3.Connection, table: str, cells: Mapping[str, Any]) -> None:
-    connection.execute(_statement(table, cells), tuple(cells.values()))
+    connection.execute(_statement(table, tuple(cells)), tuple(cells.values()))
 
 
 def count_done(connection: sqlite3.Connection, start: Start, done: CallDone) -> None:
