@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from litellm.types.utils import Delta, ModelResponseStream, StreamingChoices
@@ -18,6 +18,10 @@ _AS_THEY_ARE = frozenset({"content", "tool_calls", "function_call", "audio", "im
 """Fields of a delta that the caller gets in the library's own objects."""
 
 
+def _as_it_is(cost_usd: float | None) -> float | None:
+    return cost_usd
+
+
 class ChunkMaker:
     """Turns what a run yields into the chunks that LiteLLM's stream wrapper passes on.
 
@@ -25,11 +29,15 @@ class ChunkMaker:
         run_id: For the chunks' id.
         model: The composite model string.
         reasoning: `summary`, `full` or `off`.
+        charged: What is to be charged for a cost in US dollars; None when that is unknown.
     """
 
-    def __init__(self, run_id: str, model: str, reasoning: str) -> None:
+    def __init__(
+        self, run_id: str, model: str, reasoning: str, charged: Callable[[float | None], float | None] = _as_it_is
+    ) -> None:
         self._own: dict[str, Any] = {"id": f"chatcmpl-{run_id}", "model": model, "created": int(time.time())}
         self._reasoning = reasoning
+        self._charged = charged
         self._role_sent = False
         self._own_reasoning_started = False
         self._line_open = False
@@ -40,7 +48,9 @@ class ChunkMaker:
             yield self._line(text)
         if isinstance(event, StageDone):
             # A stream that breaks off later is charged by the last usage chunk that LiteLLM has seen.
-            yield from self._usage_chunk(usage_object(event.usage, event.usage.completion_tokens, event.cost_usd))
+            yield from self._usage_chunk(
+                usage_object(event.usage, event.usage.completion_tokens, self._charged(event.cost_usd))
+            )
 
     def of_chunk(self, chunk: Chunk) -> ModelResponseStream | None:
         """The final call's own chunk, without its usage and finish reason; None if nothing is left."""
@@ -64,7 +74,7 @@ class ChunkMaker:
 
     def of_failure(self, trace: Trace) -> Iterator[ModelResponseStream]:
         """The bill of a run that fails now, for the same reason."""
-        return self._usage_chunk(litellm_usage(trace, with_cost=True))
+        return self._usage_chunk(litellm_usage(trace, self._charged(trace.cost_usd)))
 
     def of_end(self, reply: Reply, trace: Trace) -> Iterator[ModelResponseStream]:
         """The bill, the whole run's usage, and the finish chunk, in the order that LiteLLM needs."""
@@ -82,7 +92,7 @@ class ChunkMaker:
             for choice in reply.choices[1:]
         ]
         chunk = self._response([self._choice(last, 0), *further])
-        chunk.usage = litellm_usage(trace, with_cost=True)
+        chunk.usage = litellm_usage(trace, self._charged(trace.cost_usd))
         yield chunk
         yield self._response([StreamingChoices(finish_reason=reply.finish_reason or "stop", index=0, delta=Delta())])
 

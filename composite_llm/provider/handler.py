@@ -15,7 +15,7 @@ from composite_llm.errors import CompositeError
 from composite_llm.provider.chunks import ChunkMaker
 from composite_llm.provider.failures import raised
 from composite_llm.provider.portal import PORTAL
-from composite_llm.provider.proxy_books import charged_while_it_runs, note_spent
+from composite_llm.provider.proxy_books import charged_while_it_runs, note_unfinished, take_over_failed, with_failed
 from composite_llm.provider.reply import response_of, say_if_unpriced, usage_object
 from composite_llm.provider.request import run_of
 from composite_llm.provider.sync_stream import SyncStream
@@ -75,10 +75,11 @@ class CompositeLLM(litellm.CustomLLM):
             trace = run.trace
             assert trace is not None
             say_if_unpriced(kwargs.get("logging_obj"), trace)
-            return response_of(reply, trace, reasoning=run.plan.options.reasoning)
+            take_over_failed(kwargs.get("logging_obj"))
+            return response_of(reply, trace, with_failed(trace.cost_usd), reasoning=run.plan.options.reasoning)
 
     async def _chunks(self, run: Run, kwargs: dict[str, Any]) -> AsyncGenerator[ModelResponseStream, None]:
-        maker = ChunkMaker(run.id, run.plan.logical_model, run.plan.options.reasoning)
+        maker = ChunkMaker(run.id, run.plan.logical_model, run.plan.options.reasoning, with_failed)
         charged = charged_while_it_runs(run, kwargs.get("logging_obj"))
         with _as_litellm_errors(kwargs), _spending_recorded(run, kwargs), charged:
             try:
@@ -99,6 +100,7 @@ class CompositeLLM(litellm.CustomLLM):
             trace = run.trace
             assert trace is not None
             say_if_unpriced(kwargs.get("logging_obj"), trace)
+            take_over_failed(kwargs.get("logging_obj"))
             assert run.result is not None
             for chunk in maker.of_end(run.result, trace):
                 yield chunk
@@ -122,12 +124,13 @@ def _spending_recorded(run: Run, kwargs: dict[str, Any]) -> Iterator[None]:
     """Whatever ends a run early, what it spent until then is charged."""
     try:
         yield
-    except BaseException:
+    except BaseException as error:
         trace = run.trace
         if trace is not None and trace.usage.total_tokens:
-            usage = usage_object(trace.usage, trace.usage.completion_tokens, trace.cost_usd)
-            _record_partial(kwargs.get("logging_obj"), usage, trace.cost_usd)
-            note_spent(usage, trace.cost_usd)
+            cost_usd, logging_obj = with_failed(trace.cost_usd), kwargs.get("logging_obj")
+            usage = usage_object(trace.usage, trace.usage.completion_tokens, cost_usd)
+            _record_partial(logging_obj, usage, cost_usd)
+            note_unfinished(usage, trace.cost_usd, logging_obj, failed=isinstance(error, Exception))
         raise
 
 

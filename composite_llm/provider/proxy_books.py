@@ -16,10 +16,19 @@ from composite_llm.run import Run
 
 @dataclass(slots=True)
 class _Request:
-    """One request of the proxy; `spent` is what a run that failed in it has spent."""
+    """One request of the proxy.
+
+    Attributes:
+        spent: Tokens of the last run that failed in it, and the money of all that failed.
+        failed_usd: That money, as far as it is known.
+    """
 
     spent: tuple[litellm.Usage, float | None] | None = None
+    failed_usd: float = 0.0
 
+
+_ADDITIONAL = "additional_response_cost"
+"""LiteLLM adds it to the price of whatever answers."""
 
 _request: ContextVar[_Request | None] = ContextVar("composite_proxy_request", default=None)
 
@@ -52,11 +61,33 @@ def install_books() -> None:
         litellm.callbacks.insert(0, ProxyBooks())
 
 
-def note_spent(usage: litellm.Usage, cost_usd: float | None) -> None:
-    """What a run of this request spent before it failed."""
+def note_unfinished(usage: litellm.Usage, cost_usd: float | None, logging_obj: Any, *, failed: bool) -> None:
+    """What a run of this request spent before it failed or was cut off.
+
+    The proxy charges a request once, by what answered it, and after a failure a Router may have another model answer:
+    that one is charged with what the failed run spent too.
+    """
     request = _request.get()
-    if request is not None:
-        request.spent = (usage, cost_usd)
+    if request is None:
+        return
+    request.spent = (usage, with_failed(cost_usd))
+    if failed:
+        request.failed_usd += cost_usd or 0.0
+        with contextlib.suppress(Exception):  # accounting must not hide why the run ended
+            logging_obj.model_call_details[_ADDITIONAL] = request.failed_usd
+
+
+def take_over_failed(logging_obj: Any) -> None:
+    """A composite's own answer names the whole cost; LiteLLM must not add the failed runs' to it once more."""
+    if _request.get() is not None:
+        with contextlib.suppress(Exception):  # as above
+            logging_obj.model_call_details.pop(_ADDITIONAL, None)
+
+
+def with_failed(cost_usd: float | None) -> float | None:
+    """A run's cost, and that of those that failed before it in the same request of the proxy."""
+    request = _request.get()
+    return cost_usd if request is None or cost_usd is None else cost_usd + request.failed_usd
 
 
 @contextlib.contextmanager
@@ -70,7 +101,7 @@ def charged_while_it_runs(run: Run, logging_obj: Any) -> Iterator[None]:
     if not bridged or not hasattr(logging_obj, "response_cost_calculator"):
         yield
         return
-    logging_obj.response_cost_calculator = lambda *_, **__: run.spent_usd
+    logging_obj.response_cost_calculator = lambda *_, **__: with_failed(run.spent_usd)
     try:
         yield
     except Exception:

@@ -17,12 +17,13 @@ _COST_HEADER = "llm_provider-x-litellm-response-cost"
 FINAL_STAGES = frozenset({"aggregate", "synthesize"})
 
 
-def response_of(reply: Reply, trace: Trace, *, reasoning: str) -> litellm.ModelResponse:
+def response_of(reply: Reply, trace: Trace, cost_usd: float | None, *, reasoning: str) -> litellm.ModelResponse:
     """A new response: the final call's own choices, the whole run's usage and cost.
 
     Args:
         reply: The final call's.
         trace: The run's.
+        cost_usd: To be charged; None when it is unknown.
         reasoning: `summary`, `full` or `off`.
     """
     response = litellm.ModelResponse(
@@ -34,7 +35,7 @@ def response_of(reply: Reply, trace: Trace, *, reasoning: str) -> litellm.ModelR
     for name, value in reply.extra.items():
         if name != "provider_specific_fields":
             setattr(response, name, value)
-    set_cost(response._hidden_params, trace.cost_usd)  # the documented place for a custom provider's cost
+    set_cost(response._hidden_params, cost_usd)  # the documented place for a custom provider's cost
     leave_on_response(response, trace)
     return response
 
@@ -90,9 +91,9 @@ def specific_fields(choice: Choice, trace: Trace) -> dict[str, Any]:
     return fields
 
 
-def litellm_usage(trace: Trace, *, with_cost: bool = False) -> litellm.Usage:
-    """The run's tokens in OpenAI's form: what earlier stages generated counts as reasoning."""
-    return usage_object(trace.usage, reasoning_tokens(trace), trace.cost_usd if with_cost else None)
+def litellm_usage(trace: Trace, cost_usd: float | None = None) -> litellm.Usage:
+    """The run's tokens in OpenAI's form: what earlier stages generated counts as reasoning. `cost_usd` is for streams."""
+    return usage_object(trace.usage, reasoning_tokens(trace), cost_usd)
 
 
 def reasoning_tokens(trace: Trace) -> int:

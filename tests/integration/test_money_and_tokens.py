@@ -229,7 +229,8 @@ def test_a_price_of_zero_is_a_price(ask_both: Ask, listener: Listener) -> None:
 
 def test_prices_given_with_a_node_count(ask_both: Ask, server: ThreadedServer) -> None:
     server.set_scenario("*", {"text": "x", "usage": {"prompt_tokens": 100, "completion_tokens": 10}})
-    priced = at(server, UNPRICED, input_cost_per_token=0.01, output_cost_per_token=0.1)
+    # A name of its own: LiteLLM keeps the prices given with a call for all later calls of that model.
+    priced = at(server, "openai/priced-with-the-node", input_cost_per_token=0.01, output_cost_per_token=0.1)
     answer = ask_both(f"composite/moa/{FREE}", proposers=[priced])
     assert composite_llm.get_trace(answer).cost_usd == pytest.approx(2.0)
 

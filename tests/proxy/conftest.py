@@ -25,6 +25,7 @@ LIMITS: dict[str, Any] = {
 }
 SCENARIOS: dict[str, dict[str, Any]] = {
     "always-refused": {"error": {"status": 400, "message": "INTERNAL-DETAIL of http://10.0.0.7"}},
+    "too-many-requests": {"error": {"status": 429}},
     "calls-tools": {
         "text": "Oslo has 4 degrees.",
         "by_content": [
@@ -68,7 +69,17 @@ def _evil() -> Iterator[ThreadedServer]:
 @pytest.fixture(scope="session")
 def _proxy(_upstream: ThreadedServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proxy]:
     config = with_tests_operator(example_config(), _deployments(_upstream))
-    config["router_settings"] |= {"fallbacks": [{"refused-but": ["small"]}], "model_group_alias": {"middle": "medium"}}
+    config["router_settings"] |= {
+        "fallbacks": [
+            {"refused-but": ["small"]},
+            {"broken-but": ["small"]},
+            {"broken-but-team": ["team-moa"]},
+            {"broken-and": ["refused"]},
+        ],
+        "model_group_alias": {"middle": "medium"},
+        # Longer than a slow machine takes for a test.
+        "cooldown_time": 600,
+    }
     # A request has to ask for the cache: `cache: {use-cache: true}`.
     config["litellm_settings"] |= {"cache": True, "cache_params": {"type": "local", "mode": "default_off"}}
     directory = tmp_path_factory.mktemp("proxy")
@@ -144,6 +155,14 @@ def _deployments(upstream: ThreadedServer) -> list[dict[str, Any]]:
         deployment("uses-balanced", "composite/moa/large", proposers=["balanced", "balanced"]),
         deployment("uses-fallback", "composite/moa/large", proposers=["refused-but"]),
         deployment("refused-but", "openai/always-refused", **direct),
+        # A composite that fails at its end, with a fallback of the Router: one model, another composite, one that fails.
+        *(
+            deployment(name, "composite/moa/refused", proposers=["small"])
+            for name in ("broken-but", "broken-but-team", "broken-and")
+        ),
+        deployment("hot", "openai/too-many-requests", **direct),
+        deployment("hot", "openai/cool", **direct),
+        deployment("uses-hot", "composite/moa/large", proposers=["hot"]),
         deployment("uses-alias", "composite/moa/large", proposers=["middle"]),
         deployment("own-price", "openai/no-such", input_cost_per_token=0.001, output_cost_per_token=0.002, **direct),
         deployment("uses-own-price", "composite/moa/own-price", proposers=["own-price"]),

@@ -120,6 +120,18 @@ def test_a_failed_run_is_charged_what_it_spent_before(
     assert charge["cost_usd"] > 0
 
 
+@pytest.mark.parametrize("model", ["broken-but", "broken-but-team", "broken-and"])
+@every_way
+def test_a_run_that_failed_is_charged_with_what_answered_in_its_place(
+    proxy: Proxy, key: str, upstream: ThreadedServer, way: Way, model: str
+) -> None:
+    with contextlib.suppress(openai.APIError, anthropic.APIError):
+        way.ask(proxy, model, key=key)
+    (charge,) = charges(proxy, key)
+    assert charge["cost_usd"] == pytest.approx(spent_upstream(upstream))
+    assert "always-refused" in [record.model for record in upstream.ledger.records]
+
+
 def test_a_refused_request_costs_nothing(proxy: Proxy, key: str) -> None:
     assert proxy.post({"model": "team-moa", "messages": MESSAGES, "layers": 9}, key=key).status_code == 403
     assert [charge["cost_usd"] for charge in charges(proxy, key)] == [0]

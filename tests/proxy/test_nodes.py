@@ -32,6 +32,15 @@ def test_the_router_balances_a_nodes_deployments(proxy: Proxy, upstream: Threade
     assert {"first-of-two", "second-of-two"} <= asked
 
 
+def test_a_deployment_that_the_router_lets_cool_down_is_left_alone(proxy: Proxy, upstream: ThreadedServer) -> None:
+    for _ in range(12):
+        # A run whose only member meets the hot deployment has no quorum; afterwards nobody meets it.
+        assert proxy.post({"model": "uses-hot", "messages": MESSAGES}).status_code in (200, 429)
+    asked = wire.models(upstream)
+    assert asked.count("too-many-requests") <= 1
+    assert asked.count("cool") >= 11
+
+
 def test_a_deployments_own_price_is_the_price_of_the_node(proxy: Proxy, upstream: ThreadedServer) -> None:
     response = proxy.post({"model": "uses-own-price", "messages": MESSAGES})
     assert response.status_code == 200, response.text
