@@ -23,6 +23,7 @@ export PIP_NO_INPUT := 1
 unexport PIP_TARGET PIP_PREFIX PIP_CONSTRAINT PIP_REQUIRE_HASHES PIP_NO_BINARY PYTHONHOME PYTHONPATH VIRTUAL_ENV
 
 BIN = .venv/bin
+BENCHMARKS = latency stream cpu throughput start growth straggler cancellation telemetry proxy
 # LiteLLM silences this remark of pydantic's on its types, but not in its threads that outlive a test.
 export PYTHONWARNINGS := ignore:Item:UserWarning
 PYTEST = -m pytest $(ARGS)
@@ -96,6 +97,11 @@ cov: .venv/.ready ## Run all tests and measure branch coverage; fails under 92 %
 .PHONY: soak
 soak: .venv/.ready ## Let 5,000 runs go through a storm of failures; RUNS=... for fewer.
 	$(BIN)/python -m soak $(if $(RUNS),--runs $(RUNS))
+
+.PHONY: bench
+bench: .venv/.ready ## Measure latency, CPU, throughput and the rest beside the same calls by hand; ONLY="cpu stream" for some.
+	@for name in $(or $(ONLY),$(BENCHMARKS)); do \
+		echo "== $$name"; $(BIN)/python -m benchmarks.$$name --json build/benchmarks/$$name.json || exit 1; done
 
 .PHONY: check
 check: lint cov ## All that a change has to pass.
