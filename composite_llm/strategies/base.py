@@ -18,11 +18,21 @@ from composite_llm.config.node import Node
 from composite_llm.config.options import Options
 from composite_llm.config.parameters import CONNECTION, for_every_call
 from composite_llm.config.plan import Plan, make_plan, nested_options, nodes_of
-from composite_llm.engine.afford import NOTE_TOKENS, Caps, Worst, longest_answer, total, within, worst_call
+from composite_llm.engine.afford import (
+    NOTE_TOKENS,
+    QUOTE_TOKENS,
+    Caps,
+    Worst,
+    longest_answer,
+    total,
+    within,
+    worst_call,
+)
 from composite_llm.engine.fit import Compose
 from composite_llm.engine.scope import Scope
 from composite_llm.engine.stage import StagePolicy
 from composite_llm.engine.want import Want, numbered
+from composite_llm.messages import advisor_view
 from composite_llm.trace import Ranking
 
 OptionsT = TypeVar("OptionsT", bound=Options)
@@ -189,12 +199,21 @@ class Strategy(ABC, Generic[OptionsT]):
             return inner.longest_answer(facts, inner.plan.final)
         return longest_answer(facts, inner.plan.final, inner.plan.params)
 
+    def longest_quotes(self, facts: ModelFacts, nodes: Sequence[Node]) -> int:
+        """Tokens of all that nodes may answer, quoted in a prompt."""
+        return sum(self.longest_answer(facts, node) + QUOTE_TOKENS for node in nodes)
+
     def question_tokens(self, facts: ModelFacts, model: str) -> int:
         """Tokens of the conversation and of our own instructions for a model; counted once."""
         if model not in self._question_tokens:
             criteria = getattr(self.options, "criteria", None)
             extra = [{"role": "system", "content": criteria}] if criteria else []
-            self._question_tokens[model] = facts.count_tokens(model, [*self.messages, *extra]) + NOTE_TOKENS
+            # With tools the earlier stages read the conversation as text, and a list of the tools.
+            forms = [self.messages]
+            if (view := advisor_view(self.messages, self.tools)) != self.messages:
+                forms.append(view)
+            counted = max(facts.count_tokens(model, [*form, *extra]) for form in forms)
+            self._question_tokens[model] = counted + NOTE_TOKENS
         return self._question_tokens[model]
 
     def afforded(self, scope: Scope, members: int) -> tuple[int, bool]:

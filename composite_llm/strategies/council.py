@@ -15,7 +15,7 @@ from composite_llm.backend.interface import Message, ModelFacts
 from composite_llm.config.node import Node
 from composite_llm.config.options import CouncilOptions
 from composite_llm.config.plan import Plan
-from composite_llm.engine.afford import Caps, Worst, total
+from composite_llm.engine.afford import QUOTE_TOKENS, Caps, Worst, total
 from composite_llm.engine.scope import Scope
 from composite_llm.engine.stage import run_stage
 from composite_llm.engine.want import Answer, numbered
@@ -100,7 +100,7 @@ class Council(Strategy[CouncilOptions]):
         """Answers and reviews as long as they may be, and the chairman reading all of them."""
         asked = self.members[:members]
         reviewers = self._reviewers_of(members) if extras and members > 1 else ()
-        answers = added + sum(self.longest_answer(facts, node) for node in asked)
+        answers = added + self.longest_quotes(facts, asked)
         return [
             *(("answer", self.worst_node(facts, node, added)) for node in asked),
             *self._worst_of_rest(facts, reviewers, answers),
@@ -108,7 +108,7 @@ class Council(Strategy[CouncilOptions]):
 
     def _worst_of_rest(self, facts: ModelFacts, reviewers: Sequence[Node], answers: int) -> list[tuple[str, Worst]]:
         """Reviews and the final call, of so many tokens of answers."""
-        reviews = sum(self.longest_answer(facts, node) for node in reviewers)
+        reviews = self.longest_quotes(facts, reviewers)
         return [
             *(("review", self.worst_node(facts, node, answers)) for node in reviewers),
             (self.final_stage, self.worst_final(facts, answers + reviews)),
@@ -167,7 +167,8 @@ class Council(Strategy[CouncilOptions]):
         if caps.none:
             return True
         facts, model = scope.facts, self.plan.final.model
-        length = sum(facts.count_tokens(model, [{"role": "user", "content": answer.text}]) for answer in answers)
+        quoted = [{"role": "user", "content": answer.text} for answer in answers]
+        length = facts.count_tokens(model, quoted) + QUOTE_TOKENS * len(quoted)
         worst = total(worst for _, worst in self._worst_of_rest(facts, reviewers, length))
         if not caps.allow(worst):
             scope.degrade("budget_reduced", "no reviews, to stay under the run's caps")

@@ -68,7 +68,7 @@ class MixtureOfAgents(Strategy[MoaOptions]):
         """Every layer with answers as long as they may be, and the aggregator reading all of the last one's."""
         _ = extras
         proposers = self.proposers[:members]
-        references = sum(self.longest_answer(facts, node) for node in proposers)
+        references = self.longest_quotes(facts, proposers)
         calls = [
             (_stage(layer), self.worst_node(facts, node, added + (references if layer else 0)))
             for layer in range(self.options.layers)

@@ -12,6 +12,7 @@ from composite_llm.config.plan import make_plan
 from composite_llm.config.profiles import Profiles
 from composite_llm.engine.afford import (
     NOTE_TOKENS,
+    QUOTE_TOKENS,
     UNKNOWN_OUTPUT_TOKENS,
     Caps,
     Worst,
@@ -175,7 +176,8 @@ async def test_a_quorum_that_no_longer_fits_leaves_the_final_model_alone() -> No
 def worst_of(proposers: int) -> float:
     """One dollar a token: what so many proposers and the aggregator may cost."""
     question = WORDS + NOTE_TOKENS
-    return proposers * (question + ANSWER_TOKENS) + question + proposers * ANSWER_TOKENS + ANSWER_TOKENS
+    quoted = proposers * (ANSWER_TOKENS + QUOTE_TOKENS)
+    return proposers * (question + ANSWER_TOKENS) + question + quoted + ANSWER_TOKENS
 
 
 @pytest.mark.parametrize("fits", [3, 2, 1])
@@ -447,7 +449,7 @@ def test_an_unknown_price_makes_the_costs_unknown_and_is_named() -> None:
 def test_the_worst_case_is_told_by_node_in_tokens_and_money() -> None:
     told = explain_plan(make_plan("composite/council/z", {"members": NODES}, Profiles()), QUESTION, FACTS)
     question = WORDS + NOTE_TOKENS
-    answers = len(NODES) * ANSWER_TOKENS
+    answers = len(NODES) * (ANSWER_TOKENS + QUOTE_TOKENS)
     parts = {
         stage.stage: {(node.worst_prompt_tokens, node.worst_completion_tokens) for node in stage.nodes}
         for stage in told.stages
@@ -465,3 +467,30 @@ def test_a_single_member_is_not_reviewed_and_no_review_is_explained() -> None:
     told = explain_plan(make_plan("composite/council/z", {"members": ["a"]}, Profiles()), QUESTION, FACTS)
     assert [stage.stage for stage in told.stages] == ["answer", "synthesize"]
     assert (told.calls, told.rounds) == (2, 2)
+
+
+MANY_TOOLS = [{"type": "function", "function": {"name": f"tool_{n}", "description": "word " * 30}} for n in range(100)]
+
+
+@pytest.mark.parametrize("model", ["composite/moa/z", "composite/council/z"])
+async def test_the_bound_holds_for_many_members_and_many_tools_that_all_answer_at_length(model: str) -> None:
+    words = 50
+    nodes = [{"model": name, "max_tokens": words, "name": f"{name}{n}"} for n in range(5) for name in "abc"]
+    options: dict[str, Any] = {"proposers" if "moa" in model else "members": nodes, "tools": MANY_TOOLS}
+
+    def at_length(name: str) -> Callable[[Any], Say]:
+        def answer(request: Any) -> Say:
+            text = " ".join(["word"] * words)
+            return Say(text, cost_usd=float(FACTS.count_tokens(name, request.messages) + words))
+
+        return answer
+
+    at = bench(model, {name: at_length(name) for name in "abcz"}, facts=FACTS, **options)
+    told = explain_plan(make_plan(model, options, Profiles()), QUESTION, FACTS)
+    await at.text()
+    by_stage = {stage.stage: [node.worst_cost_usd for node in stage.nodes] for stage in told.stages}
+    for stage, bounds in by_stage.items():
+        costs = [call.cost_usd for call in at.trace.calls if call.stage == stage]
+        assert all(
+            cost is not None and bound is not None and cost <= bound for cost, bound in zip(costs, bounds, strict=True)
+        )
