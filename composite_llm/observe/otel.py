@@ -52,6 +52,8 @@ class OpenTelemetry:
         release: The package's version, which spans and metrics carry.
     """
 
+    listens = False
+
     def __init__(self, settings: OtelSettings, provider_of: Callable[[str], str | None], release: str = "") -> None:
         self._settings = settings
         self._asked = AskedModels(provider_of)
