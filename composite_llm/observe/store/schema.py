@@ -69,7 +69,7 @@ def migrate(connection: sqlite3.Connection) -> None:
     """Bring the file to the current version, in one transaction, whoever else is opening it.
 
     Raises:
-        StoreUnavailable: The file was written by a later release.
+        StoreUnavailable: The file was written by a later release, or by another program.
     """
     if _checked_version(connection) == VERSION:
         return
@@ -94,8 +94,13 @@ def version_of(connection: sqlite3.Connection) -> int:
 
 
 def _checked_version(connection: sqlite3.Connection) -> int:
+    # Before the version: another process may be making the tables, which it does together with the version.
+    has_tables = connection.execute("SELECT 1 FROM sqlite_schema LIMIT 1").fetchone() is not None
     found = version_of(connection)
     if found > VERSION:
         message = f"its schema has version {found}, this release knows up to {VERSION}; upgrade composite_llm"
+        raise StoreUnavailable(message)
+    if found == 0 and has_tables:
+        message = "it is another program's database"
         raise StoreUnavailable(message)
     return found

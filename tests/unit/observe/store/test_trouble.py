@@ -108,6 +108,20 @@ def test_a_file_of_a_later_release_is_left_alone(
     assert [file.name for file in path.parent.glob("*corrupt*")] == []
 
 
+def test_another_programs_database_is_left_alone(
+    observer: StoreObserver, store: TraceStore, path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        connection.execute("CREATE TABLE theirs (a)")
+    tell(observer, a_trace())
+    assert not observer.flush()
+    assert "it is another program's database" in caplog.text
+    with pytest.raises(StoreUnavailable, match="another program's database"):
+        store.runs()
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        assert connection.execute("SELECT name FROM sqlite_schema").fetchall() == [("theirs",)]
+
+
 def test_what_waits_too_long_is_given_up_from_its_oldest_end(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
