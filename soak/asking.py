@@ -84,7 +84,7 @@ SHAPES: list[Shape] = [
     lambda m: ("moa", {"proposers": [_node(m[1]), _node(m[2]), _node(m[3])], "aggregator": {"fallbacks": [m[1]]}}),
     lambda m: ("moa", {"proposers": [_node(m[1], m[2]), m[3]], "layers": 2, "quorum": 2}),
     lambda m: ("council", {"members": [_node(m[1]), _node(m[2])], "on_final_failure": "best"}),
-    lambda m: ("moa", {"samples": 2, "max_calls": 6}),
+    lambda m: ("moa", {"samples": 2, "max_calls": 6, "max_cost_usd": 0.03}),
     lambda m: ("moa", {"proposers": [m[1], {"model": f"composite/council/{m[2]}", "members": [m[3], m[0]]}]}),
     lambda m: ("council", {"members": m[1:], "reviewers": [m[0]], "quorum": 2, "straggler_grace_s": 30}),
     lambda m: ("moa", {"proposers": m[1:], "max_parallel": 2, "timeout": RUN_TIMEOUT_S}),
