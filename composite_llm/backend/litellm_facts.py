@@ -48,12 +48,12 @@ class LiteLLMFacts:
 
     def context_window(self, model: str) -> int | None:
         """Tokens a prompt may have; of a Router's name the smallest window that is known."""
-        windows = [row.get("max_input_tokens") or row.get("max_tokens") for row in self.rows(model)]
+        windows = [row.get("max_input_tokens") or row.get("max_tokens") for row in self._rows(model)]
         return min(_numbers(windows), default=None)
 
     def max_output_tokens(self, model: str) -> int | None:
         """The longest answer; of a Router's name the longest that any deployment gives."""
-        return max(_numbers(row.get("max_output_tokens") for row in self.rows(model)), default=None)
+        return max(_numbers(row.get("max_output_tokens") for row in self._rows(model)), default=None)
 
     def count_tokens(self, model: str, messages: Sequence[Message]) -> int:
         """Tokens by LiteLLM's counter."""
@@ -101,7 +101,7 @@ class LiteLLMFacts:
         behind = self._may_be_charged(model)
         return all(_is_priced(one) for one in behind) if behind else has_price(row_of(model))
 
-    def rows(self, model: str) -> list[dict[str, Any]]:
+    def _rows(self, model: str) -> list[dict[str, Any]]:
         """What is known of each model that may answer, in the words of LiteLLM's table."""
         behind = self._deployed(model)
         return [{**row_of(one.described_as), **one.said} for one in behind] if behind else [row_of(model)]

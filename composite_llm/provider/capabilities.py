@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Mapping
 from typing import Any
 
 import litellm
@@ -17,7 +18,8 @@ from composite_llm.provider.worst_prices import worst_prices
 
 _DEFAULT_WINDOW = 128_000
 _DEFAULT_OUTPUT = 16_384
-_FLAGS = ("supports_vision", "supports_audio_input", "supports_pdf_input", "supports_prompt_caching")
+_MODALITIES = {"supports_vision": "image", "supports_audio_input": "audio", "supports_pdf_input": "file"}
+_FLAGS = (*_MODALITIES, "supports_prompt_caching")
 
 _GENERAL: dict[str, Any] = {
     "litellm_provider": PROVIDER,
@@ -32,65 +34,73 @@ _GENERAL: dict[str, Any] = {
 }
 
 
-def model_info(model: str, facts: ModelFacts, profiles: Profiles) -> dict[str, Any]:
+def model_info(
+    model: str, facts: ModelFacts, profiles: Profiles, options: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
     """The `model_info` of a proxy's deployment of a composite: what its nodes can, and worst-case prices per token.
 
     Args:
         model: A composite model string.
         facts: Where the prices come from; without a price for each node the block has none.
         profiles: What the string may name.
+        options: A deployment's own.
 
     Raises:
-        CompositeError: The model string, or what it names, cannot be used.
+        CompositeError: The model string, its options, or what it names, cannot be used.
     """
-    plan = make_plan(model, {}, profiles)
+    plan = make_plan(model, options or {}, profiles)
     prices = worst_prices(plan, facts)
-    entry = {key: value for key, value in _entry(plan).items() if key != "litellm_provider"}
+    entry = {key: value for key, value in _entry(plan, facts).items() if key != "litellm_provider"}
     if prices is not None:
         entry |= {"input_cost_per_token": prices.input, "output_cost_per_token": prices.output}
     return entry
 
 
-def install_capabilities(profiles: Profiles) -> None:
+def install_capabilities(profiles: Profiles, facts: ModelFacts) -> None:
     """Entries for every profile, and a rule for every other composite model string."""
     litellm.register_model(
         {
             f"{COMPOSITE_PREFIX}profile/{name}": entry
             for name in profiles.by_name
-            if (entry := _profile_entry(f"{COMPOSITE_PREFIX}profile/{name}", profiles)) is not None
+            if (entry := _profile_entry(f"{COMPOSITE_PREFIX}profile/{name}", profiles, facts)) is not None
         }
     )
     _install_rule()
 
 
-def _profile_entry(model: str, profiles: Profiles) -> dict[str, Any] | None:
+def _profile_entry(model: str, profiles: Profiles, facts: ModelFacts) -> dict[str, Any] | None:
     try:
         plan = make_plan(model, {}, profiles)
     except CompositeError:
         # It names an environment variable that is not set yet, perhaps; calling it will say so.
         return None
-    return _entry(plan)
+    return _entry(plan, facts)
 
 
-def _entry(plan: Plan) -> dict[str, Any]:
-    nodes = list(nodes_of(plan))
+def _entry(plan: Plan, facts: ModelFacts) -> dict[str, Any]:
+    final = _row(plan.final, facts)
     return {
         **_GENERAL,
-        "max_input_tokens": min((_window(node) for node in nodes), default=_DEFAULT_WINDOW),
-        "max_output_tokens": _table(plan.final).get("max_output_tokens") or _DEFAULT_OUTPUT,
-        **{flag: bool(_table(plan.final).get(flag)) for flag in _FLAGS},
+        "max_input_tokens": min((_window(node, facts) for node in nodes_of(plan)), default=_DEFAULT_WINDOW),
+        "max_output_tokens": final.get("max_output_tokens") or _DEFAULT_OUTPUT,
+        **{flag: bool(final.get(flag)) for flag in _FLAGS},
     }
 
 
-def _window(node: Node) -> int:
-    window = node.context_window or _table(node).get("max_input_tokens") or _DEFAULT_WINDOW
+def _window(node: Node, facts: ModelFacts) -> int:
+    window = node.context_window or _row(node, facts).get("max_input_tokens") or _DEFAULT_WINDOW
     return int(window)
 
 
-def _table(node: Node) -> dict[str, Any]:
+def _row(node: Node, facts: ModelFacts) -> dict[str, Any]:
+    """What is known of a node's model; LiteLLM's own look-up does not know a Router's names."""
     with contextlib.suppress(Exception):  # LiteLLM raises a bare Exception for a model it does not know
         return dict(litellm.get_model_info(node.model))
-    return {}
+    return {
+        "max_input_tokens": facts.context_window(node.model),
+        "max_output_tokens": facts.max_output_tokens(node.model),
+        **{flag: facts.takes(node.model, modality) for flag, modality in _MODALITIES.items()},
+    }
 
 
 def _install_rule() -> None:

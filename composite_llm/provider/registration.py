@@ -131,7 +131,7 @@ def register(
     with _lock:
         _backend.fast_openai = fast_openai
         if router is not None:
-            _router.own = router
+            use_router(router)
         known = _services.tool_executors if _services is not None else {}
         _services = _made(profiles, {**known, **executors}, told, settings)
     install()
@@ -151,6 +151,11 @@ def _check_countable(profiles: Profiles) -> None:
 def flush(timeout_s: float = 5.0) -> bool:
     """Wait until telemetry has written all that it was told; False when it could not, now or within the time."""
     return _telemetry.flush(timeout_s)
+
+
+def use_router(router: litellm.Router | None) -> None:
+    """The Router whose model names the nodes may use from now on; None for that of LiteLLM's proxy, if this is one."""
+    _router.own = router
 
 
 def check_models(profile_or_options: str | Mapping[str, Any]) -> list[str]:
@@ -241,7 +246,7 @@ def install() -> None:
     if "litellm.proxy.proxy_server" in sys.modules:
         install_guard()
         install_books()
-    install_capabilities(services().profiles)
+    install_capabilities(services().profiles, _facts)
     # Otherwise LiteLLM's response cache does not look at our options, and composites of different members share answers.
     litellm.enable_caching_on_provider_specific_optional_params = True
     # LiteLLM prints advertising for its issue tracker to standard output when a call fails, which breaks every program

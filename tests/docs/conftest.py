@@ -68,6 +68,6 @@ def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]
     monkeypatch.chdir(tmp_path)
     yield tmp_path
     # No public call takes a Router or an executor back.
-    registration._router.own = None
+    registration.use_router(None)
     registration._services = None
     composite_llm.register(config={})

@@ -146,7 +146,7 @@ def routed(server: ThreadedServer) -> Iterator[Callable[..., litellm.Router]]:
         return router
 
     yield made
-    registration._router.own = None
+    registration.use_router(None)
 
 
 def test_a_routers_own_retries_rule_its_names(

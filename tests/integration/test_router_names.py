@@ -48,7 +48,7 @@ def route(provider: None, server: ThreadedServer) -> Iterator[Route]:
     # A Router writes what its deployments say into LiteLLM's table, under the models' own names too.
     before = {name: dict(row) for name, row in litellm.model_cost.items()}
     yield made
-    registration._router.own = None
+    registration.use_router(None)
     litellm.model_cost.clear()
     litellm.model_cost.update(before)
     # Empties what LiteLLM remembers of its table.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -19,6 +20,10 @@ def model_info(
         typer.Argument(help="A profile, or a composite/… string.", metavar="PROFILE", autocompletion=complete_profile),
     ],
     config: ConfigOption = None,
+    proxy: Annotated[
+        Path | None,
+        typer.Option(help="A LiteLLM proxy's configuration; PROFILE is then a composite of its model_list."),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Print the model_info of a proxy's deployment: windows, worst-case prices, what the nodes support.
@@ -32,9 +37,14 @@ def model_info(
     from composite_llm.provider.capabilities import model_info as info_of
     from composite_llm.provider.registration import services
 
-    known = services()
-    model = profile if profile.startswith("composite/") else f"composite/profile/{profile}"
-    found = info_of(model, known.facts, known.profiles)
+    if proxy is not None:
+        from composite_llm.provider.proxy_config import deployment_info
+
+        found = deployment_info(proxy, profile)
+    else:
+        known = services()
+        model = profile if profile.startswith("composite/") else f"composite/profile/{profile}"
+        found = info_of(model, known.facts, known.profiles)
     if as_json:
         print_json({"model_info": found})
         return
