@@ -85,7 +85,14 @@ class Client:
         self.max_retries = 0
 
     def __getattr__(self, name: str) -> Any:
+        if name == "_inner":
+            # Before it is set: a copy that is being made.
+            raise AttributeError(name)
         return getattr(self._inner, name)
+
+    def __deepcopy__(self, _memo: Any) -> Client:
+        # Callbacks copy what a call was made with; a connection pool cannot be.
+        return self
 
     @property
     def chat(self) -> Client:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
@@ -271,6 +272,13 @@ def test_litellm_makes_its_own_client_where_key_and_endpoint_are_not_plain(
             params["client"] = object()
 
     assert client_for(params, None) is None
+
+
+def test_what_a_call_was_made_with_can_be_copied() -> None:
+    client = client_for(PARAMS, None)
+    assert client is not None
+    assert copy.deepcopy({"client": client})["client"] is client
+    assert copy.copy(client).api_key == PARAMS["api_key"]
 
 
 def test_an_older_litellm_makes_its_own_client(monkeypatch: pytest.MonkeyPatch) -> None:
