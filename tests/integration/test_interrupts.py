@@ -37,10 +37,11 @@ try:
 except KeyboardInterrupt:
     if then == "leave":
         raise
+    # Not waiting here: as long as the traceback lives, so does the stream, wherever in LiteLLM the interrupt came.
     print("interrupted", flush=True)
-    sys.stdin.read()
-    ask(base_url, form)
-    print("answered", flush=True)
+sys.stdin.read()
+ask(base_url, form)
+print("answered", flush=True)
 """
 
 
