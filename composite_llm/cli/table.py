@@ -16,12 +16,9 @@ _MARKS = {"waiting": "·", "done": "✓", "failed": "✗", "dropped": "-"}
 _STYLES = {"waiting": "dim", "writing": "cyan", "done": "green", "failed": "red", "dropped": "yellow"}
 _TURNS = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
 _TURNS_PER_SECOND = 10
-_NARROW = 72
-"""Columns below which the money has no room."""
-_REST = 48
-"""Columns that the other cells of a row take at most, and its mark."""
-_MONEY = 11
-_SHORTEST_NAME = 14
+_LAYOUTS = ((72, 5, 46), (46, 4, 34), (0, 3, 22))
+"""From so many columns on: the cells of a row (the money goes first, then the tokens), and what all but the name take."""
+_SHORTEST_NAME = 10
 
 
 def members_table(progress: Progress, now: float, width: int) -> RenderableType:
@@ -36,7 +33,8 @@ def members_table(progress: Progress, now: float, width: int) -> RenderableType:
     from rich.text import Text
 
     table = Table.grid(padding=(0, 2, 0, 0))
-    columns, longest = (5, width - _REST) if width >= _NARROW else (4, width - _REST + _MONEY)
+    columns, rest = next((cells, taken) for least, cells, taken in _LAYOUTS if width >= least)
+    longest = max(_SHORTEST_NAME, width - rest)
     table.add_column(no_wrap=True, overflow="crop")
     table.add_column(no_wrap=True)
     for _ in range(columns - 2):
@@ -44,7 +42,7 @@ def members_table(progress: Progress, now: float, width: int) -> RenderableType:
     for stage in progress.stages:
         table.add_row(Text(title(stage.name), style="bold"))
         for row in stage.rows:
-            table.add_row(*_cells(row, now, max(_SHORTEST_NAME, longest))[:columns])
+            table.add_row(*_cells(row, now, longest)[:columns])
     return table
 
 
@@ -93,7 +91,7 @@ def _mark(row: Row, now: float) -> str:
 
 def _state(row: Row) -> str:
     if row.state == "writing" and row.attempts > 1:
-        return f"writing, try {row.attempts}"
+        return f"try {row.attempts}"
     return row.state
 
 

@@ -10,10 +10,13 @@ import sys
 from pathlib import Path
 
 import httpx
+import pytest
 
 from tests.support.commands import environment
 
 
+# Two processes load LiteLLM, one after the other.
+@pytest.mark.timeout(240)
 def test_the_printed_line_works_and_ctrl_c_ends_the_proxy(tmp_path: Path) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))

@@ -15,7 +15,7 @@ import pyte
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 _COMMAND = ["-m", "composite_llm"]
-_PATIENCE_S = 45
+_PATIENCE_S = 120
 _COLOUR = re.compile(r"\x1b\[(?:[0-9;]*;)?(?:3[0-8]|4[0-8]|9[0-7])(?:;[0-9;]*)?m")
 
 
@@ -75,6 +75,13 @@ class Terminal:
         )
         # A program that asks where the cursor is gets an answer, as from any terminal.
         self._screen.write_process_input = self.process.send  # type: ignore[method-assign]  # the way pyte names for it
+
+    def __enter__(self) -> Terminal:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """A test that failed leaves no process behind."""
+        self.process.close(force=True)
 
     @property
     def shown(self) -> list[str]:
@@ -136,7 +143,8 @@ class Terminal:
     def _read(self) -> bool:
         """Draw what was written since; False at the end."""
         try:
-            text = self.process.read_nonblocking(65536, timeout=1)
+            # In small pieces, so that a slow reader sees every picture that was drawn.
+            text = self.process.read_nonblocking(512, timeout=1)
         except pexpect.TIMEOUT:
             return True
         except pexpect.EOF:

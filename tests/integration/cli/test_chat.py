@@ -5,9 +5,14 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
+
 from composite_llm.trace import Trace
 from fake_server import ThreadedServer
 from tests.support.commands import Terminal, run_command
+
+# A process that loads LiteLLM takes its time on a busy machine.
+pytestmark = pytest.mark.timeout(180)
 
 FINAL, FIRST = "openai/gpt-4.1", "openai/gpt-4.1-mini"
 
@@ -116,31 +121,35 @@ def test_on_a_terminal_ctrl_c_breaks_off_the_answer_and_not_the_conversation(
     server.set_scenario(
         "gpt-4.1", {"sequence": [{"text": "word " * 50, "hang_after_chunks": 20}, {"text": "**done**"}]}
     )
-    terminal = Terminal(chatting(server), columns=80, lines=40, cwd=tmp_path, more={"XDG_STATE_HOME": str(tmp_path)})
-    terminal.wait_for("\n>")
-    terminal.press("one?\r")
-    terminal.wait_for("word word word")
-    terminal.interrupt()
-    terminal.wait_for("broken off; the question is not part of the conversation")
-    server.wait_until(lambda ledger: ledger.open_requests == 0)
+    with Terminal(
+        chatting(server), columns=80, lines=40, cwd=tmp_path, more={"XDG_STATE_HOME": str(tmp_path)}
+    ) as terminal:
+        terminal.wait_for("\n>")
+        terminal.press("one?\r")
+        terminal.wait_for("word word word")
+        terminal.interrupt()
+        terminal.wait_for("broken off; the question is not part of the conversation")
+        server.wait_until(lambda ledger: ledger.open_requests == 0)
 
-    terminal.press("/sta\t")
-    terminal.wait_for("> /stats")
-    terminal.press("\r")
-    terminal.wait_for("1 question ")
+        terminal.press("/sta\t")
+        terminal.wait_for("> /stats")
+        terminal.press("\r")
+        terminal.wait_for("1 question ")
 
-    # A line that is given up is not sent.
-    terminal.press("not this")
-    terminal.wait_for("> not this")
-    terminal.press("\x03")
-    terminal.press("two?\r")
-    terminal.wait_for(lambda text: "\ndone\n" in text and text.count(" · ") >= 6)
-    terminal.press("\x04")
-    assert terminal.end() == 0
-    second = asked(server, FINAL)[1]
-    assert [message["content"] for message in second if message["content"] in ("one?", "not this", "two?")] == ["two?"]
-    assert "Traceback" not in terminal.text
+        # A line that is given up is not sent.
+        terminal.press("not this")
+        terminal.wait_for("> not this")
+        terminal.press("\x03")
+        terminal.press("two?\r")
+        terminal.wait_for(lambda text: "\ndone\n" in text and text.count(" · ") >= 6)
+        terminal.press("\x04")
+        assert terminal.end() == 0
+        second = asked(server, FINAL)[1]
+        assert [message["content"] for message in second if message["content"] in ("one?", "not this", "two?")] == [
+            "two?"
+        ]
+        assert "Traceback" not in terminal.text
 
-    history = tmp_path / "composite_llm" / "chat_history"
-    assert "+one?" in history.read_text(encoding="utf-8")
-    assert history.stat().st_mode & 0o077 == 0
+        history = tmp_path / "composite_llm" / "chat_history"
+        assert "+one?" in history.read_text(encoding="utf-8")
+        assert history.stat().st_mode & 0o077 == 0
