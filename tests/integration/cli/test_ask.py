@@ -116,7 +116,7 @@ def test_on_a_terminal_the_answer_is_streamed_as_markdown_below_the_rows(
         assert terminal.cursor_is_hidden
 
         terminal.resize(50, 16)
-        narrow = terminal.wait_for(lambda text: "…gpt-4.1-mini" in text and "• reason 5" in text)
+        narrow = terminal.wait_for(lambda text: "…ai/gpt-4.1-mini" in text and "• reason 5" in text)
         assert max(len(line) for line in narrow.splitlines()) <= 50
         assert (narrow.count("Proposals"), narrow.count("• reason 5\n")) == (1, 1)
 
