@@ -75,13 +75,19 @@ def deployment(router: Any, model_id: str) -> Any:
 def deployed(router: Any, model: str) -> list[Deployed]:
     """What may answer for a name or an alias, equal deployments once; asked anew, since a proxy's change at any time."""
     registry = getattr(router, "registry", None)
-    rows = registry().deployments(model) if registry is not None else router.get_model_list(model_name=model)
+    rows = registry().deployments(model) if registry is not None else router.get_model_list(_meant(router, model))
     found: list[Deployed] = []
     for row in rows or ():
         one = _deployed(row)
         if one is not None and one not in found:
             found.append(one)
     return found
+
+
+def _meant(router: Any, name: str) -> str:
+    """The name that an alias stands for; LiteLLM 1.94 lists nothing for a hidden one."""
+    alias = (router.model_group_alias or {}).get(name, name)
+    return str(alias["model"] if isinstance(alias, Mapping) else alias)
 
 
 def _deployed(row: Mapping[str, Any]) -> Deployed | None:
