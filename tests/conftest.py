@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import signal
+import threading
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -21,6 +23,9 @@ for name in list(os.environ):
     if name.upper().endswith(_KEY_SUFFIXES) or name.upper().startswith(_KEY_PREFIXES):
         del os.environ[name]
 
+# A shell starts what it puts into the background deaf to Ctrl-C, and all that we start would inherit it.
+if threading.current_thread() is threading.main_thread():
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # A busy machine is no failed property; what hangs is caught by the time limit of the test.
 hypothesis.settings.register_profile("project", deadline=None)
