@@ -17,7 +17,7 @@ import aiohttp
 
 from benchmarks.harness import Row, Upstream, main
 
-ROUNDS = 15
+ROUNDS = 9
 TIMES = 10
 SIZES = (1, 4, 16)
 REACH_MOA, REACH_COUNCIL, REACH_OWN = 1.05, 1.03, 0.08
