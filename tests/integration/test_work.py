@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 from collections.abc import Awaitable, Callable
 from functools import partial
-from types import FrameType
 from typing import Any
 
 import litellm
@@ -14,6 +12,7 @@ from anyio.from_thread import BlockingPortal
 
 from fake_server import ThreadedServer
 from tests.support.asking import FINAL, FIRST, KEY, MESSAGES, MOA
+from tests.support.work import counted
 
 Ask = Callable[[], Awaitable[Any]]
 TIMES = 5
@@ -21,22 +20,12 @@ PROPOSERS = 4
 
 
 async def function_calls(ask: Ask) -> float:
-    """Functions called on this loop for one question, Python's and C's, LiteLLM's logging included."""
+    """Functions called on this loop for one question, LiteLLM's logging included."""
     await ask()
-    count = 0
-
-    def note(frame: FrameType, event: str, argument: Any) -> None:
-        nonlocal count
-        count += event in ("call", "c_call")
-
-    before = sys.getprofile()
-    sys.setprofile(note)
-    try:
+    with counted() as work:
         for _ in range(TIMES):
             await ask()
-    finally:
-        sys.setprofile(before)
-    return count / TIMES
+    return work.calls / TIMES
 
 
 def connection(server: ThreadedServer) -> dict[str, Any]:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Awaitable, Callable
-from types import FrameType
 from typing import Any
 
 import pytest
 
 from tests.support.benches import Bench, bench
 from tests.support.scripted_backend import Say, Script
+from tests.support.work import counted
 
 SCRIPT: Script = {"a": Say("alpha"), "chief": Say("The answer")}
 Form = Callable[[Bench], Awaitable[Any]]
@@ -25,22 +24,12 @@ async def streamed(made: Bench) -> Any:
 
 
 async def function_calls(form: Form, messages: Any, **options: Any) -> int:
-    """Functions that one run calls, Python's and C's, each step of a generator included."""
-    count = 0
-
-    def note(frame: FrameType, event: str, argument: Any) -> None:
-        nonlocal count
-        count += event in ("call", "c_call")
-
-    before = sys.getprofile()
-    sys.setprofile(note)
-    try:
+    """Functions that one run calls."""
+    with counted() as work:
         made = bench("composite/moa/chief", SCRIPT, messages, **options)
         await form(made)
         made.trace.model_dump_json()
-    finally:
-        sys.setprofile(before)
-    return count
+    return work.calls
 
 
 def conversation(turns: int) -> list[dict[str, Any]]:
