@@ -22,10 +22,21 @@ def traced(_upstream: ThreadedServer, tmp_path_factory: pytest.TempPathFactory) 
         yield running
 
 
+RUN = "invoke_workflow composite/moa/large"
+
+
 def served(traced: Proxy) -> dict[str, dict[str, Any]]:
-    """The spans of the one request, once the proxy's own has ended."""
+    """The spans of the one request, once those above the run have ended; nothing until then."""
     spans = {span["context"]["span_id"]: span for span in traced.written("spans")}
-    return spans if any(span["kind"] == "SpanKind.SERVER" for span in spans.values()) else {}
+    run = next((span for span in spans.values() if span["name"] == RUN), None)
+    above = run
+    while above is not None and above["parent_id"] is not None:
+        above = spans.get(above["parent_id"])
+    return {} if above is None else {key: s for key, s in spans.items() if trace_of(s) == trace_of(above)}
+
+
+def trace_of(span: dict[str, Any]) -> Any:
+    return span["context"]["trace_id"]
 
 
 @pytest.mark.parametrize("streamed", [False, True])
@@ -34,7 +45,7 @@ def test_a_run_is_part_of_the_proxys_span_of_its_request(traced: Proxy, streamed
     question = {"model": "plain-moa", "messages": [{"role": "user", "content": "Hi"}], "stream": streamed}
     assert traced.post(question).status_code == 200
     spans = eventually(lambda: served(traced))
-    (run,) = [span for span in spans.values() if span["name"] == "invoke_workflow composite/moa/large"]
+    (run,) = [span for span in spans.values() if span["name"] == RUN]
     above = [run]
     while above[-1]["parent_id"] is not None:
         above.append(spans[above[-1]["parent_id"]])

@@ -63,6 +63,7 @@ class BackgroundWriter:
         self._thread: threading.Thread | None = None
         self._taken = self._handled = self._failures = self._given_up = 0
         self._flushing = 0
+        self._trying = False
         self._complained_at: float | None = None
 
     def put(self, item: Item) -> None:
@@ -79,7 +80,8 @@ class BackgroundWriter:
     def flush(self, timeout_s: float = EXIT_S) -> bool:
         """Wait until all that was put is written; False when it could not be, now or within the time."""
         with self._changed:
-            wanted, failures = self._taken, self._failures
+            # A try that is under way may have met what has been mended since.
+            wanted, failures = self._taken, self._failures + self._trying
             if self._handled >= wanted:
                 return True
             self._flushing += 1
@@ -112,6 +114,7 @@ class BackgroundWriter:
         while (batch := self._next_batch()) is not None:
             problem = self._written(batch)
             with self._changed:
+                self._trying = False
                 if problem is None:
                     self._handled += len(batch)
                     retry_s = FIRST_RETRY_S
@@ -136,6 +139,7 @@ class BackgroundWriter:
                 return None
             batch = list(self._items)
             self._items.clear()
+            self._trying = True
             return batch
 
     def _is_due(self) -> bool:
