@@ -22,8 +22,9 @@ from openai.types.chat.chat_completion_chunk import ChoiceDelta
 from openai.types.completion_usage import CompletionTokensDetails, CompletionUsage, PromptTokensDetails
 from pydantic import BaseModel
 
+from composite_llm.backend.litellm_facts import default_base
+
 _PATH = "/chat/completions"
-_DEFAULT_BASE = "https://api.openai.com/v1"
 _ELSEWHERE = frozenset({"client", "organization", "litellm_credential_name", "shared_session", "max_retries"})
 """Parameters by which a caller chooses client or credentials by other means than key and endpoint."""
 
@@ -52,8 +53,7 @@ def _key(params: Mapping[str, Any]) -> str | None:
 
 
 def _base(params: Mapping[str, Any]) -> str:
-    asked = params.get("api_base") or params.get("base_url") or litellm.api_base
-    return str(asked or os.environ.get("OPENAI_BASE_URL") or os.environ.get("OPENAI_API_BASE") or _DEFAULT_BASE)
+    return str(params.get("api_base") or params.get("base_url") or litellm.api_base or default_base("openai"))
 
 
 def _settings_decide() -> bool:
@@ -195,7 +195,7 @@ class Body:
 
     def model_dump(self, **_: Any) -> dict[str, Any]:
         """The completion as LiteLLM reads it."""
-        completed = {**_COMPLETION, **self._fields}
+        completed: dict[str, Any] = _whole(self._fields, ChatCompletion)
         if isinstance(completed["choices"], list):
             completed["choices"] = [
                 _whole(choice, Choice, message=ChatCompletionMessage) for choice in completed["choices"]
@@ -248,6 +248,7 @@ def _whole(value: Any, kind: type[BaseModel], **parts: type[BaseModel]) -> Any:
 _ABSENT: dict[type[BaseModel], dict[str, Any]] = {
     kind: dict.fromkeys(kind.model_fields)
     for kind in (
+        ChatCompletion,
         Choice,
         ChatCompletionMessage,
         CompletionUsage,
@@ -258,4 +259,3 @@ _ABSENT: dict[type[BaseModel], dict[str, Any]] = {
         ChoiceDelta,
     )
 }
-_COMPLETION: dict[str, Any] = dict.fromkeys(ChatCompletion.model_fields)
