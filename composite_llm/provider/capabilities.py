@@ -9,11 +9,11 @@ from typing import Any
 import litellm
 
 from composite_llm.backend.interface import ModelFacts
+from composite_llm.backend.litellm_raised import PROVIDER
 from composite_llm.config.node import COMPOSITE_PREFIX, Node
 from composite_llm.config.plan import Plan, make_plan, nodes_of
 from composite_llm.config.profiles import Profiles
 from composite_llm.errors import CompositeError
-from composite_llm.provider.failures import PROVIDER
 from composite_llm.provider.worst_prices import worst_prices
 
 _DEFAULT_WINDOW = 128_000

@@ -11,15 +11,15 @@ import litellm
 from litellm.types.utils import ModelResponseStream
 
 from composite_llm.backend.interface import Chunk, Reply
+from composite_llm.backend.litellm_raised import raised
 from composite_llm.errors import CompositeError
 from composite_llm.provider.chunks import ChunkMaker
-from composite_llm.provider.failures import raised
 from composite_llm.provider.portal import PORTAL
-from composite_llm.provider.proxy_books import charged_while_it_runs, note_unfinished, take_over_failed, with_failed
 from composite_llm.provider.reply import response_of, say_if_unpriced, usage_object
 from composite_llm.provider.request import run_of
 from composite_llm.provider.sync_stream import SyncStream
 from composite_llm.provider.traces import leave_on_logging
+from composite_llm.proxy.books import charged_while_it_runs, note_unfinished, take_over_failed, with_failed
 from composite_llm.run import Run, Services
 
 _log = logging.getLogger("composite_llm")

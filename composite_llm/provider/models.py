@@ -9,7 +9,7 @@ from typing import Any
 
 import litellm
 
-from composite_llm.provider.failures import PROVIDER
+from composite_llm.backend.litellm_raised import PROVIDER
 
 
 @dataclass(frozen=True, slots=True)

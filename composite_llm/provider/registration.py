@@ -13,6 +13,7 @@ from litellm.utils import custom_llm_setup
 
 from composite_llm.backend.litellm_backend import LiteLLMBackend
 from composite_llm.backend.litellm_facts import LiteLLMFacts
+from composite_llm.backend.litellm_raised import PROVIDER
 from composite_llm.backend.litellm_router import RouterInUse
 from composite_llm.backend.litellm_served import ServedModels
 from composite_llm.backend.litellm_store import LiteLLMStore
@@ -31,13 +32,11 @@ from composite_llm.observe.observer import Observer, Observers
 from composite_llm.observe.otel_settings import OtelSettings
 from composite_llm.observe.telemetry_settings import TelemetrySettings
 from composite_llm.provider.capabilities import install_capabilities
-from composite_llm.provider.failures import PROVIDER
-from composite_llm.provider.guard import install_guard
 from composite_llm.provider.handler import CompositeLLM
 from composite_llm.provider.observing import observers_of
 from composite_llm.provider.parameters import accept_reasoning_parameters
-from composite_llm.provider.proxy_books import install_books
 from composite_llm.provider.telemetry import Telemetry
+from composite_llm.proxy.hooks import install_hooks
 from composite_llm.run import Services
 from composite_llm.run.spending import PERIODS
 from composite_llm.strategies import strategy_for
@@ -244,8 +243,7 @@ def install() -> None:
     custom_llm_setup()  # type: ignore[no-untyped-call]
     accept_reasoning_parameters()
     if "litellm.proxy.proxy_server" in sys.modules:
-        install_guard()
-        install_books()
+        install_hooks()
     install_capabilities(services().profiles, _facts)
     # Otherwise LiteLLM's response cache does not look at our options, and composites of different members share answers.
     litellm.enable_caching_on_provider_specific_optional_params = True

@@ -14,7 +14,7 @@ from composite_llm.config.plan import Plan, make_plan
 from composite_llm.engine.scope import Scope
 from composite_llm.errors import InvalidOption
 from composite_llm.messages import checked_messages
-from composite_llm.provider.client import proxy_client
+from composite_llm.proxy.client import proxy_client
 from composite_llm.run import Caller, Run, Services
 
 _LITELLM_DEFAULT_TIMEOUTS = (600.0, 6000.0)

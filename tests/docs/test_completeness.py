@@ -99,7 +99,7 @@ def _value(formula: str, amounts: dict[str, int]) -> int:
 def test_the_errors_table_has_every_error_with_its_code_and_its_litellm_class(provider: None) -> None:
     import litellm
 
-    from composite_llm.provider.failures import raised
+    from composite_llm.backend.litellm_raised import raised
 
     rows = {_one_code(row[0]): (int(row[1]), _one_code(row[2])) for row in table(section(README, "### Errors"))}
     classes = [found for found in vars(errors).values() if isinstance(found, type)]
