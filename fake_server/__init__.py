@@ -24,7 +24,12 @@ Content (``{model}``, ``{last_user}``, ``{digest}`` and ``{n}``, the number of t
     ``text``                  the text of every choice
     ``texts``                 handed out in turn, one for each choice of each request of a model, then from the start
     ``reasoning``             ``reasoning_content``; it counts against the token limit before the text does
-    ``tool_calls``            list of ``{name, arguments (object, or a raw string sent as it is), id}``
+    ``reasoning_field``       ``reasoning``: the name that OpenRouter and newer vLLM servers give it
+    ``thinking_signature``    the signature of the reasoning; chat completions then have ``thinking_blocks``, as gateways
+                              in front of Claude do
+    ``redacted_thinking``     the data of a block of thinking that is not shown
+    ``tool_calls``            list of ``{name, arguments (object, or a raw string sent as it is), id, signature}``; the
+                              signature is Gemini's, beside ``function`` in ``extra_content``
     ``refusal``               sent as ``refusal`` with ``content: null``
     ``blank``                 the content is an empty string
     ``finish_reason``         ``stop``, ``length``, ``content_filter`` or ``tool_calls``, instead of the true one
@@ -33,11 +38,52 @@ Content (``{model}``, ``{last_user}``, ``{digest}`` and ``{n}``, the number of t
                               ``cache_creation_tokens``, ``reasoning_tokens``, ``audio_tokens`` (of the prompt),
                               ``completion_audio_tokens``
     ``no_usage``              usage is not sent (the ledger still has it)
+    ``null_usage``            ``"usage": null`` is sent
     ``headers``               further response headers
+    ``raw_body``              the body of a plain answer as it stands, JSON escapes included; streams get it too, unless
+                              there are ``raw_events``
+    ``raw_events``            streams: the data of each event as it stands; the end mark follows
+
+    Half a surrogate pair in a text leaves the server as its JSON escape, so that clients read it as it was.
+
+Strictness
+    ``rules``                 list of what the model refuses; a 400 in its provider's own words and shape:
+
+                              ``deepseek_reasoning``      an assistant message with tool calls, of any turn, without (or
+                                                          with blank) ``reasoning_content``
+                              ``kimi_reasoning``          the same, unless ``thinking`` is ``disabled``
+                              ``anthropic_signatures``    thinking is on, and an assistant message with tool use after the
+                                                          last question does not begin with thinking; a signature that
+                                                          this server never gave, or not for this text (in chat
+                                                          completions: of ``thinking_blocks``)
+                              ``gemini_signatures``       the first call of a step of the running turn without its thought
+                                                          signature, or with one that this server never gave
+                              ``system_first``            ``system`` or ``developer`` anywhere but first (Qwen)
+                              ``one_system_message``      more than one of them (MiniMax)
+                              ``no_system``               any of them (Gemma 2)
+                              ``no_developer``            the role ``developer`` (Qwen)
+                              ``alternate``               user and assistant do not take turns behind a system message
+                                                          (Gemma 3)
+                              ``alternate_except_tools``  the same, tool calls and results left out (Mistral)
+                              ``last_user``               the last message is neither a user's nor a tool's (Mistral)
+                              ``no_images``, ``no_audio``, ``no_files``   a part of that kind (OpenAI)
+                              ``no_tool_images``          a picture in a message that is no user's (OpenAI)
+                              ``string_content``          a list of parts (DeepSeek)
+                              ``clean_text``              half a surrogate pair, or NUL, anywhere (Anthropic)
+                              ``tool_pairs``              a tool call without its result, or the other way round (OpenAI)
+                              ``no_tools``                tools (vLLM without a parser)
+                              ``no_response_format``      ``json_object`` and ``json_schema`` (DeepSeek's words)
+                              ``no_json_schema``          ``json_schema`` (DeepSeek)
+                              ``one_choice``              ``n`` above 1 (llama.cpp)
+                              ``known_parameters``        a parameter that OpenAI does not document
+
+    ``context_window``        ``{tokens, factor, wording}``: a 400 above so many tokens, counted here times ``factor`` (1);
+                              ``wording`` is ``openai``, ``vllm``, ``llama_cpp``, ``anthropic`` or ``gemini``; the list of
+                              models says the window where these servers do
 
 Faults
-    ``error``                 ``{status, message, code, type, param, retry_after, context_window}``;
-                              ``context_window: true`` is OpenAI's context_length_exceeded
+    ``error``                 ``{status, message, code, type, param, retry_after, context_window, body}``;
+                              ``context_window: true`` is OpenAI's context_length_exceeded, ``body`` is sent as it stands
     ``error_rate``, ``seed``  the share of requests that get ``error`` (a 500 without one), decided by a digest of seed,
                               model and number of the request
     ``drop``                  closes the connection: ``before`` the response, after its ``headers``, in the middle of
@@ -47,7 +93,8 @@ Faults
 
 Streams
     ``ignore_stream``                 plain JSON although a stream was asked for
-    ``chunk_chars``                   characters of text for each delta (4: one token)
+    ``chunk_chars``                   characters of text for each delta (4: one token), or a list of such numbers, which
+                                      take turns
     ``tool_argument_chars``           characters of tool arguments for each delta (16)
     ``interleaved_tool_deltas``       the deltas of several tool calls take turns
     ``usage_on_last_content_chunk``   the last content, ``finish_reason`` and usage share one chunk, asked for or not
@@ -55,11 +102,14 @@ Streams
     ``split_utf8``                    TCP segments end inside multi-byte characters (plain answers too)
     ``comment_keepalive``             an SSE comment before every chunk
 
-Choice of scenario (a chosen scenario stands alone: it takes nothing from the one that holds it)
+Choice of scenario (but for ``says``, a chosen scenario stands alone: it takes nothing from the one that holds it)
     ``by_content``            list of ``{contains, then}``; the first whose text occurs in the messages is used; when
                               none does, the other keys count
     ``sequence``              list of scenarios for consecutive requests of a model, the last repeats; beside it only
                               ``by_content`` is allowed, which goes first
+    ``says``                  list of scenarios for consecutive answers of a model, the last repeats; each takes what it
+                              does not say itself from the one that holds it. What ``rules`` and ``context_window``, which
+                              belong beside it, refuse is no answer and is not counted
 
 Over HTTP: ``PUT /scenarios/<model>``, ``GET`` and ``DELETE /scenarios``, ``DELETE /scenarios/<model>``,
 ``GET`` and ``DELETE /ledger``, ``GET /health``, ``GET /stats``. These need no key and are not in the ledger.

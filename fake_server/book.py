@@ -6,10 +6,13 @@ from collections.abc import Mapping
 from fnmatch import fnmatchcase
 from typing import Any, Literal
 
+from fake_server.request import ChatRequest
+from fake_server.rules import Refusal, Signatures, refusal_of
+from fake_server.rules.window import too_long
 from fake_server.scenario import Scenario
 
 _GLOB_CHARS = re.compile(r"[*?\[]")
-Counter = Literal["sequence", "error", "texts"]
+Counter = Literal["sequence", "says", "error", "texts"]
 
 
 class Entry:
@@ -31,15 +34,20 @@ class Entry:
 
 
 class Turn:
-    """The scenario that one request got."""
+    """The scenario that one request got, or the refusal of it."""
 
-    __slots__ = ("_entry", "_model", "scenario")
+    __slots__ = ("_entry", "_model", "refusal", "scenario", "signatures")
 
-    def __init__(self, entry: Entry, model: str, text: str) -> None:
-        """Choose by content and by position in sequences."""
+    def __init__(self, entry: Entry, request: ChatRequest, signatures: Signatures) -> None:
+        """Choose by content, by position in sequences, and by what the rules leave to be answered."""
         self._entry = entry
-        self._model = model
-        self.scenario = self._choose(entry.scenario, text)
+        self._model = request.model
+        self.signatures = signatures
+        self.scenario = self._choose(entry.scenario, request.text)
+        self.refusal = _refusal(self.scenario, request, signatures)
+        steps = self.scenario.steps
+        if steps and self.refusal is None:
+            self.scenario = steps[min(self._count(self.scenario, "says"), len(steps) - 1)]
 
     def _choose(self, node: Scenario, text: str) -> Scenario:
         while True:
@@ -47,10 +55,12 @@ class Turn:
             if found is not None:
                 node = found
             elif node.sequence is not None:
-                number = self._entry.advance(self._model, node, "sequence")
-                node = node.sequence[min(number, len(node.sequence) - 1)]
+                node = node.sequence[min(self._count(node, "sequence"), len(node.sequence) - 1)]
             else:
                 return node
+
+    def _count(self, node: Scenario, counter: Counter) -> int:
+        return self._entry.advance(self._model, node, counter)
 
     def fails(self) -> bool:
         """Tell whether this request gets the error of the scenario."""
@@ -93,13 +103,20 @@ class ScenarioBook:
         self._replace({key: entry for key, entry in self._table.items() if key != name})
         return known
 
-    def turn(self, model: str, text: str) -> Turn:
-        """Return what the next request of a model gets, given the text of all its messages."""
+    def turn(self, request: ChatRequest, signatures: Signatures) -> Turn:
+        """Return what the next request of a model gets."""
+        return Turn(self._entry(request.model), request, signatures)
+
+    def scenario(self, model: str) -> Scenario:
+        """Return the scenario of a model, before anything is chosen in it."""
+        return self._entry(model).scenario
+
+    def _entry(self, model: str) -> Entry:
         found = self._found
         entry = found.get(model)
         if entry is None:
             entry = found[model] = self._look_up(model)
-        return Turn(entry, model, text)
+        return entry
 
     def names(self) -> list[str]:
         """Return the names that are models, not patterns."""
@@ -127,6 +144,13 @@ def _literal_chars(pattern: str) -> tuple[int, str]:
 
 def _matching(node: Scenario, text: str) -> Scenario | None:
     return next((rule.then for rule in node.by_content or () if rule.contains in text), None)
+
+
+def _refusal(scenario: Scenario, request: ChatRequest, signatures: Signatures) -> Refusal | None:
+    refusal = refusal_of(scenario.rules, request, signatures) if scenario.rules else None
+    if refusal is None and scenario.context_window is not None:
+        refusal = too_long(scenario.context_window, request)
+    return refusal
 
 
 def _fraction(seed: str) -> float:

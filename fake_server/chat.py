@@ -2,23 +2,25 @@
 
 import asyncio
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 from aiohttp import web
 
 from fake_server.book import Turn
 from fake_server.completion import Completion, compose
-from fake_server.errors import RequestError
+from fake_server.errors import RequestError, error_body
 from fake_server.faults import fault
 from fake_server.ledger import Record
 from fake_server.plain import plain_body
 from fake_server.request import ChatRequest, read_request
 from fake_server.responses import bytes_response, json_response, merged_headers
+from fake_server.rules import Refusal
 from fake_server.scenario import Scenario
-from fake_server.sse import DONE, encode_chunks, make_chunks
+from fake_server.sse import DONE, Chunk, encode_chunks, make_chunks, raw_chunks
 from fake_server.state import State
 from fake_server.usage import partial_usage
 from fake_server.wire import Wire, close_connection, forever
+from fake_server.wire_json import raw_bytes
 
 _CUTS_STREAM = frozenset({"body", "mid_stream"})
 
@@ -33,10 +35,10 @@ async def answer_chat(state: State, http: web.Request, record: Record) -> web.St
     record.model = request.model
     record.stream = request.stream
     state.ledger.models[request.model] = None
-    turn = state.book.turn(request.model, request.text)
+    turn = state.book.turn(request, state.signatures)
     scenario = turn.scenario
     # Before any pause, so that counted scenarios follow the order of arrival.
-    fails = turn.fails()
+    fails = turn.refusal is not None or turn.fails()
     completion = None if fails else compose(request, turn, record.id)
     if scenario.latency_s:
         await asyncio.sleep(scenario.latency_s)
@@ -45,11 +47,17 @@ async def answer_chat(state: State, http: web.Request, record: Record) -> web.St
     if scenario.drop == "before":
         close_connection(http)
         return web.Response()
+    if turn.refusal is not None:
+        return _refused(turn.refusal, scenario, record)
     if completion is None:
         return _error(request, scenario, record)
-    if request.stream and not scenario.ignore_stream:
+    if request.stream and not _plain_only(scenario):
         return await _stream(http, request, turn, completion, record)
     return await _plain(http, scenario, completion, record)
+
+
+def _plain_only(scenario: Scenario) -> bool:
+    return scenario.ignore_stream or (scenario.raw_body is not None and scenario.raw_events is None)
 
 
 async def _read_json(http: web.Request, record: Record) -> object:
@@ -62,9 +70,17 @@ async def _read_json(http: web.Request, record: Record) -> object:
     return record.body
 
 
+def _refused(refusal: Refusal, scenario: Scenario, record: Record) -> web.Response:
+    body = refusal.body if refusal.body is not None else error_body(refusal.status, refusal.message)
+    return json_response(body, status=refusal.status, headers=_ids(record, scenario))
+
+
 def _error(request: ChatRequest, scenario: Scenario, record: Record) -> web.Response:
     status, body, headers = fault(scenario.error, request)
-    return json_response(body, status=status, headers={**_ids(record, scenario), **headers})
+    headers = {**_ids(record, scenario), **headers}
+    if scenario.error is not None and scenario.error.body is not None:
+        return bytes_response(raw_bytes(scenario.error.body), status=status, headers=headers)
+    return json_response(body, status=status, headers=headers)
 
 
 async def _plain(http: web.Request, scenario: Scenario, completion: Completion, record: Record) -> web.StreamResponse:
@@ -116,9 +132,8 @@ async def _write_chunks(
     wire: Wire, request: ChatRequest, scenario: Scenario, completion: Completion, record: Record
 ) -> bool:
     """Write all chunks; False when the scenario drops the connection in their midst."""
-    chunks = make_chunks(completion, scenario, include_usage=request.include_usage)
     tokens = 0
-    for number, (chunk, data) in enumerate(encode_chunks(chunks, scenario)):
+    for number, (chunk, data) in enumerate(_encoded_chunks(request, scenario, completion)):
         if number == scenario.hang_after_chunks:
             await wire.flush()
             await forever()
@@ -130,6 +145,12 @@ async def _write_chunks(
         tokens += chunk.tokens
         record.usage = partial_usage(completion.usage, tokens)
     return scenario.drop is None
+
+
+def _encoded_chunks(request: ChatRequest, scenario: Scenario, completion: Completion) -> Iterator[tuple[Chunk, bytes]]:
+    if scenario.raw_events is not None:
+        return raw_chunks(scenario.raw_events)
+    return encode_chunks(make_chunks(completion, scenario, include_usage=request.include_usage), scenario)
 
 
 def _ids(record: Record, scenario: Scenario) -> Mapping[str, str]:

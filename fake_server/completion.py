@@ -7,7 +7,7 @@ from fake_server.answers import default_texts, digest_of, fill
 from fake_server.book import Turn
 from fake_server.logprobs import make_logprobs
 from fake_server.request import ChatRequest
-from fake_server.scenario import Scenario, ToolCallSpec
+from fake_server.scenario import ToolCallSpec
 from fake_server.tokens import CHARS_PER_TOKEN, count_tokens
 from fake_server.usage import Usage, make_usage
 from fake_server.wire_json import json_text
@@ -26,6 +26,7 @@ class Choice:
     finish_reason: str
     reasoning: str | None = None
     refusal: str | None = None
+    thinking_blocks: list[dict[str, Any]] = field(default_factory=list)
     tool_calls: list[dict[str, Any]] = field(default_factory=list)
     top_logprobs: int | None = None
 
@@ -58,7 +59,7 @@ class Completion:
 def compose(request: ChatRequest, turn: Turn, number: int) -> Completion:
     """Return the answer to a request."""
     scenario = turn.scenario
-    choices = [_choice(request, scenario, index, text) for index, text in enumerate(_texts(request, turn))]
+    choices = [_choice(request, turn, index, text) for index, text in enumerate(_texts(request, turn))]
     reasoning = sum(count_tokens(choice.reasoning) for choice in choices if choice.reasoning)
     completion = sum(_choice_tokens(choice) for choice in choices)
     return Completion(
@@ -83,7 +84,8 @@ def _texts(request: ChatRequest, turn: Turn) -> list[str | None]:
     return [None] * request.n if scenario.tool_calls else [*default_texts(request)]
 
 
-def _choice(request: ChatRequest, scenario: Scenario, index: int, text: str | None) -> Choice:
+def _choice(request: ChatRequest, turn: Turn, index: int, text: str | None) -> Choice:
+    scenario = turn.scenario
     asked = request.wants_logprobs if scenario.logprobs is None else scenario.logprobs
     choice = Choice(index, text, "stop", refusal=scenario.refusal, top_logprobs=request.top_logprobs if asked else None)
     if scenario.reasoning is not None:
@@ -95,7 +97,25 @@ def _choice(request: ChatRequest, scenario: Scenario, index: int, text: str | No
     if request.limit is not None:
         _cut(choice, request.limit)
     choice.finish_reason = scenario.finish_reason or choice.finish_reason
+    _sign(choice, request, turn)
     return choice
+
+
+def _sign(choice: Choice, request: ChatRequest, turn: Turn) -> None:
+    """Put signatures where the scenario names them, and where its rules will want them back."""
+    scenario, signatures, rules = turn.scenario, turn.signatures, turn.scenario.rules or ()
+    signed = request.format == "anthropic" or "anthropic_signatures" in rules or scenario.thinking_signature is not None
+    if choice.reasoning and signed:
+        signature = signatures.give(choice.reasoning, scenario.thinking_signature)
+        choice.thinking_blocks.append({"type": "thinking", "thinking": choice.reasoning, "signature": signature})
+    if scenario.redacted_thinking is not None:
+        data = signatures.give("", scenario.redacted_thinking)
+        choice.thinking_blocks.append({"type": "redacted_thinking", "data": data})
+    for at, (call, spec) in enumerate(zip(choice.tool_calls, scenario.tool_calls or (), strict=True)):
+        # Of calls made at once only the first is signed.
+        if spec.signature is not None or ("gemini_signatures" in rules and at == 0):
+            signature = signatures.give(json_text(call), spec.signature)
+            call["extra_content"] = {"google": {"thought_signature": signature}}
 
 
 def _cut(choice: Choice, limit: int) -> None:

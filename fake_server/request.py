@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from fake_server.errors import RequestError
 from fake_server.tokens import count_tokens
@@ -11,6 +11,8 @@ from fake_server.wire_json import json_text
 MAX_CHOICES = 128
 MAX_TOP_LOGPROBS = 20
 _MAX_LIMIT = 2**31
+
+Format = Literal["openai", "anthropic", "gemini", "ollama"]
 
 
 @dataclass(slots=True)
@@ -25,6 +27,7 @@ class ChatRequest:
     limit: int | None
     stream: bool
     include_usage: bool
+    format: Format = "openai"
 
     @property
     def text(self) -> str:

@@ -3,7 +3,19 @@
 from collections.abc import Iterable, Mapping
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    JsonValue,
+    PrivateAttr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+
+from fake_server.rules import RuleName
+from fake_server.rules.window import WindowSpec
 
 Seconds = Annotated[float, Field(ge=0, le=86_400)]
 Count = Annotated[int, Field(ge=0, le=1_000_000_000)]
@@ -13,6 +25,8 @@ HeaderValue = Annotated[str, Field(pattern=r"^[\x20-\x7e]*$")]
 FinishReason = Literal["stop", "length", "content_filter", "tool_calls"]
 Drop = Literal["before", "headers", "body", "mid_stream"]
 
+# What decides which answer a request gets, and whether it gets one.
+_CHOOSING = frozenset({"by_content", "sequence", "says", "rules", "context_window"})
 _FRAMING_HEADERS = frozenset({"content-length", "transfer-encoding", "connection"})
 
 
@@ -34,6 +48,7 @@ class ErrorSpec(_Strict):
     param: str | None = None
     retry_after: Seconds | HeaderValue | None = None
     context_window: bool = False
+    body: str | None = None
 
 
 class UsageSpec(_Strict):
@@ -54,6 +69,7 @@ class ToolCallSpec(_Strict):
     name: str
     arguments: dict[str, JsonValue] | str = ""
     id: str | None = None
+    signature: str | None = None
 
 
 class Scenario(_Strict):
@@ -68,6 +84,9 @@ class Scenario(_Strict):
     text: str | None = None
     texts: Annotated[list[str], Field(min_length=1)] | None = None
     reasoning: str | None = None
+    reasoning_field: Literal["reasoning_content", "reasoning"] = "reasoning_content"
+    thinking_signature: str | None = None
+    redacted_thinking: str | None = None
     tool_calls: Annotated[list[ToolCallSpec], Field(min_length=1)] | None = None
     refusal: str | None = None
     blank: bool = False
@@ -75,7 +94,13 @@ class Scenario(_Strict):
     logprobs: bool | None = None
     usage: UsageSpec | None = None
     no_usage: bool = False
+    null_usage: bool = False
     headers: dict[HeaderName, HeaderValue] | None = None
+    raw_body: str | None = None
+    raw_events: list[str] | None = None
+
+    rules: list[RuleName] | None = None
+    context_window: WindowSpec | None = None
 
     error: ErrorSpec | None = None
     error_rate: Annotated[float, Field(ge=0, le=1)] | None = None
@@ -85,7 +110,7 @@ class Scenario(_Strict):
     malformed_json: bool = False
 
     ignore_stream: bool = False
-    chunk_chars: Chars = 4
+    chunk_chars: Chars | Annotated[list[Chars], Field(min_length=1)] = 4
     tool_argument_chars: Chars = 16
     interleaved_tool_deltas: bool = False
     usage_on_last_content_chunk: bool = False
@@ -95,6 +120,14 @@ class Scenario(_Strict):
 
     by_content: "list[ContentRule] | None" = None
     sequence: "Annotated[list[Scenario], Field(min_length=1)] | None" = None
+    says: "Annotated[list[Scenario], Field(min_length=1)] | None" = None
+
+    _steps: "tuple[Scenario, ...]" = PrivateAttr(default=())
+
+    @property
+    def steps(self) -> "tuple[Scenario, ...]":
+        """The scenarios of `says`, each completed by what this one says of all of them."""
+        return self._steps
 
     @field_validator("headers")
     @classmethod
@@ -114,7 +147,19 @@ class Scenario(_Strict):
         if self.sequence is not None and beside:
             message = f"beside sequence only by_content is allowed, not {', '.join(beside)}"
             raise ValueError(message)
+        self._complete_steps()
         return self
+
+    def _complete_steps(self) -> None:
+        shared = {name: getattr(self, name) for name in self.model_fields_set - {"says", "by_content"}}
+        steps = []
+        for number, step in enumerate(self.says or ()):
+            choosing = sorted(step.model_fields_set & _CHOOSING)
+            if choosing:
+                message = f"says.{number}: {', '.join(choosing)} belongs beside says, not into it"
+                raise ValueError(message)
+            steps.append(step.model_copy(update={**shared, **{n: getattr(step, n) for n in step.model_fields_set}}))
+        self._steps = tuple(steps)
 
 
 class ContentRule(_Strict):

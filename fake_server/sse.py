@@ -2,13 +2,13 @@
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from itertools import zip_longest
+from itertools import cycle, zip_longest
 from typing import Any, TypeVar
 
 from fake_server.completion import Choice, Completion
 from fake_server.scenario import Scenario
 from fake_server.tokens import token_ceiling
-from fake_server.wire_json import json_bytes
+from fake_server.wire_json import json_bytes, raw_bytes
 
 DONE = b"data: [DONE]\n\n"
 COMMENT = b": keep-alive\n\n"
@@ -37,9 +37,10 @@ def make_chunks(completion: Completion, scenario: Scenario, *, include_usage: bo
     if scenario.usage_on_last_content_chunk:
         _put_usage_on_last_content(chunks, completion)
     elif include_usage and not scenario.no_usage:
+        usage = None if scenario.null_usage else completion.usage
         for chunk in chunks:
             chunk.payload["usage"] = None
-        chunks.append(Chunk({**completion.envelope("chat.completion.chunk", []), "usage": completion.usage}))
+        chunks.append(Chunk({**completion.envelope("chat.completion.chunk", []), "usage": usage}))
     if scenario.empty_first_chunk:
         chunks.insert(0, Chunk(completion.envelope("chat.completion.chunk", [])))
     return chunks
@@ -53,6 +54,12 @@ def encode_chunks(chunks: Iterable[Chunk], scenario: Scenario) -> Iterator[tuple
             data = data[: len(data) * 2 // 3]
         event = b"data: " + data + b"\n\n"
         yield chunk, COMMENT + event if scenario.comment_keepalive else event
+
+
+def raw_chunks(events: Iterable[str]) -> Iterator[tuple[Chunk, bytes]]:
+    """Yield events whose data is sent as it stands."""
+    for event in events:
+        yield Chunk({}), b"data: " + raw_bytes(event) + b"\n\n"
 
 
 def _choice_chunks(completion: Completion, choice: Choice, scenario: Scenario) -> Iterator[Chunk]:
@@ -75,12 +82,12 @@ def _payload(
 
 def _deltas(choice: Choice, scenario: Scenario) -> Iterator[tuple[dict[str, Any], str]]:
     yield {"role": "assistant", "content": None if choice.content is None else ""}, ""
-    for key, text in (
-        ("reasoning_content", choice.reasoning),
-        ("content", choice.content),
-        ("refusal", choice.refusal),
-    ):
-        for piece in _pieces(text or "", scenario.chunk_chars):
+    for piece in pieces(choice.reasoning or "", scenario.chunk_chars):
+        yield {scenario.reasoning_field: piece}, piece
+    if choice.thinking_blocks:
+        yield {"thinking_blocks": choice.thinking_blocks}, ""
+    for key, text in (("content", choice.content), ("refusal", choice.refusal)):
+        for piece in pieces(text or "", scenario.chunk_chars):
             yield {key: piece}, piece
     calls = [_tool_deltas(at, call, scenario) for at, call in enumerate(choice.tool_calls)]
     for delta, text in _in_turn(calls) if scenario.interleaved_tool_deltas else _one_after_another(calls):
@@ -89,9 +96,8 @@ def _deltas(choice: Choice, scenario: Scenario) -> Iterator[tuple[dict[str, Any]
 
 def _tool_deltas(index: int, call: dict[str, Any], scenario: Scenario) -> Iterator[tuple[dict[str, Any], str]]:
     name = call["function"]["name"]
-    start = {"index": index, "id": call["id"], "type": "function", "function": {"name": name, "arguments": ""}}
-    yield start, name
-    for piece in _pieces(call["function"]["arguments"], scenario.tool_argument_chars):
+    yield {"index": index, **call, "function": {"name": name, "arguments": ""}}, name
+    for piece in pieces(call["function"]["arguments"], scenario.tool_argument_chars):
         yield {"index": index, "function": {"arguments": piece}}, piece
 
 
@@ -105,8 +111,14 @@ def _put_usage_on_last_content(chunks: list[Chunk], completion: Completion) -> N
     chunks.append(last)
 
 
-def _pieces(text: str, size: int) -> Iterator[str]:
-    return (text[at : at + size] for at in range(0, len(text), size))
+def pieces(text: str, sizes: int | list[int]) -> Iterator[str]:
+    """Cut a text into pieces of these sizes in turn."""
+    at = 0
+    for size in cycle([sizes] if isinstance(sizes, int) else sizes):
+        if at >= len(text):
+            return
+        yield text[at : at + size]
+        at += size
 
 
 def _in_turn(streams: list[Iterator[_T]]) -> Iterator[_T]:

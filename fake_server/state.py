@@ -6,16 +6,18 @@ from typing import Any
 
 from fake_server.book import ScenarioBook
 from fake_server.ledger import Ledger
+from fake_server.rules import Signatures
 from fake_server.scenario import parse_scenarios
 
 
 @dataclass(slots=True)
 class State:
-    """The scenarios, the ledger and the key of one server."""
+    """The scenarios, the ledger, the key and the signatures of one server."""
 
     book: ScenarioBook
     api_key: str | None = None
     ledger: Ledger = field(default_factory=Ledger)
+    signatures: Signatures = field(default_factory=Signatures)
     closing: bool = False
 
 

@@ -12,5 +12,10 @@ def json_text(value: Any) -> str:
 
 
 def json_bytes(value: Any) -> bytes:
-    """Return compact JSON in UTF-8; a lone surrogate, which UTF-8 cannot hold, becomes a question mark."""
-    return _encode(value).encode("utf-8", "replace")
+    """Return compact JSON in UTF-8; a lone surrogate, which UTF-8 cannot hold, becomes its JSON escape."""
+    return _encode(value).encode("utf-8", "backslashreplace")
+
+
+def raw_bytes(text: str) -> bytes:
+    """Return a text that is to be sent as it stands; a lone surrogate becomes its JSON escape."""
+    return text.encode("utf-8", "backslashreplace")

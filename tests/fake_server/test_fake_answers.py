@@ -118,7 +118,7 @@ async def test_ballot_only_when_asked_for(chat: Any, messages: list[tuple[str, s
 
 async def test_unusual_text_goes_through(chat: Any) -> None:
     assert "żółw 🐢" in _text((await chat("żółw 🐢"))[1])
-    assert "?" in _text((await chat("\ud800"))[1])
+    assert "\ud800" in _text((await chat("\ud800"))[1])
 
 
 _ASK = """
