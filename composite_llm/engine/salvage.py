@@ -30,10 +30,10 @@ class Salvage:
     """The answers of one failed run.
 
     Attributes:
-        marker: Its fence; a repeat keeps it, so that its prompts are the same.
+        secret: What its fences were made with; a repeat keeps it, so that its prompts are the same.
     """
 
-    marker: str
+    secret: str
     _answers: list[_Kept] = field(default_factory=list)
 
     def __len__(self) -> int:

@@ -30,7 +30,7 @@ class Scope:
         budget: Own caps, then the parents'.
         limiter: At most so many attempts at once; shared by the whole run tree, None for no limit.
         deadline: Moment of the loop's clock when the run must be over; None for never.
-        marker: Random per run; fences candidates so that they cannot pose as instructions.
+        secret: The codes that candidates are fenced with are made with it, so that they cannot pose as instructions.
         breakers: Shared by the whole process; None for none.
         salvage: What the same request had been answered when it failed a moment ago.
         kept: Where this run's own answers are put, in case that it fails.
@@ -50,7 +50,7 @@ class Scope:
     facts: ModelFacts
     recorder: Recorder
     budget: Budget
-    marker: str
+    secret: str
     limiter: asyncio.Semaphore | None = None
     deadline: float | None = None
     breakers: Breakers | None = None

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import contextvars
-import secrets
 import uuid
 from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from dataclasses import replace
@@ -30,6 +29,7 @@ from composite_llm.run.preflight import check_before_start
 from composite_llm.run.spending import check_countable, check_spending
 from composite_llm.run.turn import UserTurn, request_key
 from composite_llm.strategies import Deliberation, Strategy, strategy_for
+from composite_llm.strategies.fences import run_secret
 from composite_llm.trace import Trace
 
 Item = Event | Chunk | Reply
@@ -267,7 +267,7 @@ class Run:
             facts=self._services.facts,
             recorder=recorder,
             budget=Budget(options.max_calls, options.max_cost_usd, parent.budget if parent is not None else None),
-            marker=salvage.marker if salvage is not None else secrets.token_hex(4),
+            secret=salvage.secret if salvage is not None else self._new_secret(),
             limiter=(parent.limiter if parent is not None else None) or own_limiter,
             deadline=own_deadline,
             breakers=self._services.breakers,
@@ -284,8 +284,11 @@ class Run:
         )
         if parent is None:
             recorder.notes = self.notes
-            self._scope = replace(self._scope, kept=Salvage(self._scope.marker))
+            self._scope = replace(self._scope, kept=Salvage(self._scope.secret))
         return self._scope
+
+    def _new_secret(self) -> str:
+        return run_secret(self.plan.options.seed, self.plan.logical_model, self._messages)
 
     def _request_key(self) -> str:
         if self._key is None:

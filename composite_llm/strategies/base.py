@@ -44,7 +44,7 @@ class Deliberation:
     """What the earlier stages came to: all that the final call needs of them.
 
     Attributes:
-        marker: The fence its texts are quoted with; kept when it is used again, so that the prompt stays the same.
+        secret: What the fences of its texts are made with; kept when it is used again, so that the prompt stays the same.
         names: Who answered, in configuration order.
         answers: What they answered.
         reviews: By anonymous reviewer; empty for MoA.
@@ -53,7 +53,7 @@ class Deliberation:
         degraded: What was missing, for runs that use it again.
     """
 
-    marker: str
+    secret: str
     names: tuple[str, ...]
     answers: tuple[str, ...]
     reviews: Mapping[str, str] = field(default_factory=dict)

@@ -24,6 +24,7 @@ from composite_llm.messages import advisor_view, insert_after_last_user, with_sy
 from composite_llm.personas import PREFIX, ZERO_CONFIGURATION
 from composite_llm.strategies.ballots import Ballot, candidates_of, labels, parse_ballot
 from composite_llm.strategies.base import Deliberation, Prompt, Strategy
+from composite_llm.strategies.fences import fence_code
 from composite_llm.strategies.prompts import chairman_request, review_request
 from composite_llm.strategies.voting import Vote, dissent, kendall_w, rank, without_self
 from composite_llm.trace import Dissent, RankedAnswer, Ranking, ReviewRecord
@@ -67,7 +68,7 @@ class Council(Strategy[CouncilOptions]):
         view = advisor_view(self.messages, self.tools)
         count, reviewed = self.afforded(scope, len(self.members))
         if not count:
-            return Deliberation(scope.marker, (), ())
+            return Deliberation(scope.secret, (), ())
         prompts = [Prompt.of(view)] * count
         wants = self.wants(scope, "answer", "member", self.members[:count], prompts, self.member_names)
         answers = await run_stage(scope, wants, self.policy(3, len(wants)))
@@ -76,7 +77,7 @@ class Council(Strategy[CouncilOptions]):
         best = names.index(ranking.order[0]) if ranking is not None else 0
         scope.recorder.ranking = ranking if scope.parent_id is None else scope.recorder.ranking
         return Deliberation(
-            marker=scope.marker,
+            secret=scope.secret,
             names=tuple(names),
             answers=tuple(answer.text for answer in answers),
             reviews=reviews,
@@ -123,11 +124,12 @@ class Council(Strategy[CouncilOptions]):
         if not deliberation.answers:
             return list(self.messages)
         common = labels(len(deliberation.answers))
+        code = fence_code(deliberation.secret, self.final_stage, self.materials(deliberation))
         request = chairman_request(
             dict(zip(common, deliberation.answers, strict=True)),
             deliberation.reviews,
             deliberation.ranking,
-            deliberation.marker,
+            code,
             self.options.criteria,
         )
         if self.options.reference_placement == "system":
@@ -145,7 +147,10 @@ class Council(Strategy[CouncilOptions]):
             return None, {}
         names = self.reviewer_names[: len(reviewers)]
         orders = [self._order_for(name, index, len(answers)) for index, name in enumerate(names)]
-        prompts = [self._review_prompt(view, answers, order, scope.marker) for order in orders]
+        prompts = [
+            self._review_prompt(view, answers, order, scope.secret, name)
+            for name, order in zip(names, orders, strict=True)
+        ]
         wants = self.wants(scope, "review", "reviewer", reviewers, prompts, names)
         replies = await run_stage(scope, wants, self.policy(2, len(wants)))
         reviews = [self._read(reply, answers, orders[reply.index]) for reply in replies]
@@ -180,12 +185,13 @@ class Council(Strategy[CouncilOptions]):
         return order
 
     def _review_prompt(
-        self, view: Sequence[Message], answers: Sequence[Answer], order: Sequence[int], marker: str
+        self, view: Sequence[Message], answers: Sequence[Answer], order: Sequence[int], secret: str, reviewer: str
     ) -> Prompt:
         shown = labels(len(order))
 
         def compose(texts: Sequence[str]) -> list[Message]:
-            request = review_request(shown, texts, marker, self.options.criteria)
+            code = fence_code(secret, f"review/{reviewer}", texts)
+            request = review_request(shown, texts, code, self.options.criteria)
             return [*view, {"role": "user", "content": request}]
 
         return Prompt(compose, tuple(answers[place].text for place in order))

@@ -15,6 +15,7 @@ from composite_llm.engine.stage import run_stage
 from composite_llm.engine.want import Answer
 from composite_llm.messages import advisor_view, insert_after_last_user, with_system_block
 from composite_llm.strategies.base import Deliberation, Prompt, Strategy
+from composite_llm.strategies.fences import fence_code
 from composite_llm.strategies.prompts import references_block, trailing_references
 
 
@@ -49,18 +50,18 @@ class MixtureOfAgents(Strategy[MoaOptions]):
         proposers = self.proposers[:count]
         answers: list[Answer] = []
         for layer in range(self.options.layers if proposers else 0):
-            prompt = self._prompt(view, answers, scope.marker)
+            prompt = self._prompt(view, answers, scope.secret, _stage(layer))
             wants = self.wants(scope, _stage(layer), "proposer", proposers, [prompt] * len(proposers))
             answers = await run_stage(scope, wants, self.policy(self.stages - layer, len(wants)))
         return Deliberation(
-            marker=scope.marker,
+            secret=scope.secret,
             names=tuple(answer.name for answer in answers),
             answers=tuple(answer.text for answer in answers),
         )
 
     def final_messages(self, deliberation: Deliberation) -> list[Message]:
         """The conversation with the last layer's answers."""
-        return self._with_references(self.messages, deliberation.answers, deliberation.marker)
+        return self._with_references(self.messages, deliberation.answers, deliberation.secret, self.final_stage)
 
     def worst_calls(
         self, facts: ModelFacts, members: int, *, extras: bool = True, added: int = 0
@@ -76,19 +77,22 @@ class MixtureOfAgents(Strategy[MoaOptions]):
         ]
         return [*calls, (self.final_stage, self.worst_final(facts, added + references))]
 
-    def _prompt(self, view: Sequence[Message], answers: Sequence[Answer], marker: str) -> Prompt:
+    def _prompt(self, view: Sequence[Message], answers: Sequence[Answer], secret: str, reader: str) -> Prompt:
         if not answers:
             return Prompt.of(view)
         return Prompt(
-            lambda texts: self._with_references(view, texts, marker), tuple(answer.text for answer in answers)
+            lambda texts: self._with_references(view, texts, secret, reader),
+            tuple(answer.text for answer in answers),
         )
 
-    def _with_references(self, messages: Sequence[Message], references: Sequence[str], marker: str) -> list[Message]:
+    def _with_references(
+        self, messages: Sequence[Message], references: Sequence[str], secret: str, reader: str
+    ) -> list[Message]:
         if not references:
             return list(messages)
         if self.options.reference_placement == "system":
             return with_system_block(messages, references_block(references))
-        note = {"role": "user", "content": trailing_references(references, marker)}
+        note = {"role": "user", "content": trailing_references(references, fence_code(secret, reader, references))}
         return insert_after_last_user(messages, note)
 
 

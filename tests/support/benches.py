@@ -116,7 +116,7 @@ def desk(script: Script, *, facts: ModelFacts | None = None, budget: Budget | No
         facts=facts or ScriptedFacts(),
         recorder=recorder,
         budget=budget or Budget(),
-        marker="c0de",
+        secret="c0de",
         emit=events.append,
         **more,
     )
