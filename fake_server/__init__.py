@@ -1,4 +1,4 @@
-"""A deterministic server that speaks OpenAI's chat completions over HTTP, for tests and benchmarks.
+"""A deterministic server that speaks the providers' wire formats over HTTP, for tests and benchmarks.
 
 Start it with ``python -m fake_server --port 0`` (the first line on stdout is its address), inside a coroutine with
 ``async with running(...) as server``, or from plain code with ``with running_in_thread(...) as server``. All
@@ -9,6 +9,17 @@ request (model, messages, tools, response_format, seed, temperature and the numb
 of the last user message. When the current turn (all after the last assistant message) names labels such as
 ``Response A`` and it, or a system message, has the word "ranking", the answer is a JSON ballot over these labels
 instead. Tokens are ``ceil(characters / 4)``, never 0. Ids count up from 1; ``created`` is a constant.
+
+Formats, plain and streamed, with tools, thinking, usage and each provider's own errors:
+
+    OpenAI                ``/v1/chat/completions``, ``/v1/models``; see ``served_by`` for servers that follow it
+    Anthropic             ``/v1/messages``, ``/v1/messages/count_tokens``
+    Gemini                ``/v1beta/models/<model>:generateContent``, ``:streamGenerateContent``, ``:countTokens``
+    Ollama                ``/api/chat``, ``/api/generate``, ``/api/show``, ``/api/tags``, ``/api/version``
+    Hugging Face          ``/<provider>/v1/chat/completions``, as its router has them
+
+What Anthropic, Gemini and Ollama refuse by their documentation (a request without ``max_tokens``, a tool call without its
+result, an unknown field, a list where a text is wanted) is refused always.
 
 Scenarios: a mapping of model name (or glob pattern; an exact name wins, then the pattern with most literal
 characters, ``*`` last) to a mapping with any of these keys. An unknown key is an error.
@@ -46,6 +57,11 @@ Content (``{model}``, ``{last_user}``, ``{digest}`` and ``{n}``, the number of t
 
     Half a surrogate pair in a text leaves the server as its JSON escape, so that clients read it as it was.
 
+Servers
+    ``served_by``             chat completions as ``vllm``, ``llama_cpp``, ``lm_studio``, ``huggingface``, ``openrouter`` or
+                              ``google`` serves them: the form of errors, plain and in a stream, and fields of its own
+    ``show``                  ``{latency_s, status, context_length, capabilities}``: what Ollama's ``/api/show`` answers
+
 Strictness
     ``rules``                 list of what the model refuses; a 400 in its provider's own words and shape:
 
@@ -77,9 +93,10 @@ Strictness
                               ``one_choice``              ``n`` above 1 (llama.cpp)
                               ``known_parameters``        a parameter that OpenAI does not document
 
-    ``context_window``        ``{tokens, factor, wording}``: a 400 above so many tokens, counted here times ``factor`` (1);
-                              ``wording`` is ``openai``, ``vllm``, ``llama_cpp``, ``anthropic`` or ``gemini``; the list of
-                              models says the window where these servers do
+    ``context_window``        ``{tokens, factor, wording}``: a 400 above so many tokens, counted here times ``factor`` (1),
+                              in the words of the format and ``served_by``, or of ``wording``: ``openai``, ``vllm``,
+                              ``llama_cpp``, ``lm_studio``, ``anthropic`` or ``gemini``; the list of models says the window
+                              where these servers do
 
 Faults
     ``error``                 ``{status, message, code, type, param, retry_after, context_window, body}``;
@@ -89,6 +106,7 @@ Faults
     ``drop``                  closes the connection: ``before`` the response, after its ``headers``, in the middle of
                               its ``body``, or ``mid_stream`` after ``drop_after_chunks`` (1) chunks; of the last two
                               the one that fits the kind of answer is done
+    ``error_after_chunks``    streams: the ``error`` comes after that many chunks, in the form that the server has for it
     ``malformed_json``        the body, or the second chunk of a stream, is cut JSON in a well-formed response
 
 Streams

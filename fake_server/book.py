@@ -149,7 +149,7 @@ def _matching(node: Scenario, text: str) -> Scenario | None:
 def _refusal(scenario: Scenario, request: ChatRequest, signatures: Signatures) -> Refusal | None:
     refusal = refusal_of(scenario.rules, request, signatures) if scenario.rules else None
     if refusal is None and scenario.context_window is not None:
-        refusal = too_long(scenario.context_window, request)
+        refusal = too_long(scenario.context_window, request, scenario.served_by)
     return refusal
 
 

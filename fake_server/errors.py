@@ -25,10 +25,6 @@ class RequestError(Exception):
         self.param = param
         self.code = code
 
-    def body(self) -> dict[str, Any]:
-        """Return the JSON body of the refusal."""
-        return error_body(self.status, self.message, code=self.code, param=self.param)
-
 
 def error_body(
     status: int,

@@ -18,9 +18,15 @@ async def list_models(state: State, _http: web.Request, _record: Record) -> web.
 
 def _model(state: State, name: str) -> dict[str, Any]:
     model = {"id": name, "object": "model", "created": CREATED, "owned_by": "fake_server"}
-    window = state.book.scenario(name).context_window
-    if window is not None and window.wording == "llama_cpp":
+    scenario = state.book.scenario(name)
+    window = scenario.context_window
+    if window is None:
+        return model
+    server = window.wording or scenario.served_by
+    if server == "llama_cpp":
         model["meta"] = {"n_ctx": window.tokens, "n_ctx_train": window.tokens}
-    elif window is not None and window.wording == "vllm":
+    elif server == "vllm":
         model["max_model_len"] = window.tokens
+    elif server == "openrouter":
+        model["context_length"] = window.tokens
     return model

@@ -7,6 +7,8 @@ from collections.abc import Awaitable, Callable
 from aiohttp import web
 
 from fake_server.errors import RequestError
+from fake_server.formats import OPENAI
+from fake_server.formats.format import ErrorFacts, Format
 from fake_server.ledger import Record
 from fake_server.responses import json_response
 from fake_server.state import State
@@ -15,14 +17,14 @@ Endpoint = Callable[[State, web.Request, Record], Awaitable[web.StreamResponse]]
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
-def recorded(state: State, endpoint: Endpoint) -> Handler:
-    """Return the handler of an endpoint whose requests go into the ledger."""
+def recorded(state: State, endpoint: Endpoint, form: Format = OPENAI) -> Handler:
+    """Return the handler of an endpoint whose requests go into the ledger; its refusals are in the given format."""
     ledger = state.ledger
 
     async def handle(http: web.Request) -> web.StreamResponse:
         record = ledger.arrive(http.method, http.path, http.headers)
         try:
-            return await _answer(state, endpoint, http, record)
+            return await _answer(state, endpoint, form, http, record)
         except asyncio.CancelledError:
             record.disconnected = not state.closing
             raise
@@ -36,32 +38,36 @@ def recorded(state: State, endpoint: Endpoint) -> Handler:
     return handle
 
 
-async def _answer(state: State, endpoint: Endpoint, http: web.Request, record: Record) -> web.StreamResponse:
+async def _answer(
+    state: State, endpoint: Endpoint, form: Format, http: web.Request, record: Record
+) -> web.StreamResponse:
     try:
-        _check_key(state, http)
-        response = await endpoint(state, http, record)
+        wrong_key = _wrong_key(state, http, form)
+        response = await endpoint(state, http, record) if wrong_key is None else _refusal(form, wrong_key)
     except RequestError as error:
-        response = json_response(error.body(), status=error.status)
+        response = _refusal(form, ErrorFacts(error.status, error.message, code=error.code, param=error.param))
     except RecursionError:
         # Just shallow enough to be read, too deep to be written: neither here nor in the ledger.
         record.body = None
-        response = json_response(RequestError(400, "The body is nested too deeply.").body(), status=400)
+        response = _refusal(form, ErrorFacts(400, "The body is nested too deeply."))
     except web.HTTPRequestEntityTooLarge:
-        response = json_response(RequestError(413, "The body is too large.").body(), status=413)
+        response = _refusal(form, ErrorFacts(413, "The body is too large."))
     # A dropped connection has no protocol transport any more, and nothing was answered that is not recorded already.
     if record.status is None and http.transport is not None:
         record.status = response.status
     return response
 
 
-def _check_key(state: State, http: web.Request) -> None:
+def _refusal(form: Format, facts: ErrorFacts) -> web.StreamResponse:
+    return json_response(form.error(facts), status=facts.status)
+
+
+def _wrong_key(state: State, http: web.Request, form: Format) -> ErrorFacts | None:
     if state.api_key is None:
-        return
-    given = http.headers.get("Authorization", "")
-    expected = f"Bearer {state.api_key}"
-    if not hmac.compare_digest(given.encode("utf-8", "surrogateescape"), expected.encode()):
-        message = "Incorrect API key provided." if given else "You didn't provide an API key."
-        raise RequestError(401, message)
+        return None
+    given = form.key(http)
+    right = hmac.compare_digest((given or "").encode("utf-8", "surrogateescape"), state.api_key.encode())
+    return None if right else form.wrong_key(given)
 
 
 async def no_such_path(_state: State, http: web.Request, _record: Record) -> web.StreamResponse:

@@ -23,6 +23,8 @@ Chars = Annotated[int, Field(ge=1, le=1_000_000_000)]
 HeaderName = Annotated[str, Field(pattern=r"^[A-Za-z0-9!#$%&'*+.^_`|~-]+$")]
 HeaderValue = Annotated[str, Field(pattern=r"^[\x20-\x7e]*$")]
 FinishReason = Literal["stop", "length", "content_filter", "tool_calls"]
+ServedBy = Literal["openai", "vllm", "llama_cpp", "lm_studio", "huggingface", "openrouter", "google"]
+Capability = Literal["completion", "tools", "vision", "thinking", "insert", "embedding"]
 Drop = Literal["before", "headers", "body", "mid_stream"]
 
 # What decides which answer a request gets, and whether it gets one.
@@ -72,6 +74,15 @@ class ToolCallSpec(_Strict):
     signature: str | None = None
 
 
+class ShowSpec(_Strict):
+    """What Ollama's ``/api/show`` tells of a model."""
+
+    latency_s: Seconds = 0.0
+    status: Annotated[int, Field(ge=400, le=599)] | None = None
+    context_length: Count = 8192
+    capabilities: list[Capability] = ["completion", "tools"]
+
+
 class Scenario(_Strict):
     """How a model answers; the keys are documented in :mod:`fake_server`."""
 
@@ -99,6 +110,8 @@ class Scenario(_Strict):
     raw_body: str | None = None
     raw_events: list[str] | None = None
 
+    served_by: ServedBy = "openai"
+    show: ShowSpec | None = None
     rules: list[RuleName] | None = None
     context_window: WindowSpec | None = None
 
@@ -108,6 +121,7 @@ class Scenario(_Strict):
     drop: Drop | None = None
     drop_after_chunks: Count = 1
     malformed_json: bool = False
+    error_after_chunks: Count | None = None
 
     ignore_stream: bool = False
     chunk_chars: Chars | Annotated[list[Chars], Field(min_length=1)] = 4

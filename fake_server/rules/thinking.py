@@ -95,8 +95,9 @@ def _assistant_blocks(
     request: ChatRequest, *, running_turn: bool = False
 ) -> Iterator[tuple[int, list[dict[str, Any]]]]:
     """The blocks of each assistant message, of all or of those after the last thing that a user said."""
-    first = _last_question(request) + 1 if running_turn else 0
-    for number, message in enumerate(request.messages[first:], first):
+    messages = request.body["messages"]
+    first = _last_question(messages) + 1 if running_turn else 0
+    for number, message in enumerate(messages[first:], first):
         if message.get("role") == "assistant":
             yield number, _blocks(message)
 
@@ -111,9 +112,9 @@ def _blocks(message: dict[str, Any]) -> list[dict[str, Any]]:
     return blocks + [{"type": "tool_use"} for _call in message.get("tool_calls") or ()]
 
 
-def _last_question(request: ChatRequest) -> int:
-    for number in range(len(request.messages) - 1, -1, -1):
-        message = request.messages[number]
+def _last_question(messages: list[dict[str, Any]]) -> int:
+    for number in range(len(messages) - 1, -1, -1):
+        message = messages[number]
         if message.get("role") == "user" and not _only_results(message):
             return number
     return -1
@@ -134,6 +135,7 @@ def _is_ours(block: dict[str, Any], signatures: Signatures) -> bool:
 
 
 def _anthropic(message: str) -> Refusal:
+    # Gateways pass it on as it is.
     return Refusal(message, body={"type": "error", "error": {"type": "invalid_request_error", "message": message}})
 
 
@@ -143,7 +145,7 @@ def _first_calls(request: ChatRequest) -> Iterator[tuple[int, str, Any]]:
         yield from _first_gemini_calls(request.body["contents"])
         return
     for number, message in enumerate(request.messages):
-        if number > _last_question(request) and message.get("tool_calls"):
+        if number > _last_question(request.messages) and message.get("tool_calls"):
             call = message["tool_calls"][0]
             google = (call.get("extra_content") or {}).get("google") or {}
             yield number + 1, call["function"]["name"], google.get("thought_signature")

@@ -1,6 +1,7 @@
 """A context window that is enforced, in the words of different servers."""
 
 import math
+from collections.abc import Mapping
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -8,7 +9,15 @@ from pydantic import BaseModel, ConfigDict, Field
 from fake_server.request import ChatRequest
 from fake_server.rules.refusal import Refusal, openai_refusal, vllm_refusal
 
-Wording = Literal["openai", "vllm", "llama_cpp", "anthropic", "gemini"]
+Wording = Literal["openai", "vllm", "llama_cpp", "lm_studio", "anthropic", "gemini"]
+
+
+_WORDINGS: Mapping[str, Wording] = {
+    "vllm": "vllm",
+    "llama_cpp": "llama_cpp",
+    "lm_studio": "lm_studio",
+    "google": "gemini",
+}
 
 
 class WindowSpec(BaseModel):
@@ -19,22 +28,34 @@ class WindowSpec(BaseModel):
     tokens: Annotated[int, Field(ge=1, le=1_000_000_000)]
     factor: Annotated[float, Field(gt=0, le=100)] = 1.0
     """The model's own count is this server's, so many times."""
-    wording: Wording = "openai"
+    wording: Wording | None = None
+    """As the server words it that the scenario names, or the request's format."""
 
 
-def too_long(spec: WindowSpec, request: ChatRequest) -> Refusal | None:
+def usual_wording(request: ChatRequest, served_by: str) -> Wording:
+    """Return how the server that a request went to words it."""
+    match request.format:
+        case "anthropic" | "gemini":
+            return request.format
+        case "ollama":
+            return "llama_cpp"
+        case "openai":
+            return _WORDINGS.get(served_by, "openai")
+
+
+def too_long(spec: WindowSpec, request: ChatRequest, served_by: str) -> Refusal | None:
     """Return the refusal of a request that does not fit, or None."""
+    wording = spec.wording or usual_wording(request, served_by)
     prompt = math.ceil(request.prompt_tokens() * spec.factor)
     # llama.cpp lets an answer end where the window does; the others want its whole length to fit.
-    answer = 0 if spec.wording == "llama_cpp" else request.limit or 0
-    if prompt + answer <= spec.tokens:
-        return None
-    return _refusal(spec, prompt, answer)
+    answer = 0 if wording in ("llama_cpp", "lm_studio") else request.limit or 0
+    return None if prompt + answer <= spec.tokens else refusal(spec, wording, prompt, answer)
 
 
-def _refusal(spec: WindowSpec, prompt: int, answer: int) -> Refusal:
+def refusal(spec: WindowSpec, wording: Wording, prompt: int, answer: int) -> Refusal:
+    """Return what a model says to so many tokens of prompt and answer."""
     window = spec.tokens
-    match spec.wording:
+    match wording:
         case "openai":
             return openai_refusal(
                 f"This model's maximum context length is {window} tokens. However, "
@@ -59,6 +80,13 @@ def _refusal(spec: WindowSpec, prompt: int, answer: int) -> Refusal:
             )
             error = {"code": 400, "message": message, "type": "exceed_context_size_error"}
             return Refusal(message, body={"error": {**error, "n_prompt_tokens": prompt, "n_ctx": window}})
+        case "lm_studio":
+            message = (
+                f"Trying to keep the first {prompt} tokens when context the overflows. However, the model is loaded with "
+                f"context length of only {window} tokens, which is not enough. Try to load the model with a larger "
+                "context length, or provide a shorter input"
+            )
+            return Refusal(message, body={"error": message})
         case "anthropic":
             return Refusal(
                 f"input length and `max_tokens` exceed context limit: {prompt} + {answer} > {window}, decrease input "

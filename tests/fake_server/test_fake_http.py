@@ -7,7 +7,7 @@ import aiohttp
 import pytest
 
 import fake_server
-from fake_server import chat as chat_module
+from fake_server import answering
 
 
 async def _call(http: aiohttp.ClientSession, method: str, url: str, **options: Any) -> tuple[int, Any]:
@@ -106,7 +106,7 @@ async def test_too_large_body(server: Any, chat: Any, monkeypatch: pytest.Monkey
     async def too_large(*_: Any) -> object:
         raise aiohttp.web.HTTPRequestEntityTooLarge(max_size=1, actual_size=2)
 
-    monkeypatch.setattr(chat_module, "_read_json", too_large)
+    monkeypatch.setattr(answering, "_read_json", too_large)
     status, body, _ = await chat()
     assert (status, body["error"]["code"]) == (413, "request_too_large")
     assert server.ledger.records[0].status == 413

@@ -1,34 +1,16 @@
-"""An answer as the chunks of a stream."""
+"""An answer as the chunks of OpenAI's stream."""
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
-from itertools import cycle, zip_longest
+from collections.abc import Iterator
+from itertools import zip_longest
 from typing import Any, TypeVar
 
 from fake_server.completion import Choice, Completion
+from fake_server.formats.format import Chunk
+from fake_server.pieces import pieces
 from fake_server.scenario import Scenario
 from fake_server.tokens import token_ceiling
-from fake_server.wire_json import json_bytes, raw_bytes
-
-DONE = b"data: [DONE]\n\n"
-COMMENT = b": keep-alive\n\n"
-_MALFORMED_CHUNK = 1
 
 _T = TypeVar("_T")
-
-
-@dataclass(slots=True)
-class Chunk:
-    """One chunk and the tokens of text it carries."""
-
-    payload: dict[str, Any]
-    tokens: int = 0
-
-    @property
-    def choice(self) -> dict[str, Any]:
-        """The one choice of a chunk that has choices."""
-        found: dict[str, Any] = self.payload["choices"][0]
-        return found
 
 
 def make_chunks(completion: Completion, scenario: Scenario, *, include_usage: bool) -> list[Chunk]:
@@ -44,22 +26,6 @@ def make_chunks(completion: Completion, scenario: Scenario, *, include_usage: bo
     if scenario.empty_first_chunk:
         chunks.insert(0, Chunk(completion.envelope("chat.completion.chunk", [])))
     return chunks
-
-
-def encode_chunks(chunks: Iterable[Chunk], scenario: Scenario) -> Iterator[tuple[Chunk, bytes]]:
-    """Yield every chunk with its bytes, comments and damage included."""
-    for number, chunk in enumerate(chunks):
-        data = json_bytes(chunk.payload)
-        if scenario.malformed_json and number == _MALFORMED_CHUNK:
-            data = data[: len(data) * 2 // 3]
-        event = b"data: " + data + b"\n\n"
-        yield chunk, COMMENT + event if scenario.comment_keepalive else event
-
-
-def raw_chunks(events: Iterable[str]) -> Iterator[tuple[Chunk, bytes]]:
-    """Yield events whose data is sent as it stands."""
-    for event in events:
-        yield Chunk({}), b"data: " + raw_bytes(event) + b"\n\n"
 
 
 def _choice_chunks(completion: Completion, choice: Choice, scenario: Scenario) -> Iterator[Chunk]:
@@ -109,16 +75,6 @@ def _put_usage_on_last_content(chunks: list[Chunk], completion: Completion) -> N
     # With several choices another one may stand behind it, and the usage is to come last.
     chunks.remove(last)
     chunks.append(last)
-
-
-def pieces(text: str, sizes: int | list[int]) -> Iterator[str]:
-    """Cut a text into pieces of these sizes in turn."""
-    at = 0
-    for size in cycle([sizes] if isinstance(sizes, int) else sizes):
-        if at >= len(text):
-            return
-        yield text[at : at + size]
-        at += size
 
 
 def _in_turn(streams: list[Iterator[_T]]) -> Iterator[_T]:

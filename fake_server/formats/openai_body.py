@@ -1,21 +1,17 @@
-"""An answer as one JSON body."""
+"""An answer as OpenAI's JSON body."""
 
 from typing import Any
 
 from fake_server.completion import Choice, Completion
 from fake_server.scenario import Scenario
-from fake_server.wire_json import json_bytes, raw_bytes
 
 
-def plain_body(completion: Completion, scenario: Scenario) -> bytes:
-    """Return the JSON body of an answer, cut when the scenario wants it malformed."""
-    if scenario.raw_body is not None:
-        return raw_bytes(scenario.raw_body)
+def plain_body(completion: Completion, scenario: Scenario) -> dict[str, Any]:
+    """Return the body of an answer."""
     body = completion.envelope("chat.completion", [_choice(choice, scenario) for choice in completion.choices])
     if not scenario.no_usage:
         body["usage"] = None if scenario.null_usage else completion.usage
-    data = json_bytes(body)
-    return data[: len(data) * 2 // 3] if scenario.malformed_json else data
+    return body
 
 
 def _choice(choice: Choice, scenario: Scenario) -> dict[str, Any]:

@@ -1,0 +1,15 @@
+"""The wire formats that the server speaks; each turns its own requests into one form, and answers back into its own."""
+
+from fake_server.formats.anthropic import AnthropicFormat
+from fake_server.formats.format import Format
+from fake_server.formats.gemini import GeminiFormat
+from fake_server.formats.ollama import OllamaChatFormat, OllamaGenerateFormat
+from fake_server.formats.openai import OpenAIFormat
+
+ANTHROPIC: Format = AnthropicFormat()
+GEMINI: Format = GeminiFormat()
+OLLAMA_CHAT: Format = OllamaChatFormat()
+OLLAMA_GENERATE: Format = OllamaGenerateFormat()
+OPENAI: Format = OpenAIFormat()
+
+__all__ = ["ANTHROPIC", "GEMINI", "OLLAMA_CHAT", "OLLAMA_GENERATE", "OPENAI", "Format"]
