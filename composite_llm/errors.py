@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 FailureKind = Literal[
     "rejected",  # 400: this request is wrong for this model
+    "unsendable",  # 400: it could not be put into the model's form, so nothing was sent
     "authentication",  # 401, 403
     "not_found",  # 404
     "context_window",
@@ -42,10 +43,12 @@ FailureKind = Literal[
     "breaker_open",  # not asked: it failed too often just now
     "budget",  # not asked: a cap of the run was reached
     "invalid_output",  # did not satisfy `response_format` or a tool's schema
+    "internal",  # a mistake of ours, of LiteLLM's or of what is installed; nobody was reached
 ]
 
 STATUS_OF_KIND: dict[FailureKind, int] = {
     "rejected": 400,
+    "unsendable": 400,
     "context_window": 400,
     "content_policy": 400,
     "not_found": 404,
@@ -59,6 +62,7 @@ STATUS_OF_KIND: dict[FailureKind, int] = {
     "unusable": 502,
     "breaker_open": 503,
     "invalid_output": 502,
+    "internal": 500,
 }
 
 RETRYABLE_KINDS: frozenset[FailureKind] = frozenset({"rate_limited", "timed_out", "unavailable", "malformed"})
@@ -169,14 +173,18 @@ class NodeFailure:
 
 def common_kind(failures: Sequence[NodeFailure]) -> FailureKind | None:
     """The kind that all who failed themselves share, or None."""
-    kinds = {failed.failure.kind for failed in failures if not failed.failure.given_up}
+    kinds = _kinds(failures)
     return kinds.pop() if len(kinds) == 1 else None
+
+
+def _kinds(failures: Sequence[NodeFailure]) -> set[FailureKind]:
+    return {failed.failure.kind for failed in failures if not failed.failure.given_up}
 
 
 class QuorumNotMet(CompositeError):
     """A stage got fewer usable answers than it needs.
 
-    The status is the members' own when all failed alike with 429, 400 or a context window, 502 for their 401, 403, else 503.
+    The status is the members' own when all failed alike with 429 or a kind of 400, 502 for their 401, 403, else 503.
     """
 
     status_code = 503
@@ -192,8 +200,9 @@ class QuorumNotMet(CompositeError):
         self.got = got
         self.failures = tuple(failures)
         self.kind = common_kind(self.failures)
-        if self.kind in ("rate_limited", "rejected", "context_window", "content_policy", "authentication"):
-            self.status_code = STATUS_OF_KIND[self.kind]
+        statuses = {STATUS_OF_KIND[kind] for kind in _kinds(self.failures)}
+        if statuses == {400} or self.kind in ("rate_limited", "authentication", "internal"):
+            self.status_code = statuses.pop()
 
 
 class FinalCallFailed(CompositeError):

@@ -63,15 +63,17 @@ class LiteLLMBackend:
         Raises:
             AttemptFailed: with what LiteLLM's exception means.
         """
+        answered = False
         try:
             with within(request.scope) as passage:
                 response = await self._call(request, stream=False)
+            answered = True
             reply = self._reply(request, response)
             return replace(reply, nested=True) if passage.came_back else reply
         except AttemptFailed:
             raise
         except Exception as error:  # noqa: BLE001  # one of the two doors to LiteLLM
-            raise AttemptFailed(as_failure(error, self.endpoint(request))) from None
+            raise AttemptFailed(as_failure(error, self.endpoint(request), answered=answered)) from None
 
     async def stream(self, request: AttemptRequest) -> AsyncGenerator[Chunk, None]:
         """One streamed attempt.
@@ -94,7 +96,7 @@ class LiteLLMBackend:
             if tap is not None and len(tap.finish_reasons) > 1:
                 yield Chunk(tuple(ChoiceDelta(index, {}, reason) for index, reason in tap.finish_reasons.items()))
         except Exception as error:  # noqa: BLE001  # one of the two doors to LiteLLM
-            raise AttemptFailed(as_failure(error, self.endpoint(request))) from None
+            raise AttemptFailed(as_failure(error, self.endpoint(request), answered=stream is not None)) from None
         finally:
             if stream is not None:
                 await _close(stream)

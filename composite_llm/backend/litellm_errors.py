@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import email.utils
-import json
+import logging
 import time
 from datetime import UTC
 from typing import Any
@@ -12,7 +12,10 @@ import httpx
 import litellm
 import openai
 
-from composite_llm.errors import Failure, FailureKind
+from composite_llm.backend.litellm_evidence import Proof, chain, proof_of
+from composite_llm.errors import CompositeError, Failure, FailureKind, FinalCallFailed, QuorumNotMet
+
+_log = logging.getLogger("composite_llm")
 
 KIND_OF: tuple[tuple[type[BaseException], FailureKind], ...] = (
     # The first that fits counts, so subclasses stand before their bases.
@@ -68,6 +71,7 @@ _KIND_OF_STATUS: dict[int, FailureKind] = {
 
 _WORDS: dict[FailureKind, str] = {
     "rejected": "rejected the request",
+    "unsendable": "not asked: the request could not be put into its form",
     "authentication": "refused the key",
     "not_found": "does not serve the model",
     "context_window": "the prompt is longer than its context window",
@@ -76,23 +80,42 @@ _WORDS: dict[FailureKind, str] = {
     "timed_out": "no reply in time",
     "unavailable": "unavailable",
     "malformed": "sent an answer that could not be read",
+    "internal": "not asked: the call failed within this process",
 }
 
+_KIND_OF_PROOF: dict[Proof, FailureKind] = {
+    "answered": "malformed",
+    "unsendable": "unsendable",
+    "no_key": "authentication",
+    "internal": "internal",
+}
 
-def as_failure(error: BaseException, endpoint: str | None) -> Failure:
-    """Any exception of a LiteLLM call as a failure.
+_DOUBTED: frozenset[FailureKind] = frozenset({"unavailable", "malformed", "timed_out", "rejected"})
+"""Kinds that LiteLLM also makes of an exception of its own code, with a status that nobody sent."""
+
+
+def as_failure(error: BaseException, endpoint: str | None, *, answered: bool = False) -> Failure:
+    """Any exception of a LiteLLM call as a failure: the provider's only where the exception proves that it was asked.
 
     Args:
         error: What was raised.
         endpoint: Host and port that were asked, where known.
+        answered: A response, or its beginning, had come already.
     """
     cause = _cause(error)
     status_code = _status_code(cause)
-    kind = _kind(cause, status_code)
-    where = f"{endpoint} " if endpoint else ""
-    if kind == "unavailable" and (found := _without_response(error)) is not None:
-        kind, cause = found
+    kind = _own_kind(error) or _kind(cause, status_code)
+    proof = proof_of(error, answered=answered) if kind in _DOUBTED else None
+    if proof in _KIND_OF_PROOF:
+        kind, status_code, cause = _KIND_OF_PROOF[proof], None, _root(error)
+    elif proof == "reached" and kind in ("unavailable", "malformed"):
+        cause, status_code, kind = _told(error, cause, status_code, kind)
+    if kind == "timed_out" and not any(map(_is_status_error, chain(error))):
+        # LiteLLM's own 408 for a client library that waited long enough.
         status_code = None
+    if kind == "internal":
+        _log.error("a call failed within this process", exc_info=error)
+    where = f"{endpoint} " if endpoint else ""
     code = f"HTTP {status_code}, " if status_code is not None and _has_http_status(cause) else ""
     return Failure(
         kind,
@@ -108,21 +131,36 @@ def _cause(error: BaseException) -> BaseException:
     return original if isinstance(original, BaseException) else error
 
 
-def _without_response(error: BaseException) -> tuple[FailureKind, BaseException] | None:
-    """What really happened where LiteLLM made up a 500: no connection, no readable answer, or no key to ask with."""
-    link: BaseException | None = error
-    while link is not None:
-        if isinstance(link, openai.APIStatusError | httpx.HTTPStatusError) and not _is_litellms(link):
-            return None
-        if isinstance(link, json.JSONDecodeError | openai.APIResponseValidationError) and not _is_litellms(link):
-            return "malformed", link
+def _own_kind(error: BaseException) -> FailureKind | None:
+    """The kind that a composite gave its own failure, where LiteLLM led the call back to us."""
+    own = next((link for link in chain(error) if isinstance(link, CompositeError)), None)
+    if own is None:
+        return None
+    if isinstance(own, QuorumNotMet | FinalCallFailed):
+        return own.kind
+    return "internal" if own.status_code == 500 else None
+
+
+def _root(error: BaseException) -> BaseException:
+    """What it all came from, of the exceptions that are not LiteLLM's."""
+    *_, last = [link for link in chain(error) if not _is_litellms(link)]
+    return last
+
+
+def _told(
+    error: BaseException, cause: BaseException, status_code: int | None, kind: FailureKind
+) -> tuple[BaseException, int | None, FailureKind]:
+    """What really happened where LiteLLM made up a 500 for a connection that failed."""
+    for link in chain(error):
+        if _is_status_error(link):
+            break
         if isinstance(link, openai.APIConnectionError | httpx.TransportError) and not _is_litellms(link):
-            return "unavailable", link
-        if type(link) is openai.OpenAIError and "api_key" in str(link):
-            # The client's own refusal to send anything without a key.
-            return "authentication", link
-        link = link.__cause__ or link.__context__
-    return None
+            return link, None, "unavailable"
+    return cause, status_code, kind
+
+
+def _is_status_error(error: BaseException) -> bool:
+    return isinstance(error, openai.APIStatusError | httpx.HTTPStatusError) and not _is_litellms(error)
 
 
 def _is_litellms(error: BaseException) -> bool:

@@ -34,12 +34,15 @@ def begin(scope: Scope, node: Node, call: OpenCall, request: AttemptRequest) -> 
         BudgetExceeded: It would go over a cap, or might: its worst case is more than what is left.
         AttemptFailed: Its breaker is open; recorded all the same.
     """
-    attempt = OpenAttempt(node.model, scope.backend.endpoint(request), scope.recorder.clock())
+    attempt = OpenAttempt(
+        node.model, scope.backend.endpoint(request), scope.recorder.clock(), patience_s=request.timeout_s
+    )
     if not node.is_composite:
         scope.budget.check()
         attempt.reservation = _reserved(scope, node, request)
         breakers = _breakers_of(scope, attempt)
-        refusal = breakers.refusal(attempt.model, attempt.endpoint) if breakers is not None else None
+        patience_s = attempt.patience_s
+        refusal = breakers.refusal(attempt.model, attempt.endpoint, patience_s) if breakers is not None else None
         if refusal is not None:
             _released(scope, attempt)
             call.attempts.append(attempt)
@@ -103,7 +106,9 @@ def finish_with_failure(scope: Scope, attempt: OpenAttempt, failure: Failure) ->
     _note_failure(scope, attempt, failure)
     breakers = _breakers_of(scope, attempt)
     if breakers is not None:
-        breakers.failed(attempt.model, attempt.endpoint, failure.kind)
+        # A provider that says itself that it was too slow says so to everybody.
+        patience_s = attempt.patience_s if failure.status_code is None else None
+        breakers.failed(attempt.model, attempt.endpoint, failure.kind, patience_s)
     if failure.cost_usd != 0:
         scope.budget.charge(failure.cost_usd)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import heapq
+import math
 import time
 from collections import deque
 from collections.abc import Callable
@@ -53,11 +55,29 @@ class BreakerState:
     opens_again_in_s: float | None
 
 
+@dataclass(frozen=True, slots=True)
+class _Failed:
+    at: float
+    waited_s: float
+    """A time-out says nothing to who waits longer; any other failure is one for everybody."""
+
+
 @dataclass(slots=True)
 class _Breaker:
-    failed_at: deque[float] = field(default_factory=deque)
+    failed: deque[_Failed] = field(default_factory=deque)
     opened_at: float | None = None
+    open_up_to_s: float = math.inf
+    """Open for attempts that wait no longer than so many seconds."""
     probing: bool = False
+
+    def forget_before(self, moment: float) -> None:
+        while self.failed and self.failed[0].at <= moment:
+            self.failed.popleft()
+
+    def agreed_s(self, failures: int) -> float | None:
+        """How long so many failed attempts waited at least; None where there are fewer."""
+        longest = heapq.nlargest(failures, (failed.waited_s for failed in self.failed))
+        return longest[-1] if longest and len(longest) == failures else None
 
 
 class Breakers:
@@ -77,10 +97,16 @@ class Breakers:
         self._clock = clock
         self._breakers: dict[tuple[str, str | None], _Breaker] = {}
 
-    def refusal(self, model: str, endpoint: str | None) -> Failure | None:
-        """Why the model must not be asked now; None if it may be. Letting a probe through counts as asking it."""
+    def refusal(self, model: str, endpoint: str | None, patience_s: float | None = None) -> Failure | None:
+        """Why the model must not be asked now; None if it may be. Letting a probe through counts as asking it.
+
+        Args:
+            model: The model string.
+            endpoint: Host and port; None where unknown.
+            patience_s: How long the attempt would wait; None for ever.
+        """
         breaker = self._breakers.get((model, endpoint))
-        if breaker is None or breaker.opened_at is None:
+        if breaker is None or breaker.opened_at is None or _seconds(patience_s) > breaker.open_up_to_s:
             return None
         left_s = breaker.opened_at + self.settings.open_s - self._clock()
         if left_s <= 0 and not breaker.probing:
@@ -94,8 +120,8 @@ class Breakers:
         """An attempt was answered."""
         self._breakers.pop((model, endpoint), None)
 
-    def failed(self, model: str, endpoint: str | None, kind: FailureKind) -> None:
-        """An attempt failed."""
+    def failed(self, model: str, endpoint: str | None, kind: FailureKind, patience_s: float | None = None) -> None:
+        """An attempt failed that would have waited for `patience_s`; None for ever."""
         key = (model, endpoint)
         if kind not in COUNTED:
             # It was reached and it answered: what was wrong was the request.
@@ -105,19 +131,23 @@ class Breakers:
         if key not in self._breakers:
             self._make_room(now)
         breaker = self._breakers.setdefault(key, _Breaker())
-        breaker.failed_at.append(now)
-        while breaker.failed_at and breaker.failed_at[0] <= now - self.settings.window_s:
-            breaker.failed_at.popleft()
-        if breaker.probing or len(breaker.failed_at) >= self.settings.failures:
+        waited_s = _seconds(patience_s) if kind == "timed_out" else math.inf
+        breaker.failed.append(_Failed(now, waited_s))
+        breaker.forget_before(now - self.settings.window_s)
+        is_probe = breaker.probing and _seconds(patience_s) <= breaker.open_up_to_s
+        agreed_s = waited_s if is_probe else breaker.agreed_s(max(math.ceil(self.settings.failures), 1))
+        if agreed_s is not None and waited_s >= agreed_s:
             breaker.opened_at = now if self.settings.open_s > 0 else None
-        breaker.probing = False
+            breaker.open_up_to_s = agreed_s
+        if is_probe:
+            breaker.probing = False
 
     def _make_room(self, now: float) -> None:
         if len(self._breakers) < MAX_ENTRIES:
             return
         over = now - max(self.settings.window_s, self.settings.open_s)
         for key, breaker in list(self._breakers.items()):
-            if not breaker.failed_at or breaker.failed_at[-1] <= over:
+            if not breaker.failed or breaker.failed[-1].at <= over:
                 self._breakers.pop(key, None)
         while len(self._breakers) >= MAX_ENTRIES:
             # The oldest; it has to fail anew to be skipped again.
@@ -138,7 +168,7 @@ class Breakers:
         return sorted(states, key=lambda state: (state.state == "closed", state.model, state.endpoint or ""))
 
     def _state(self, model: str, endpoint: str | None, breaker: _Breaker, now: float) -> BreakerState:
-        recent = sum(moment > now - self.settings.window_s for moment in breaker.failed_at)
+        recent = sum(failed.at > now - self.settings.window_s for failed in breaker.failed)
         if breaker.opened_at is None:
             return BreakerState(model, endpoint, "closed", recent, None)
         left_s = breaker.opened_at + self.settings.open_s - now
@@ -149,3 +179,7 @@ class Breakers:
     def reset(self) -> None:
         """Forget everything."""
         self._breakers.clear()
+
+
+def _seconds(patience_s: float | None) -> float:
+    return math.inf if patience_s is None else patience_s

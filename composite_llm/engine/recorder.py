@@ -28,6 +28,7 @@ class OpenAttempt:
     model: str
     endpoint: str | None
     started: float
+    patience_s: float | None = None
     first_token: float | None = None
     ended: float | None = None
     status: CallStatus = "cancelled"

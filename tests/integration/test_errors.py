@@ -363,6 +363,6 @@ def test_we_say_explicitly_what_each_exception_of_litellm_means(error_class: typ
 
 def test_an_exception_nobody_knows_is_a_failure_without_its_text() -> None:
     failure = as_failure(RuntimeError("BODY-CANARY"), "host:1")
-    assert failure.kind == "unavailable"
+    assert failure.kind == "internal"
     assert "BODY-CANARY" not in failure.reason
     assert "RuntimeError" in failure.reason

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from composite_llm.config.plan import make_plan
 from composite_llm.config.profiles import Profiles
 from composite_llm.engine.breaker import COUNTED, MAX_ENTRIES, Breakers, BreakerSettings, BreakerState
-from composite_llm.errors import FailureKind
+from composite_llm.errors import FailureKind, RunTimeout
 from composite_llm.run import Caller, Run, Services
 from composite_llm.trace import Trace
 from tests.support.benches import QUESTION
@@ -30,6 +30,8 @@ ALL_KINDS: list[FailureKind] = [
     "unavailable",
     "malformed",
     "unusable",
+    "unsendable",
+    "internal",
 ]
 
 
@@ -186,6 +188,49 @@ def test_open_ones_are_listed_first_and_a_reset_forgets_all() -> None:
     assert watch.asked
 
 
+@pytest.mark.parametrize(
+    ("waited", "refused_up_to_s"),
+    [
+        ([1.0] * 5, 1.0),
+        ([1.0] * 9, 1.0),
+        ([1.0, 2.0, 3.0, 4.0, 5.0], 1.0),
+        ([1.0] * 4 + [3.0] * 4, 1.0),
+        ([1.0] * 4 + [3.0] * 5, 3.0),
+        ([1.0] * 3 + [None] * 2, 1.0),
+        ([None] * 5, None),
+    ],
+)
+def test_who_would_wait_longer_than_the_others_did_is_not_kept_from_asking(
+    waited: list[float | None], refused_up_to_s: float | None
+) -> None:
+    watch = Watch()
+    for patience_s in waited:
+        watch.breakers.failed(MODEL, PLACE, "timed_out", patience_s)
+    assert watch.breakers.refusal(MODEL, PLACE, refused_up_to_s) is not None
+    if refused_up_to_s is not None:
+        assert watch.breakers.refusal(MODEL, PLACE, refused_up_to_s + 0.1) is None
+        assert watch.breakers.refusal(MODEL, PLACE) is None
+
+
+def test_a_failure_that_is_no_matter_of_time_counts_for_everybody() -> None:
+    watch = Watch()
+    for patience_s in (0.1, 0.2, 1.0, 5.0, None):
+        watch.breakers.failed(MODEL, PLACE, "unavailable", patience_s)
+    assert watch.breakers.refusal(MODEL, PLACE, 1000.0) is not None
+    assert not watch.asked
+
+
+def test_a_hasty_probe_that_fails_does_not_keep_the_patient_waiting() -> None:
+    watch = Watch()
+    for _ in range(5):
+        watch.breakers.failed(MODEL, PLACE, "timed_out", 10.0)
+    watch.seconds = 30
+    assert watch.breakers.refusal(MODEL, PLACE, 1.0) is None
+    watch.breakers.failed(MODEL, PLACE, "timed_out", 1.0)
+    assert watch.breakers.refusal(MODEL, PLACE, 1.0) is not None
+    assert watch.breakers.refusal(MODEL, PLACE, 10.0) is None
+
+
 @given(
     steps=st.lists(st.tuples(st.floats(0, 40), st.sampled_from(["ask", "fail", "answer"])), max_size=60),
     failures=st.integers(1, 6),
@@ -225,9 +270,11 @@ class Process:
         self.backend = ScriptedBackend(self.script)
         self.breakers = Breakers(self.settings, lambda: START + now())
 
-    async def run(self, model: str = "composite/moa/z", *, stream: bool = False, **options: Any) -> Trace:
+    async def run(
+        self, model: str = "composite/moa/z", *, stream: bool = False, timeout_s: float | None = None, **options: Any
+    ) -> Trace:
         services = Services(self.backend, ScriptedFacts(), breakers=self.breakers)
-        run = Run(make_plan(model, options, Profiles()), QUESTION, services, Caller())
+        run = Run(make_plan(model, options, Profiles()), QUESTION, services, Caller(timeout_s=timeout_s))
         if stream:
             assert [item async for item in run.items()]
         else:
@@ -314,6 +361,14 @@ async def test_a_hanging_probe_that_is_cut_off_leaves_the_breaker_to_the_next() 
     trace = await process.run(proposers=[once("a"), "b"])
     assert trace.calls[0].content == "back"
     assert trace.degraded == []
+
+
+async def test_a_run_whose_own_time_is_short_says_nothing_of_its_models() -> None:
+    process = Process({"a": Say("A", after=5), "z": Say("Z")}, BreakerSettings(failures=1))
+    for _ in range(3):
+        with pytest.raises(RunTimeout):
+            await process.run(proposers=["a"], timeout_s=1.0)
+    assert process.breakers.states() == []
 
 
 async def test_names_that_a_router_looks_after_have_none() -> None:
