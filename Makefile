@@ -41,7 +41,7 @@ install: .venv/.ready ## Make .venv from the lock; done by every other target wh
 
 .PHONY: lock
 lock: .venv-lock/.ready ## Write the lock files anew, from pyproject.toml and requirements/*.in; UPGRADE=1 takes newer releases.
-	$(LOCK) --extra mcp --extra otel --output-file requirements/dev.txt
+	$(LOCK) --extra mcp --extra otel --extra work --output-file requirements/dev.txt
 	$(LOCK) requirements/oldest.in --extra otel --output-file requirements/oldest.txt
 	$(LOCK) requirements/newest.in --extra mcp --extra otel --override requirements/newest-overrides.in \
 		--output-file requirements/newest.txt

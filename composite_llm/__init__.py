@@ -22,6 +22,7 @@ if TYPE_CHECKING:
         UnknownProfile,
         UnknownStrategy,
     )
+    from composite_llm.masking import masked as mask_secrets
     from composite_llm.observe.execution_context import ExecutionContext
     from composite_llm.observe.store import TraceStore
     from composite_llm.provider.registration import breakers, explain, flush, handler, register, reset_breakers
@@ -42,6 +43,7 @@ _LOADED_LATE = {
     "check": "composite_llm.provider.registration",
     "flush": "composite_llm.provider.registration",
     "get_trace": "composite_llm.provider.traces",
+    "mask_secrets": "composite_llm.masking",
     "ExecutionContext": "composite_llm.observe.execution_context",
     "TraceStore": "composite_llm.observe.store",
     "ToolGuard": "composite_llm.tools.guard",
@@ -64,7 +66,7 @@ _LOADED_LATE = {
 
 
 # `register(check=True)` has a parameter of that name.
-_NAMED_OTHERWISE = {"check": "check_models"}
+_NAMED_OTHERWISE = {"check": "check_models", "mask_secrets": "masked"}
 
 
 def __getattr__(name: str) -> Any:
@@ -103,6 +105,7 @@ __all__ = [
     "flush",
     "get_trace",
     "handler",
+    "mask_secrets",
     "mcp_executor",
     "register",
     "reset_breakers",

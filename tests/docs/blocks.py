@@ -42,7 +42,7 @@ def document(name: str) -> str:
 
 def documents() -> list[str]:
     """The names of all documents that this folder tests."""
-    names = ["README.md", "DESIGN.md", *(f"docs/{path.name}" for path in sorted((ROOT / "docs").glob("*.md")))]
+    names = ["README.md", "DESIGN.md", *(str(path.relative_to(ROOT)) for path in sorted((ROOT / "docs").rglob("*.md")))]
     return [name for name in names if (ROOT / name).is_file()]
 
 

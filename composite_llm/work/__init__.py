@@ -1,0 +1,51 @@
+"""Work with several models, on top of composites: guarded tools, sessions, memory, tasks and workflows.
+
+It uses the public names of `composite_llm` alone, and nothing else in the package imports it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from composite_llm.work.errors import (
+        CommandRefused,
+        PatchRefused,
+        PathRefused,
+        SandboxUnavailable,
+        StoreUnusable,
+        WorkError,
+    )
+    from composite_llm.work.tools.runner import READ_TOOLS, ToolRunner
+
+_LOADED_LATE = {
+    "READ_TOOLS": "tools.runner",
+    "ToolRunner": "tools.runner",
+    "CommandRefused": "errors",
+    "PatchRefused": "errors",
+    "PathRefused": "errors",
+    "SandboxUnavailable": "errors",
+    "StoreUnusable": "errors",
+    "WorkError": "errors",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LOADED_LATE:
+        message = f"module {__name__!r} has no attribute {name!r}"
+        raise AttributeError(message)
+    import importlib
+
+    return getattr(importlib.import_module(f"{__name__}.{_LOADED_LATE[name]}"), name)
+
+
+__all__ = [
+    "READ_TOOLS",
+    "CommandRefused",
+    "PatchRefused",
+    "PathRefused",
+    "SandboxUnavailable",
+    "StoreUnusable",
+    "ToolRunner",
+    "WorkError",
+]
