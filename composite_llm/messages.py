@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from composite_llm.errors import InvalidOption
+from composite_llm.wellformed import well_formed, well_formed_json, well_formed_value
 
 Message = dict[str, Any]
 
@@ -57,7 +58,9 @@ def _cleaned(index: int, message: Any) -> Message:
     role = _plain_role(message.get("role"))
     if role not in ROLES:
         raise InvalidOption(f"messages.{index}.role", f"got {role!r}"[:80], allowed=", ".join(ROLES), value=role)
-    cleaned = {key: value for key, value in message.items() if key in _MESSAGE_KEYS and value is not None}
+    cleaned = {
+        key: well_formed_value(value) for key, value in message.items() if key in _MESSAGE_KEYS and value is not None
+    }
     cleaned["role"] = role
     if not cleaned.get("name"):
         cleaned.pop("name", None)
@@ -103,7 +106,17 @@ def _cleaned_tool_call(call: Any) -> Message:
             "name": function.get("name") or "",
             "arguments": function.get("arguments") if function.get("arguments") is not None else "{}",
         }
-    return cleaned
+    return with_well_formed_arguments(cleaned)
+
+
+def with_well_formed_arguments(call: Message) -> Message:
+    """A tool call whose arguments hold no half of a surrogate pair, nor the escape of one; itself where they do not."""
+    function = call.get("function")
+    arguments = function.get("arguments") if isinstance(function, Mapping) else None
+    if not isinstance(function, Mapping) or not isinstance(arguments, str):
+        return call
+    mended = well_formed_json(arguments)
+    return call if mended == arguments else {**call, "function": {**function, "arguments": mended}}
 
 
 def text_of(content: Any) -> str:
@@ -310,8 +323,8 @@ def as_text(value: Any) -> str:
             text = json.dumps(value, ensure_ascii=False, default=_json_fallback)
         except (TypeError, ValueError, RecursionError):
             text = repr(value)
-    # A lone surrogate, as in the name of a file, cannot be sent to any provider.
-    return text if text.isascii() else text.encode("utf-8", errors="replace").decode("utf-8")
+    # Half a surrogate pair, as in the name of a file, cannot be sent to any provider.
+    return well_formed(text)
 
 
 def _json_fallback(value: Any) -> Any:

@@ -10,6 +10,7 @@ from typing import Any
 
 import litellm
 
+from composite_llm.backend.cleaning import StreamCleaner, cleaned_message
 from composite_llm.backend.current import within
 from composite_llm.backend.interface import AttemptRequest, Choice, ChoiceDelta, Chunk, Message, Reply
 from composite_llm.backend.litellm_errors import as_failure
@@ -17,9 +18,12 @@ from composite_llm.backend.litellm_facts import LiteLLMFacts
 from composite_llm.backend.litellm_openai import client_for
 from composite_llm.backend.litellm_router import RouterInUse
 from composite_llm.backend.litellm_tap import Tap
+from composite_llm.backend.thoughts import begins_unopened
 from composite_llm.errors import AttemptFailed, Failure
 from composite_llm.usage import NO_USAGE, Usage
+from composite_llm.wellformed import well_formed_value
 
+_MOST_UNOPENED = 256
 _EXTRA_FIELDS = ("system_fingerprint", "service_tier", "citations", "provider_specific_fields")
 _DELTA_FIELDS = frozenset(
     (
@@ -45,6 +49,8 @@ class LiteLLMBackend:
         self._router = router or RouterInUse()
         self.fast_openai = True
         self._facts = facts
+        # Models, by their endpoint, whose template begins their thoughts for them; bounded.
+        self._unopened: dict[tuple[str, str | None], None] = {}
 
     def endpoint(self, request: AttemptRequest) -> str | None:
         """Host and port that will be asked; unknown for the Router's names, whose deployment it chooses itself."""
@@ -86,13 +92,18 @@ class LiteLLMBackend:
             with within(request.scope) as passage:
                 stream = await self._call(request, stream=True)
             tap = Tap.on(stream)
+            place = (request.model, self.endpoint(request))
+            cleaner = StreamCleaner(unopened=place in self._unopened)
             async for raw in stream:
-                chunk = self._chunk(request, raw)
+                chunk = self._chunk(request, raw, cleaner)
                 if chunk is not None and passage.came_back:
                     # The nested run has counted its calls, and `raw` has the sum on it.
                     chunk = replace(chunk, usage=None, cost_usd=None, raw=None)
                 if chunk is not None:
                     yield chunk
+            if rest := cleaner.rest():
+                yield Chunk(rest)
+            self._note_unopened(place, unopened=cleaner.unopened)
             if tap is not None and len(tap.finish_reasons) > 1:
                 yield Chunk(tuple(ChoiceDelta(index, {}, reason) for index, reason in tap.finish_reasons.items()))
         except Exception as error:  # noqa: BLE001  # one of the two doors to LiteLLM
@@ -149,9 +160,9 @@ class LiteLLMBackend:
         choices = tuple(
             Choice(
                 index=choice.index,
-                message=_with_refusal(_message(choice.message)),
+                message=self._cleaned(request, _with_refusal(_message(choice.message))),
                 finish_reason=choice.finish_reason,
-                logprobs=getattr(choice, "logprobs", None),
+                logprobs=_well_formed_logprobs(getattr(choice, "logprobs", None)),
             )
             for choice in response.choices
         )
@@ -168,6 +179,20 @@ class LiteLLMBackend:
             extra=_extra(_fields(response)),
         )
 
+    def _cleaned(self, request: AttemptRequest, message: Message) -> Message:
+        cleaned = cleaned_message(message)
+        said = message.get("content")
+        if cleaned is not message and isinstance(said, str) and begins_unopened(said):
+            self._note_unopened((request.model, self.endpoint(request)), unopened=True)
+        return cleaned
+
+    def _note_unopened(self, place: tuple[str, str | None], *, unopened: bool) -> None:
+        """Remember it for the streams to come: what was passed on as answer cannot be taken back."""
+        if not unopened:
+            self._unopened.pop(place, None)
+        elif len(self._unopened) < _MOST_UNOPENED:
+            self._unopened[place] = None
+
     def _cost(self, request: AttemptRequest, told: Any, usage: Usage, raw: Any, *, cached: bool) -> float | None:
         """What LiteLLM says it cost. It says 0.0 also of a model without a price, and an unknown price is not 0."""
         if cached:
@@ -182,12 +207,14 @@ class LiteLLMBackend:
         named = any(key.endswith(("_cost_per_token", "_cost_per_second")) for key in request.params)
         return named or self._facts.is_priced(request.model)
 
-    def _chunk(self, request: AttemptRequest, raw: Any) -> Chunk | None:
-        choices = tuple([_choice_delta(choice) for choice in raw.choices])
+    def _chunk(self, request: AttemptRequest, raw: Any, cleaner: StreamCleaner) -> Chunk | None:
+        said = tuple([_choice_delta(choice) for choice in raw.choices])
+        choices = cleaner.clean(said)
         fields = _fields(raw)
         usage = fields.get("usage")
         if usage is None:
-            return Chunk(choices, raw=raw, extra=_extra(fields)) if choices else None
+            # LiteLLM's own chunk can be passed on only where nothing in it was changed.
+            return Chunk(choices, raw=raw if choices is said else None, extra=_extra(fields)) if choices else None
         counted = usage_of(usage)
         cost_usd = self._cost(request, getattr(usage, "cost", None), counted, usage, cached=False)
         return Chunk(choices, usage=counted, cost_usd=cost_usd, raw=raw, extra=_extra(fields))
@@ -235,7 +262,14 @@ def _plain(value: Any) -> Any:
 
 
 def _extra(fields: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: fields[name] for name in _EXTRA_FIELDS if fields.get(name)}
+    return {name: well_formed_value(fields[name]) for name in _EXTRA_FIELDS if fields.get(name)}
+
+
+def _well_formed_logprobs(logprobs: Any) -> Any:
+    # A token may be half an emoji.
+    plain = _plain(logprobs)
+    mended = well_formed_value(plain)
+    return logprobs if mended is plain else mended
 
 
 def usage_of(usage: Any) -> Usage:

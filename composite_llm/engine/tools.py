@@ -12,8 +12,9 @@ from typing import Any
 from composite_llm.engine.recorder import Recorder
 from composite_llm.engine.threads import in_daemon_thread
 from composite_llm.errors import InvalidOption
-from composite_llm.messages import Message, as_text
+from composite_llm.messages import Message, as_text, with_well_formed_arguments
 from composite_llm.trace import ToolCall
+from composite_llm.wellformed import well_formed_value
 
 ToolFunction = Callable[..., Any]
 
@@ -107,7 +108,7 @@ def requested(message: Message) -> list[Message]:
     legacy = message.get("function_call")
     if legacy and not calls:
         calls = [{"id": None, "type": "function", "function": legacy}]
-    return calls
+    return [with_well_formed_arguments(call) for call in calls]
 
 
 def tool_names(message: Message) -> list[str]:
@@ -127,7 +128,7 @@ async def run_tools(
     calls = requested(message) if legacy else _with_ids(requested(message), round_number)
     records = await asyncio.gather(*(_run_one(executor, call, recorder, node, round_number) for call in calls))
     if legacy:
-        turn = {"role": "assistant", "content": message.get("content"), "function_call": message["function_call"]}
+        turn = {"role": "assistant", "content": message.get("content"), "function_call": calls[0]["function"]}
         answers = [{"role": "function", "name": records[0].name, "content": _shown(records[0])}]
     else:
         turn = {"role": "assistant", "content": message.get("content"), "tool_calls": calls}
@@ -198,9 +199,10 @@ def parsed_arguments(raw: Any) -> dict[str, Any]:
     if raw is None or raw == "":
         return {}
     if isinstance(raw, Mapping):
-        return dict(raw)
+        return dict(well_formed_value(raw))
     try:
-        arguments = json.loads(raw)
+        # An escape in them may be half an emoji.
+        arguments = well_formed_value(json.loads(raw))
     except (TypeError, ValueError, RecursionError):
         message = "the arguments are not valid JSON"
         raise ValueError(message) from None

@@ -16,6 +16,7 @@ from composite_llm.errors import InvalidOption
 from composite_llm.messages import checked_messages
 from composite_llm.proxy.client import proxy_client
 from composite_llm.run import Caller, Run, Services
+from composite_llm.wellformed import well_formed, well_formed_value
 
 _LITELLM_DEFAULT_TIMEOUTS = (600.0, 6000.0)
 """What LiteLLM's SDK, and its Router and proxy, hand over when nobody asked for a limit."""
@@ -83,12 +84,13 @@ def run_of(kwargs: Mapping[str, Any], services: Services) -> Run:
     return Run(plan, messages, services, caller)
 
 
-def _logical_model(model: str) -> str:
+def _logical_model(name: str) -> str:
+    model = well_formed(name)
     return model if model.startswith(COMPOSITE_PREFIX) else COMPOSITE_PREFIX + model
 
 
 def _given(kwargs: Mapping[str, Any]) -> dict[str, Any]:
-    given = dict(kwargs.get("optional_params") or {})
+    given = dict(well_formed_value(kwargs.get("optional_params") or {}))
     if isinstance(given.get("reasoning"), Mapping):
         # OpenRouter's parameter of that name, and the Responses API's; ours is a word.
         effort = given.pop("reasoning").get("effort")

@@ -201,7 +201,7 @@ class Unprintable:
         ),
         pytest.param(by_name, asks(("c", "nobody", {})), "Error: LookupError: there is no tool nobody", id="unknown"),
         pytest.param(lambda name, arguments: b"\xffraw", ONE, "�raw", id="bytes"),
-        pytest.param(lambda name, arguments: "name\ud800", ONE, "name?", id="text that cannot be sent"),
+        pytest.param(lambda name, arguments: "name\ud800", ONE, "name\ufffd", id="text that cannot be sent"),
         pytest.param(lambda name, arguments: None, ONE, "null", id="nothing"),
         pytest.param(lambda name, arguments: Unprintable(), ONE, "Error: KeyError", id="cannot be shown"),
     ],
