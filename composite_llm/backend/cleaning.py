@@ -145,12 +145,14 @@ class _ChoiceCleaner:
     def _split(self, fields: Message) -> Message:
         if self._splitter.answering:
             return fields
-        if fields.get("reasoning_content"):
+        if fields.get("reasoning_content") or "reasoning_content" in self._halves:
             self._splitter.note_reasoning()
         said = self._splitter.feed(fields["content"]) if fields.get("content") else _NOTHING
         if fields.get("tool_calls") or fields.get("function_call"):
             # Thoughts end where the model acts, marked or not.
             said = _together(said, self._splitter.close())
+        if said.thoughts and self._halves.pop("reasoning_content", None) is not None:
+            said = _together(Said(REPLACEMENT, ""), said)
         others = {key: value for key, value in fields.items() if key != "content" or not value}
         return _with(others, _fields(said))
 
