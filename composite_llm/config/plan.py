@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -201,6 +202,6 @@ def _timeout(value: Any) -> float | None:
         seconds = float(value)
     except (TypeError, ValueError, OverflowError):
         raise InvalidOption("timeout", "is not a number", allowed="seconds above 0", value=value) from None
-    if not seconds > 0:
+    if not 0 < seconds < math.inf:
         raise InvalidOption("timeout", f"got {seconds:g}", allowed="seconds above 0", value=value)
     return seconds

@@ -39,6 +39,7 @@ from composite_llm.provider.telemetry import Telemetry
 from composite_llm.proxy.hooks import install_hooks
 from composite_llm.run import Services
 from composite_llm.run.spending import PERIODS
+from composite_llm.sendable import check_sendable, check_values
 from composite_llm.strategies import strategy_for
 
 _router = RouterInUse()
@@ -203,8 +204,10 @@ def explain(model: str, messages: list[Any] | None = None, **options: Any) -> Ex
         CompositeError: The call would be refused, for the same reason.
     """
     known = services()
+    check_values({"messages": messages, **options})
     plan = make_plan(model, options, known.profiles)
     conversation = checked_messages(messages or [{"role": "user", "content": ""}])
+    check_sendable(conversation, options)
     return explain_plan(plan, conversation, known.facts)
 
 

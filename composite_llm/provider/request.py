@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -16,6 +17,7 @@ from composite_llm.errors import InvalidOption
 from composite_llm.messages import checked_messages
 from composite_llm.proxy.client import proxy_client
 from composite_llm.run import Caller, Run, Services
+from composite_llm.sendable import check_sendable, check_values
 from composite_llm.wellformed import well_formed, well_formed_value
 
 _LITELLM_DEFAULT_TIMEOUTS = (600.0, 6000.0)
@@ -61,6 +63,7 @@ def run_of(kwargs: Mapping[str, Any], services: Services) -> Run:
     Raises:
         CompositeError: The request cannot become a run; nothing was spent.
     """
+    check_values({"messages": kwargs.get("messages"), **(kwargs.get("optional_params") or {})})
     model = _logical_model(kwargs["model"])
     client = proxy_client(kwargs)
     limits = client.limits(model, services.profiles) if client is not None else {}
@@ -70,6 +73,7 @@ def run_of(kwargs: Mapping[str, Any], services: Services) -> Run:
     ancestors = parent.ancestors if isinstance(parent, Scope) else ()
     messages = checked_messages(kwargs.get("messages"))
     given = _given(kwargs)
+    check_sendable(messages, given)
     if client is not None:
         given = client.merged(given)
     plan = make_plan(model, given, services.profiles, ancestors=ancestors)
@@ -159,8 +163,8 @@ def _seconds(timeout: Any) -> float | None:
         return max(limits, default=None)
     try:
         seconds = float(timeout)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise InvalidOption("timeout", "is not a number", allowed="seconds above 0", value=timeout) from None
-    if not seconds > 0:
+    if not 0 < seconds < math.inf:
         raise InvalidOption("timeout", f"got {seconds:g}", allowed="seconds above 0", value=timeout)
     return seconds
