@@ -58,8 +58,9 @@ Content (``{model}``, ``{last_user}``, ``{digest}`` and ``{n}``, the number of t
     Half a surrogate pair in a text leaves the server as its JSON escape, so that clients read it as it was.
 
 Servers
-    ``served_by``             chat completions as ``vllm``, ``llama_cpp``, ``lm_studio``, ``huggingface``, ``openrouter`` or
-                              ``google`` serves them: the form of errors, plain and in a stream, and fields of its own
+    ``served_by``             chat completions as ``vllm``, ``llama_cpp``, ``lm_studio``, ``huggingface``, ``openrouter``,
+                              ``google`` or ``mistral`` serves them: the form of errors, plain and in a stream, and what
+                              else is its own
     ``show``                  ``{latency_s, status, context_length, capabilities}``: what Ollama's ``/api/show`` answers
 
 Strictness

@@ -23,7 +23,7 @@ Chars = Annotated[int, Field(ge=1, le=1_000_000_000)]
 HeaderName = Annotated[str, Field(pattern=r"^[A-Za-z0-9!#$%&'*+.^_`|~-]+$")]
 HeaderValue = Annotated[str, Field(pattern=r"^[\x20-\x7e]*$")]
 FinishReason = Literal["stop", "length", "content_filter", "tool_calls"]
-ServedBy = Literal["openai", "vllm", "llama_cpp", "lm_studio", "huggingface", "openrouter", "google"]
+ServedBy = Literal["openai", "vllm", "llama_cpp", "lm_studio", "huggingface", "openrouter", "google", "mistral"]
 Capability = Literal["completion", "tools", "vision", "thinking", "insert", "embedding"]
 Drop = Literal["before", "headers", "body", "mid_stream"]
 

@@ -4,12 +4,12 @@ from fake_server.formats.anthropic import AnthropicFormat
 from fake_server.formats.format import Format
 from fake_server.formats.gemini import GeminiFormat
 from fake_server.formats.ollama import OllamaChatFormat, OllamaGenerateFormat
-from fake_server.formats.openai import OpenAIFormat
+from fake_server.formats.servers import ChatCompletions
 
 ANTHROPIC: Format = AnthropicFormat()
 GEMINI: Format = GeminiFormat()
 OLLAMA_CHAT: Format = OllamaChatFormat()
 OLLAMA_GENERATE: Format = OllamaGenerateFormat()
-OPENAI: Format = OpenAIFormat()
+OPENAI: Format = ChatCompletions()
 
 __all__ = ["ANTHROPIC", "GEMINI", "OLLAMA_CHAT", "OLLAMA_GENERATE", "OPENAI", "Format"]

@@ -13,7 +13,7 @@ from fake_server.formats.openai_body import plain_body
 from fake_server.formats.openai_stream import make_chunks
 from fake_server.formats.reading import bearer
 from fake_server.request import ChatRequest, read_request
-from fake_server.scenario import Scenario, ServedBy
+from fake_server.scenario import Scenario
 
 _MESSAGES = {
     400: "The request is not valid.",
@@ -30,10 +30,6 @@ class OpenAIFormat(Format):
     """OpenAI's own: https://platform.openai.com/docs/api-reference/chat."""
 
     end = b"data: [DONE]\n\n"
-
-    @override
-    def served_by(self, scenario: Scenario) -> Format:
-        return _SERVERS[scenario.served_by]
 
     @override
     def key(self, http: web.Request) -> str | None:
@@ -207,14 +203,3 @@ def google_error(facts: ErrorFacts) -> dict[str, Any]:
     elif facts.code is not None:
         error["details"] = [{"@type": "type.googleapis.com/google.rpc.ErrorInfo", "reason": facts.code}]
     return {"error": error}
-
-
-_SERVERS: Mapping[ServedBy, Format] = {
-    "openai": OpenAIFormat(),
-    "vllm": VllmFormat(),
-    "llama_cpp": LlamaCppFormat(),
-    "lm_studio": LmStudioFormat(),
-    "huggingface": HuggingFaceFormat(),
-    "openrouter": OpenRouterFormat(),
-    "google": GoogleFormat(),
-}

@@ -15,6 +15,7 @@ ERRORS: dict[str, Any] = {
     "huggingface": {"error": "no", "error_type": "overloaded"},
     "openrouter": {"error": {"message": "no", "code": 429}},
     "google": [{"error": {"code": 429, "message": "no", "status": "RESOURCE_EXHAUSTED"}}],
+    "mistral": {"object": "error", "message": "no", "type": "invalid_request_error", "param": None, "code": None},
 }
 IN_STREAMS: dict[str, Any] = {
     **ERRORS,
@@ -58,6 +59,7 @@ async def test_an_error_in_a_stream_comes_behind_a_status_of_200_and_ends_it(
         ("huggingface", 402, "monthly included credits"),
         ("huggingface", 429, "Model is overloaded"),
         ("google", 503, "UNAVAILABLE"),
+        ("mistral", 401, "Unauthorized"),
     ],
 )
 async def test_usual_sentences(
@@ -75,6 +77,18 @@ async def test_fields_that_only_one_server_has(server: fake_server.RunningServer
     body = (await chat(model="l"))[1]
     assert body["timings"]["predicted_n"] == body["usage"]["completion_tokens"]
     assert "stats" in (await chat(model="s"))[1]
+
+
+async def test_mistral_thinks_in_parts_and_counts_on_its_last_chunk(
+    server: fake_server.RunningServer, chat: Any, stream: Any
+) -> None:
+    server.set_scenario("m", {"served_by": "mistral", "reasoning": "hm", "text": "42"})
+    thinking = {"type": "thinking", "thinking": [{"type": "text", "text": "hm"}]}
+    _, body, _ = await chat()
+    assert body["choices"][0]["message"]["content"] == [thinking, {"type": "text", "text": "42"}]
+    *chunks, last, _done = await stream()
+    assert [chunk["choices"][0]["delta"]["content"] for chunk in chunks] == ["", [thinking], "42"]
+    assert (last["usage"], last["choices"][0]["finish_reason"]) == (body["usage"], "stop")
 
 
 @pytest.mark.parametrize(
