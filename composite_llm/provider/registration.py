@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import litellm
@@ -31,10 +31,11 @@ from composite_llm.messages import checked_messages
 from composite_llm.observe.observer import Observer, Observers
 from composite_llm.observe.otel_settings import OtelSettings
 from composite_llm.observe.telemetry_settings import TelemetrySettings
-from composite_llm.provider.capabilities import install_capabilities
+from composite_llm.provider.capabilities import install_capabilities, register_models
 from composite_llm.provider.handler import CompositeLLM
 from composite_llm.provider.observing import observers_of
 from composite_llm.provider.parameters import accept_reasoning_parameters
+from composite_llm.provider.response_costs import install_response_costs
 from composite_llm.provider.telemetry import Telemetry
 from composite_llm.proxy.hooks import install_hooks
 from composite_llm.run import Services
@@ -94,6 +95,7 @@ def register(
     otel: bool | Mapping[str, Any] | OtelSettings | None = None,
     telemetry: bool | str | os.PathLike[str] | Mapping[str, Any] | TelemetrySettings | None = None,
     fast_openai: bool = True,
+    models: Iterable[str | Mapping[str, Any]] = (),
     check: bool = False,
 ) -> None:
     """Put the provider `composite` into LiteLLM. May be called again; other custom providers stay.
@@ -111,11 +113,14 @@ def register(
             `max_size_mb`); False for none. Default: as `COMPOSITE_LLM_TELEMETRY` or the configuration says.
         fast_openai: Ask nodes of the provider `openai` through the OpenAI SDK's untyped `post`, which does the same with
             less work; False: through its typed methods, as LiteLLM by itself.
+        models: Composites to be listed in LiteLLM's model table: model strings, or mappings with `model` and the options
+            that it will be called with. Without it a name is known when it is asked for, by what its own model can.
         check: Ask the endpoints of all profiles now whether they serve their models; see `check`.
 
     Raises:
         InvalidConfig: The profiles cannot be used, with file, line and key; or a model is not served.
-        InvalidOption: A tool executor is not callable; OpenTelemetry is wanted and not installed.
+        InvalidOption: A tool executor is not callable; OpenTelemetry is wanted and not installed; one of `models` is no
+            composite, or its options cannot be used.
     """
     global _services  # as above
     executors = dict(tool_executors or {})
@@ -135,6 +140,7 @@ def register(
         known = _services.tool_executors if _services is not None else {}
         _services = _made(profiles, {**known, **executors}, told, settings)
     install()
+    register_models(models, profiles, _facts)
     if check:
         problems = [problem for name in profiles.by_name for problem in check_models(name)]
         if problems:
@@ -245,6 +251,7 @@ def install() -> None:
     litellm.custom_provider_map = [*others, {"provider": PROVIDER, "custom_handler": handler}]
     custom_llm_setup()  # type: ignore[no-untyped-call]
     accept_reasoning_parameters()
+    install_response_costs()
     if "litellm.proxy.proxy_server" in sys.modules:
         install_hooks()
     install_capabilities(services().profiles, _facts)

@@ -30,7 +30,7 @@ def response_of(reply: Reply, trace: Trace, cost_usd: float | None, *, reasoning
         id=f"chatcmpl-{trace.id}",
         model=trace.model,
         choices=[_choice(choice, trace, reasoning) for choice in reply.choices],
-        usage=litellm_usage(trace),
+        usage=litellm_usage(trace, cost_usd),
     )
     for name, value in reply.extra.items():
         if name != "provider_specific_fields":
@@ -92,7 +92,7 @@ def specific_fields(choice: Choice, trace: Trace) -> dict[str, Any]:
 
 
 def litellm_usage(trace: Trace, cost_usd: float | None = None) -> litellm.Usage:
-    """The run's tokens in OpenAI's form: what earlier stages generated counts as reasoning. `cost_usd` is for streams."""
+    """The run's tokens in OpenAI's form: what earlier stages generated counts as reasoning."""
     return usage_object(trace.usage, reasoning_tokens(trace), cost_usd)
 
 
@@ -116,7 +116,8 @@ def usage_object(usage: Usage, reasoning: int, cost_usd: float | None = None) ->
     Args:
         usage: Tokens.
         reasoning: How many of the completion tokens the user does not see as the answer.
-        cost_usd: For a stream's usage chunk: the only place from which LiteLLM takes a stream's cost.
+        cost_usd: The only place from which LiteLLM takes a stream's cost, and what is left of a response that was stored
+            as JSON.
     """
     counted = litellm.Usage(
         prompt_tokens=usage.prompt_tokens,

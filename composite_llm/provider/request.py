@@ -129,13 +129,19 @@ def _caller(kwargs: Mapping[str, Any], plan: Plan, parent: Scope | None) -> Call
     own = metadata.get("requester_metadata") if "user_api_key_auth" in metadata else metadata
     return Caller(
         metadata={key: value for key, value in (own or {}).items() if _is_callers_own(key)},
-        trace_id=_text_or_none(litellm_params.get("litellm_trace_id")),
+        trace_id=_trace_id(litellm_params, kwargs.get("logging_obj")),
         session_id=_text_or_none(litellm_params.get("litellm_session_id")),
         identity=_text_or_none(metadata.get("user_api_key_hash") or metadata.get("user_api_key")),
         timeout_s=_run_timeout_s(kwargs.get("timeout"), plan, parent),
         parent=parent,
         parent_span=metadata.get("litellm_parent_otel_span"),
     )
+
+
+def _trace_id(litellm_params: Mapping[str, Any], logging_obj: Any) -> str | None:
+    """The caller's own, else the one that LiteLLM gave this call when it began, which its log has for the run."""
+    given = _text_or_none(litellm_params.get("litellm_trace_id"))
+    return given or _text_or_none(getattr(logging_obj, "litellm_trace_id", None))
 
 
 def _is_callers_own(key: Any) -> bool:

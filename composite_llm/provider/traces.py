@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeVar, overload
 
 from composite_llm.trace import Trace
 
 _KEY = "composite_trace"
+_T = TypeVar("_T")
+
+
+class _Required:
+    """Stands for a default that was not given, None being one."""
+
+
+_REQUIRED = _Required()
 
 
 class _TraceBox:
@@ -41,14 +49,23 @@ def leave_on_logging(logging_obj: Any, run: Any) -> None:
         setattr(logging_obj, _KEY, _TraceBox(run))
 
 
-def get_trace(x: Any) -> Trace:
+@overload
+def get_trace(x: Any) -> Trace: ...
+
+
+@overload
+def get_trace(x: Any, default: _T) -> Trace | _T: ...
+
+
+def get_trace(x: Any, default: _T | _Required = _REQUIRED) -> Trace | _T:
     """The trace of a response, of a stream (also one that broke or was closed early), or of an error.
 
     Args:
         x: What `litellm.completion` or `acompletion` of a composite returned or raised.
+        default: What to return where there is none: another model's answer, or one out of LiteLLM's response cache.
 
     Raises:
-        ValueError: It is none of these, or the stream has not started.
+        ValueError: There is none, and no `default`; or the stream has not started.
     """
     for holder in _holders(x):
         box = holder.get(_KEY) if isinstance(holder, dict) else getattr(holder, _KEY, None)
@@ -57,8 +74,16 @@ def get_trace(x: Any) -> Trace:
         trace = getattr(holder, "trace", None) if isinstance(holder, BaseException) else None
         if isinstance(trace, Trace):
             return trace
-    message = f"no composite trace on this {type(x).__name__}"
-    raise ValueError(message)
+    if not isinstance(default, _Required):
+        return default
+    raise ValueError(_none_on(x))
+
+
+def _none_on(x: Any) -> str:
+    hidden = getattr(x, "_hidden_params", None)
+    if isinstance(hidden, dict) and hidden.get("cache_hit"):
+        return "no composite trace: LiteLLM answered from its response cache, so nothing ran"
+    return f"no composite trace on this {type(x).__name__}"
 
 
 def _holders(x: Any) -> list[Any]:

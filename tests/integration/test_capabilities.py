@@ -91,6 +91,133 @@ def test_vision_is_what_the_final_model_can() -> None:
     assert litellm.supports_vision("composite/profile/council") is False
 
 
+OPEN_NAMES = [
+    "openai/gpt-4o",
+    "openai/gpt-3.5-turbo",
+    "openai/o3",
+    "anthropic/claude-haiku-4-5",
+    "gemini/gemini-2.5-pro",
+    "deepseek/deepseek-reasoner",
+    "openai/ft:gpt-4o-2024-08-06:mine::1",
+]
+FOLLOWED = ("supports_vision", "supports_pdf_input", "supports_audio_input", "supports_reasoning")
+
+
+@pytest.mark.parametrize("strategy", ["moa", "council", "moa/composite/council"])
+@pytest.mark.parametrize("model", OPEN_NAMES)
+def test_an_open_ended_name_can_what_its_model_can(model: str, strategy: str) -> None:
+    name = f"composite/{strategy}/{model}"
+    followed = {flag: getattr(litellm.utils, flag)(model) for flag in FOLLOWED}
+    assert {flag: getattr(litellm.utils, flag)(name) for flag in FOLLOWED} == followed
+    mine, models = litellm.get_model_info(name), litellm.get_model_info(*_bare(model))
+    assert (mine["max_input_tokens"], mine["max_output_tokens"]) == (
+        models["max_input_tokens"], models["max_output_tokens"],
+    )  # fmt: skip
+    assert litellm.get_max_tokens(name) == models["max_output_tokens"]
+
+
+def _bare(model: str) -> tuple[str, str]:
+    bare, provider, _, _ = litellm.get_llm_provider(model)
+    return bare, provider
+
+
+@pytest.mark.parametrize("model", ["composite/moa/nobody/knows-this", "composite/council/ollama_chat/nobody-knows"])
+def test_of_a_model_that_nobody_knows_no_helper_raises(model: str) -> None:
+    assert litellm.get_max_tokens(model) > 0
+    assert litellm.supports_vision(model) is False
+    assert litellm.get_model_info(model)["max_input_tokens"] == 128_000
+    assert litellm.supports_function_calling(model) is litellm.supports_response_schema(model) is True
+
+
+def test_what_is_no_composite_is_not_in_the_table(provider: None) -> None:
+    for name in ("composite/nonsense/openai/gpt-4o", "composite/profile/none", "composite/", "nobody/knows"):
+        assert name not in litellm.model_cost
+        assert litellm.model_cost.get(name) is None
+        with pytest.raises(KeyError):
+            litellm.model_cost[name]
+
+
+def test_an_open_ended_name_follows_what_is_registered_later(provider: None) -> None:
+    name = "composite/moa/openai/known-later"
+    assert litellm.model_cost[name]["max_input_tokens"] == 128_000
+    row = {"litellm_provider": "openai", "mode": "chat", "max_input_tokens": 77, "max_output_tokens": 7}
+    litellm.register_model({"openai/known-later": {**row, "supports_vision": True}})
+    try:
+        assert litellm.get_model_info(name)["max_input_tokens"] == 77
+        assert litellm.supports_vision(name) is True
+        litellm.register_model({"openai/known-later": {**row, "max_input_tokens": 78}})
+        assert litellm.model_cost[name]["max_input_tokens"] == 78
+    finally:
+        litellm.model_cost.pop("openai/known-later")
+
+
+def test_the_table_holds_no_rows_that_were_only_asked_for(provider: None) -> None:
+    assert "composite/moa/openai/o3" in litellm.model_cost
+    assert "composite/moa/openai/o3" not in list(litellm.model_cost)
+
+
+def test_messages_are_trimmed_to_the_window(provider: None) -> None:
+    messages = [{"role": "user", "content": "word " * 40_000}]
+    trimmed = litellm.utils.trim_messages(messages, model="composite/moa/openai/gpt-3.5-turbo")
+    window = litellm.model_cost["gpt-3.5-turbo"]["max_input_tokens"]
+    assert 0 < litellm.token_counter(model="gpt-3.5-turbo", messages=trimmed) <= window
+
+
+def test_a_profile_says_whether_its_final_model_takes_tools_and_schemas(configure: Callable[[Any], None]) -> None:
+    models = {"able": "openai/gpt-4o", "schemas": "openai/gpt-3.5-turbo", "neither": "perplexity/sonar"}
+    configure({"profiles": {name: {"strategy": "moa", "model": m, "proposers": [FIRST]} for name, m in models.items()}})
+    said = {
+        name: (
+            litellm.supports_function_calling(f"composite/profile/{name}"),
+            litellm.supports_response_schema(f"composite/profile/{name}"),
+        )
+        for name in models
+    }
+    assert said == {"able": (True, True), "schemas": (True, False), "neither": (False, False)}
+
+
+def test_models_named_beforehand_are_listed_with_their_options(provider: None) -> None:
+    import composite_llm
+
+    narrow = {"model": "composite/moa/openai/gpt-4.1", "proposers": [SMALL]}
+    composite_llm.register(models=["composite/council/openai/gpt-4o", narrow])
+    try:
+        assert {"composite/council/openai/gpt-4o", narrow["model"]} <= set(litellm.model_cost)
+        assert litellm.get_model_info("composite/moa/openai/gpt-4.1")["max_input_tokens"] == 5000
+    finally:
+        for name in ("composite/council/openai/gpt-4o", "composite/moa/openai/gpt-4.1"):
+            litellm.model_cost.pop(name)
+        litellm.register_model({})
+
+
+@pytest.mark.parametrize(
+    ("wrong", "named"),
+    [
+        ("openai/gpt-4o", "models"),
+        ({"proposers": []}, "models"),
+        ("composite/nonsense/openai/gpt-4o", "nonsense"),
+        ({"model": "composite/moa/openai/gpt-4o", "proposrs": []}, "proposrs"),
+    ],
+)
+def test_a_wrong_model_named_beforehand_is_refused(provider: None, wrong: Any, named: str) -> None:
+    import composite_llm
+
+    with pytest.raises(composite_llm.CompositeError, match=named):
+        composite_llm.register(models=[wrong])
+
+
+def test_where_litellm_loads_another_table_registering_again_is_enough(monkeypatch: pytest.MonkeyPatch) -> None:
+    import composite_llm
+
+    monkeypatch.setattr(litellm, "model_cost", dict(litellm.model_cost))
+    name = "composite/moa/openai/gpt-4.1-mini"
+    assert name not in litellm.model_cost
+    # LiteLLM's own rule for names that it does not have still says that it is a chat model with tools.
+    assert litellm.supports_function_calling(name) is True
+    composite_llm.register()
+    assert litellm.model_cost[name]["supports_vision"] is True
+
+
 @pytest.mark.parametrize("parameter", ["reasoning_effort", "thinking", "verbosity", "tools", "response_format", "seed"])
 def test_litellm_lists_as_supported(parameter: str) -> None:
     supported = litellm.get_supported_openai_params(model=f"moa/{FINAL}", custom_llm_provider="composite")
