@@ -16,11 +16,25 @@ if TYPE_CHECKING:
         StoreUnusable,
         WorkError,
     )
+    from composite_llm.work.executor import AllProvidersFailedError, Executor, LLMExecutor, LLMResponse
+    from composite_llm.work.memory import Excerpt, Fact, Indexed, Memory, SecretRefused
+    from composite_llm.work.sessions import Session, Used
     from composite_llm.work.tools.runner import READ_TOOLS, ToolRunner
 
 _LOADED_LATE = {
     "READ_TOOLS": "tools.runner",
     "ToolRunner": "tools.runner",
+    "AllProvidersFailedError": "executor",
+    "Executor": "executor",
+    "LLMExecutor": "executor",
+    "LLMResponse": "executor",
+    "Excerpt": "memory",
+    "Fact": "memory",
+    "Indexed": "memory",
+    "Memory": "memory",
+    "SecretRefused": "memory",
+    "Session": "sessions",
+    "Used": "sessions",
     "CommandRefused": "errors",
     "PatchRefused": "errors",
     "PathRefused": "errors",
@@ -41,11 +55,22 @@ def __getattr__(name: str) -> Any:
 
 __all__ = [
     "READ_TOOLS",
+    "AllProvidersFailedError",
     "CommandRefused",
+    "Excerpt",
+    "Executor",
+    "Fact",
+    "Indexed",
+    "LLMExecutor",
+    "LLMResponse",
+    "Memory",
     "PatchRefused",
     "PathRefused",
     "SandboxUnavailable",
+    "SecretRefused",
+    "Session",
     "StoreUnusable",
     "ToolRunner",
+    "Used",
     "WorkError",
 ]

@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
+
+from tests.support.moving_clock import MovingClockLoop
+
+
+def pytest_asyncio_loop_factories(item: pytest.Item) -> Mapping[str, Callable[[], MovingClockLoop]]:
+    """Loops in real time, unless a test puts the clock forward."""
+    return {"moving clock": MovingClockLoop}
 
 
 @pytest.fixture
