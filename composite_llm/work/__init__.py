@@ -19,6 +19,16 @@ if TYPE_CHECKING:
     from composite_llm.work.executor import AllProvidersFailedError, Executor, LLMExecutor, LLMResponse
     from composite_llm.work.memory import Excerpt, Fact, Indexed, Memory, SecretRefused
     from composite_llm.work.sessions import Session, Used
+    from composite_llm.work.tasks import (
+        LeaseLost,
+        StepUncertain,
+        Task,
+        TaskConflict,
+        TaskQueue,
+        TaskRun,
+        UnknownTask,
+        Worker,
+    )
     from composite_llm.work.tools.runner import READ_TOOLS, ToolRunner
 
 _LOADED_LATE = {
@@ -33,6 +43,14 @@ _LOADED_LATE = {
     "Indexed": "memory",
     "Memory": "memory",
     "SecretRefused": "memory",
+    "LeaseLost": "tasks",
+    "StepUncertain": "tasks",
+    "Task": "tasks",
+    "TaskConflict": "tasks",
+    "TaskQueue": "tasks",
+    "TaskRun": "tasks",
+    "UnknownTask": "tasks",
+    "Worker": "tasks",
     "Session": "sessions",
     "Used": "sessions",
     "CommandRefused": "errors",
@@ -63,14 +81,22 @@ __all__ = [
     "Indexed",
     "LLMExecutor",
     "LLMResponse",
+    "LeaseLost",
     "Memory",
     "PatchRefused",
     "PathRefused",
     "SandboxUnavailable",
     "SecretRefused",
     "Session",
+    "StepUncertain",
     "StoreUnusable",
+    "Task",
+    "TaskConflict",
+    "TaskQueue",
+    "TaskRun",
     "ToolRunner",
+    "UnknownTask",
     "Used",
     "WorkError",
+    "Worker",
 ]
