@@ -68,6 +68,12 @@ STATUS_OF_KIND: dict[FailureKind, int] = {
 RETRYABLE_KINDS: frozenset[FailureKind] = frozenset({"rate_limited", "timed_out", "unavailable", "malformed"})
 
 
+OF_PROVIDERS: frozenset[FailureKind] = frozenset(
+    {"authentication", "not_found", "rate_limited", "timed_out", "unavailable", "malformed", "breaker_open"}
+)
+"""Failures of a model, its endpoint or its set-up; all others a request can bring about by what it asks."""
+
+
 @dataclass(frozen=True, slots=True)
 class Failure:
     """Why one attempt gave no usable answer; a value, so that a stage can count it.
@@ -116,6 +122,11 @@ class CompositeError(Exception):
     def __init__(self, message: str) -> None:
         super().__init__(message)
         self.message = message
+
+    @property
+    def is_providers(self) -> bool:
+        """Whether models, or the way to them, are what failed: the next request may fail on them too."""
+        return False
 
 
 class InvalidOption(CompositeError):
@@ -177,6 +188,10 @@ def common_kind(failures: Sequence[NodeFailure]) -> FailureKind | None:
     return kinds.pop() if len(kinds) == 1 else None
 
 
+def _any_of_providers(failures: Sequence[NodeFailure]) -> bool:
+    return any(kind in OF_PROVIDERS for kind in _kinds(failures))
+
+
 def _kinds(failures: Sequence[NodeFailure]) -> set[FailureKind]:
     return {failed.failure.kind for failed in failures if not failed.failure.given_up}
 
@@ -204,6 +219,11 @@ class QuorumNotMet(CompositeError):
         if statuses == {400} or self.kind in ("rate_limited", "authentication", "internal"):
             self.status_code = statuses.pop()
 
+    @property
+    def is_providers(self) -> bool:
+        """Whether a model that failed by itself is among the reasons."""
+        return _any_of_providers(self.failures)
+
 
 class FinalCallFailed(CompositeError):
     """The aggregator or chairman failed, and its fallbacks too. The status is that of the last cause."""
@@ -223,6 +243,11 @@ class FinalCallFailed(CompositeError):
         upstream = failures[-1].failure.status_code if failures else None
         if self.kind == "unavailable" and upstream is not None and upstream >= 500:
             self.status_code = upstream
+
+    @property
+    def is_providers(self) -> bool:
+        """As of a stage."""
+        return _any_of_providers(self.failures)
 
 
 class InvalidOutput(CompositeError):
@@ -255,3 +280,8 @@ class RunTimeout(CompositeError):
         super().__init__(f"no answer within timeout={limit_s:g} s; stages finished: {done}{waiting}")
         self.limit_s = limit_s
         self.stages_finished = tuple(stages_finished)
+
+    @property
+    def is_providers(self) -> bool:
+        """The models took too long; unless who asked gave them too little time."""
+        return True

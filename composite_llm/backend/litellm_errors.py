@@ -43,6 +43,9 @@ KIND_OF: tuple[tuple[type[BaseException], FailureKind], ...] = (
     (litellm.exceptions.APIError, "unavailable"),
     (litellm.exceptions.OpenAIError, "unavailable"),
     (litellm.exceptions.MockException, "unavailable"),
+    # A Router has nobody left to ask.
+    (litellm.types.router.RouterRateLimitError, "rate_limited"),
+    (litellm.types.router.RouterRateLimitErrorBasic, "rate_limited"),
     # LiteLLM 1.94 has no such class.
     (getattr(litellm.exceptions, "ModelNotMappedError", litellm.exceptions.NotFoundError), "not_found"),
     (openai.APITimeoutError, "timed_out"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Mapping
 from typing import Any
 
 import httpx
@@ -20,6 +21,7 @@ _CLASS_OF_STATUS: dict[int, type[Exception]] = {
     403: _exceptions.PermissionDeniedError,
     404: _exceptions.NotFoundError,
     408: _exceptions.Timeout,
+    422: _exceptions.UnprocessableEntityError,
     429: _exceptions.RateLimitError,
     500: _exceptions.InternalServerError,
     502: getattr(_exceptions, "BadGatewayError", _exceptions.APIError),
@@ -27,15 +29,20 @@ _CLASS_OF_STATUS: dict[int, type[Exception]] = {
 }
 
 
-def raised(error: CompositeError, model: str) -> Exception:
+def raised(error: CompositeError, model: str, *, cools: bool = True) -> Exception:
     """The exception to raise for `error`: of its class and of the LiteLLM class of its status.
 
     Args:
         error: Ours.
         model: The composite model string, for LiteLLM's `model` field.
+        cools: Whether a Router may put the deployment into a cooldown for it.
     """
     combined = _combined(type(error), _litellm_class(error))
-    return _build(combined, error, model)
+    return _build(combined, error, model, _NO_COOLDOWN if not cools else {})
+
+
+_NO_COOLDOWN = {"retry-after": "0"}
+"""A Router leaves a deployment out for as long as a failure's own headers say, where they say it."""
 
 
 def _litellm_class(error: CompositeError) -> type[Exception]:
@@ -80,7 +87,7 @@ def _text(self: Any) -> str:
     return str(self.message)
 
 
-def _build(combined: type[Exception], error: CompositeError, model: str) -> Exception:
+def _build(combined: type[Exception], error: CompositeError, model: str, headers: Mapping[str, str]) -> Exception:
     """Made without either constructor's signature: LiteLLM's differ per class, ours carry fields that are copied."""
     instance: Any = combined.__new__(combined, error.message)
     request = httpx.Request("POST", "https://composite.invalid/v1")
@@ -96,7 +103,7 @@ def _build(combined: type[Exception], error: CompositeError, model: str) -> Exce
         max_retries=None,
         num_retries=None,
         headers=None,
-        response=httpx.Response(error.status_code, request=request),
+        response=httpx.Response(error.status_code, headers=headers, request=request),
         request=request,
         request_id=None,
         body=None,

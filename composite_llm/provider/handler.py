@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import AsyncGenerator, Callable, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
 from typing import Any
 
 import litellm
@@ -12,14 +12,17 @@ from litellm.types.utils import ModelResponseStream
 
 from composite_llm.backend.interface import Chunk, Reply
 from composite_llm.backend.litellm_raised import raised
-from composite_llm.errors import CompositeError
+from composite_llm.config.node import COMPOSITE_PREFIX
+from composite_llm.errors import CompositeError, InvalidOption
 from composite_llm.provider.chunks import ChunkMaker
 from composite_llm.provider.portal import PORTAL
 from composite_llm.provider.reply import response_of, say_if_unpriced, usage_object
 from composite_llm.provider.request import run_of
 from composite_llm.provider.sync_stream import SyncStream
 from composite_llm.provider.traces import leave_on_logging
+from composite_llm.proxy.blame import told_to_client
 from composite_llm.proxy.books import charged_while_it_runs, note_unfinished, take_over_failed, with_failed
+from composite_llm.proxy.request import current_request
 from composite_llm.run import Run, Services
 
 _log = logging.getLogger("composite_llm")
@@ -55,6 +58,30 @@ class CompositeLLM(litellm.CustomLLM):
         """An async stream; a plain function, so that bad options raise here, before it exists."""
         return self._chunks(self._run(kwargs), kwargs)
 
+    def embedding(self, *_: Any, **kwargs: Any) -> Any:
+        """Refused; LiteLLM's own answer is a 500, for which a Router takes the composite from everybody."""
+        raise _chats_only("embeddings", kwargs)
+
+    def image_generation(self, *_: Any, **kwargs: Any) -> Any:
+        """As above."""
+        raise _chats_only("images", kwargs)
+
+    def image_edit(self, *_: Any, **kwargs: Any) -> Any:
+        """As above."""
+        raise _chats_only("images", kwargs)
+
+    async def aembedding(self, *_: Any, **kwargs: Any) -> Any:
+        """As above."""
+        raise _chats_only("embeddings", kwargs)
+
+    async def aimage_generation(self, *_: Any, **kwargs: Any) -> Any:
+        """As above."""
+        raise _chats_only("images", kwargs)
+
+    async def aimage_edit(self, *_: Any, **kwargs: Any) -> Any:
+        """As above."""
+        raise _chats_only("images", kwargs)
+
     def _run(self, kwargs: dict[str, Any]) -> Run:
         with _as_litellm_errors(kwargs):
             run = run_of(kwargs, self._services())
@@ -70,7 +97,7 @@ class CompositeLLM(litellm.CustomLLM):
                 _log.warning("%s: no members were named, so this is %s", run.plan.logical_model, note)
 
     async def _plain(self, run: Run, kwargs: dict[str, Any]) -> litellm.ModelResponse:
-        with _as_litellm_errors(kwargs), _spending_recorded(run, kwargs):
+        with _as_litellm_errors(kwargs, run), _spending_recorded(run, kwargs):
             reply = await run.reply()
             trace = run.trace
             assert trace is not None
@@ -81,7 +108,7 @@ class CompositeLLM(litellm.CustomLLM):
     async def _chunks(self, run: Run, kwargs: dict[str, Any]) -> AsyncGenerator[ModelResponseStream, None]:
         maker = ChunkMaker(run.id, run.plan.logical_model, run.plan.options.reasoning, with_failed)
         charged = charged_while_it_runs(run, kwargs.get("logging_obj"))
-        with _as_litellm_errors(kwargs), _spending_recorded(run, kwargs), charged:
+        with _as_litellm_errors(kwargs, run), _spending_recorded(run, kwargs), charged:
             try:
                 async with contextlib.aclosing(run.items()) as items:
                     async for item in items:
@@ -106,17 +133,25 @@ class CompositeLLM(litellm.CustomLLM):
                 yield chunk
 
 
+def _chats_only(what: str, kwargs: Mapping[str, Any]) -> Exception:
+    error = InvalidOption("model", f"a composite gives no {what}", allowed="chats, and what LiteLLM makes of them")
+    return raised(error, f"{COMPOSITE_PREFIX}{kwargs.get('model')}", cools=False)
+
+
 @contextlib.contextmanager
-def _as_litellm_errors(kwargs: dict[str, Any]) -> Iterator[None]:
+def _as_litellm_errors(kwargs: dict[str, Any], run: Run | None = None) -> Iterator[None]:
+    model = f"{COMPOSITE_PREFIX}{kwargs['model']}"
     try:
         yield
     except CompositeError as error:
-        raise raised(error, f"composite/{kwargs['model']}") from None
+        # A Router takes a deployment that failed from everybody: not for what one request brought about.
+        cools = run is not None and run.blames_models(error)
+        raise raised(told_to_client(error) if current_request() is not None else error, model, cools=cools) from None
     except Exception as error:  # noqa: BLE001  # the other door to LiteLLM
         # A mistake of ours. LiteLLM would put its traceback into the caller's message; it belongs into the log.
         _log.exception("internal error")
         internal = CompositeError(f"internal error of composite_llm ({type(error).__name__}); its log has the details")
-        raise raised(internal, f"composite/{kwargs['model']}") from None
+        raise raised(internal, model, cools=False) from None
 
 
 @contextlib.contextmanager

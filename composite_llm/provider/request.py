@@ -84,7 +84,14 @@ def run_of(kwargs: Mapping[str, Any], services: Services) -> Run:
         chosen = client.chosen_models(plan, services.profiles)
         # A header can ask for more time than the body may.
         timeouts = [limit for limit in (caller.timeout_s, plan.timeout_s, limits["timeout"]) if limit is not None]
-        caller = replace(caller, permission=lambda: client.check_models(chosen), timeout_s=min(timeouts, default=None))
+        timeout_s = min(timeouts, default=None)
+        caller = replace(
+            caller,
+            permission=lambda: client.check_models(chosen),
+            timeout_s=timeout_s,
+            chose_models=bool(chosen),
+            chose_time=client.chose_time and timeout_s != limits["timeout"],
+        )
     return Run(plan, messages, services, caller)
 
 

@@ -17,11 +17,13 @@ from composite_llm.config.plan import Plan, make_plan, nested_options, nodes_of
 from composite_llm.config.policy import FINAL, NODES, check_client, key_shown
 from composite_llm.config.profiles import Profiles
 from composite_llm.errors import InvalidOption, OptionNotAllowed
+from composite_llm.proxy.request import current_request
 
 MAX_MODEL_CHARACTERS = 512
 
 _CONTAINERS = ("optional_params", "extra_body")
 _CAPS = ("max_calls", "max_cost_usd")
+_TIMES = frozenset({"timeout", "stream_timeout", "request_timeout"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +50,12 @@ class ProxyClient:
     def names_the_models(self) -> bool:
         """Whether the model string is the client's own."""
         return self.operator_model is None or "*" in self.operator_model
+
+    @property
+    def chose_time(self) -> bool:
+        """Whether it asked for a limit of its own; LiteLLM puts one from a header among what was sent."""
+        request = current_request()
+        return any(key in _TIMES for key, _ in (*self.sent, *(request.sent.items() if request is not None else ())))
 
     def limits(self, model: str, profiles: Profiles) -> dict[str, Any]:
         """The operator's values of what a client may only lower.

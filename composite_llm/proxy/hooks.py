@@ -9,8 +9,11 @@ from litellm.integrations.custom_logger import CustomLogger
 
 from composite_llm.backend.litellm_raised import PROVIDER, raised
 from composite_llm.config.node import COMPOSITE_PREFIX
-from composite_llm.errors import OptionNotAllowed
+from composite_llm.errors import InvalidOption, OptionNotAllowed
 from composite_llm.proxy.request import ProxyRequest, begin_request, current_request
+
+_CHATS = frozenset({"completion", "text_completion", "responses", "anthropic_messages"})
+"""LiteLLM's names of what it makes a chat of."""
 
 
 class ProxyHooks(CustomLogger):
@@ -27,12 +30,19 @@ class ProxyHooks(CustomLogger):
 
         Raises:
             OptionNotAllowed: A client's request leads a composite to another provider.
+            InvalidOption: It asks a composite for something else than a chat.
         """
         model, provider = kwargs.get("model"), kwargs.get("custom_llm_provider")
-        if isinstance(model, str) and model.startswith(COMPOSITE_PREFIX) and provider not in (None, PROVIDER):
+        if not isinstance(model, str) or not model.startswith(COMPOSITE_PREFIX):
+            return None
+        if provider not in (None, PROVIDER):
             # LiteLLM would send `composite/…` as a model's name to that provider, with the operator's key.
             error = OptionNotAllowed("custom_llm_provider: a composite's provider cannot be another one")
             raise raised(error, model)
+        call = str(getattr(call_type, "value", call_type) or "")
+        if call and not {call, call.removeprefix("a")} & _CHATS:
+            # LiteLLM has no such call for a custom provider, and says so with a 500 and a traceback.
+            raise raised(InvalidOption("model", f"a composite has no {call}", allowed="chats"), model, cools=False)
         return None
 
     async def async_post_call_failure_hook(

@@ -29,6 +29,8 @@ class Caller:
         parent: The run around this one, when LiteLLM led a node's call back to us.
         permission: Raises if the caller may not reach the models it chose; asked before anything is spent.
         parent_span: The caller's OpenTelemetry span, where LiteLLM handed one over.
+        chose_models: On the proxy, whether the models are its own choice and not the operator's.
+        chose_time: Whether the limit is.
     """
 
     metadata: Mapping[str, Any] = field(default_factory=dict)
@@ -39,6 +41,8 @@ class Caller:
     parent: Scope | None = None
     permission: Callable[[], Awaitable[None]] | None = None
     parent_span: Any = None
+    chose_models: bool = False
+    chose_time: bool = False
 
 
 @dataclass(frozen=True, slots=True)

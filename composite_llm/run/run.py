@@ -83,6 +83,11 @@ class Run:
         """Money until now; None when a price is unknown."""
         return self._scope.recorder.cost_usd if self._scope is not None else 0.0
 
+    def blames_models(self, error: CompositeError) -> bool:
+        """Whether the models of this run are the reason of its error, rather than who asked."""
+        chosen = self._caller.chose_time if isinstance(error, RunTimeout) else self._caller.chose_models
+        return error.is_providers and not chosen
+
     @property
     def notes(self) -> tuple[str, ...]:
         """What a user should know before the run starts."""

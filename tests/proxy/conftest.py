@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import fake_server
+from tests.proxy.causes import GROUPS
 from tests.support.proxies import deployment, example_config, started, with_tests_operator
 
 if TYPE_CHECKING:
@@ -152,6 +153,8 @@ def _deployments(upstream: ThreadedServer) -> list[dict[str, Any]]:
         deployment("thinking-moa", "composite/moa/thinker", proposers=["small"]),
         deployment("balanced", "openai/first-of-two", **direct),
         deployment("balanced", "openai/second-of-two", **direct),
+        deployment("sinking", "openai/sinking-1", **direct),
+        deployment("sinking", "openai/sinking-2", **direct),
         deployment("uses-balanced", "composite/moa/large", proposers=["balanced", "balanced"]),
         deployment("uses-fallback", "composite/moa/large", proposers=["refused-but"]),
         deployment("refused-but", "openai/always-refused", **direct),
@@ -168,6 +171,20 @@ def _deployments(upstream: ThreadedServer) -> list[dict[str, Any]]:
         deployment("uses-own-price", "composite/moa/own-price", proposers=["own-price"]),
         deployment("ends-with-composite", "composite/moa/one-shot", proposers=["small"]),
         deployment("uses-composite", "composite/moa/large", proposers=["one-shot"]),
+        *(
+            deployment(group, "composite/moa/large", proposers=[member])
+            for group in GROUPS.values()
+            for member in ("small", "medium")
+        ),
+        *(
+            deployment(
+                "open",
+                "composite/moa/large",
+                {"composite": {"client_may_set": ["proposers", "aggregator"]}},
+                **settings,
+            )
+            for settings in ({"proposers": ["small"]}, {"proposers": ["medium"]})
+        ),
     ]
 
 

@@ -41,12 +41,12 @@ def test_a_run_is_kept_with_its_key_and_what_its_client_said_about_it(proxy: Pro
     assert key.encode() not in written
 
 
-def test_a_used_up_budget_is_a_402_for_every_client(proxy: Proxy, upstream: ThreadedServer) -> None:
+def test_a_used_up_budget_is_a_400_for_every_client(proxy: Proxy, upstream: ThreadedServer) -> None:
     body = {"model": "budgeted", "messages": MESSAGES}
     assert proxy.post(body).status_code == 200
     asked = len(upstream.ledger.records)
     for stream in (False, True):
         response = proxy.post({**body, "stream": stream}, key=proxy.add_key("sk-another-client"))
-        assert response.status_code == 402, response.text
+        assert (response.status_code, response.json()["error"]["type"]) == (400, "BudgetExceeded"), response.text
         assert "max_cost_usd_per_day of 1e-09 is reached" in response.text
     assert len(upstream.ledger.records) == asked
