@@ -39,7 +39,8 @@ FailureKind = Literal[
     "timed_out",
     "unavailable",  # 5xx, connection refused or dropped
     "malformed",  # an answer that could not be read
-    "unusable",  # blank, filtered or tool-only where text was needed
+    "blank",  # neither text nor anything else, though nothing cut it off
+    "unusable",  # filtered, cut off before its text, or tool-only where text was needed
     "breaker_open",  # not asked: it failed too often just now
     "budget",  # not asked: a cap of the run was reached
     "invalid_output",  # did not satisfy `response_format` or a tool's schema
@@ -59,6 +60,7 @@ STATUS_OF_KIND: dict[FailureKind, int] = {
     "authentication": 502,
     "unavailable": 503,
     "malformed": 502,
+    "blank": 502,
     "unusable": 502,
     "breaker_open": 503,
     "invalid_output": 502,

@@ -107,6 +107,8 @@ def call_line(call: Call, spent: Usage, cost_usd: float | None) -> str:
         parts.append(f"{len(call.attempts)} attempts")
     if call.status == "ok" and call.attempts and call.attempts[0].model != call.model:
         parts.append(f"answered by {call.model}")
+    if call.cut_off:
+        parts.append("cut off by its token limit")
     if call.status != "ok":
         parts.append(f"{call.status.replace('_', ' ')}: {call.error}" if call.error else call.status.replace("_", " "))
     return f"{mark} {call.name}: {', '.join(parts)}"

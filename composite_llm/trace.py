@@ -82,6 +82,13 @@ class Call(_Record):
     content: str | None = None
     """The answer's text; None if there was none."""
 
+    @property
+    def cut_off(self) -> bool:
+        """Whether a token limit ended the answer."""
+        return self.status == "ok" and any(
+            attempt.status == "ok" and attempt.finish_reason == "length" for attempt in self.attempts
+        )
+
 
 class ToolCall(_Record):
     """One tool that the run itself executed."""

@@ -186,7 +186,7 @@ class ThoughtSplitter:
         return Said(thoughts, answer)
 
     def _opening(self, whole: bool) -> _Step:
-        if self._after_thoughts:
+        if self._after_thoughts or (whole and self._buffer.isspace()):
             self._buffer = self._buffer.lstrip()
             if not self._buffer:
                 return _WAIT

@@ -1,17 +1,19 @@
-"""One turn of the final model, checked and, while nobody has seen it, repaired once."""
+"""One turn of the final model, read as what was asked for, checked and, while nobody has seen it, repaired once."""
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Iterator
 from dataclasses import replace
 
 from composite_llm.backend.interface import NO_DELTA, Chunk, Reply
 from composite_llm.engine.final import final_call
+from composite_llm.engine.json_answer import JsonAnswer
 from composite_llm.engine.scope import Scope
 from composite_llm.engine.subcall import has_tool_calls
 from composite_llm.engine.validate import OutputCheck, repair_note
 from composite_llm.engine.want import Want, chain
+from composite_llm.engine.wrapping import wants_json
 from composite_llm.errors import InvalidOutput
 
 Holds = Callable[[Chunk], bool]
@@ -32,6 +34,8 @@ class Turn:
         self._want = want
         self._check = check
         self._holds = holds
+        self._format = want.params.get("response_format")
+        self._json: JsonAnswer | None = None
         self._seen = False
         self._reply: Reply | None = None
         self.held: list[Chunk] = []
@@ -56,15 +60,10 @@ class Turn:
                 async for chunk in chunks:
                     yield chunk
             problem = self._check.problem(self.reply) if self._check is not None else None
-            if problem is None:
-                return
             name = self._want.name
-            if self._seen:
-                self._scope.degrade("output_invalid", f"{name}: {problem}; it was already passed on")
-                return
-            if repaired and has_tool_calls(self.reply.message):
-                # The caller, or the tool itself, can still say what is wrong with it.
-                self._scope.degrade("output_invalid", f"{name}: {problem}")
+            if problem is None or self._stands(name, problem, repaired=repaired):
+                for chunk in self._rest():
+                    yield chunk
                 return
             if not repaired:
                 self._scope.degrade("output_repaired", f"{name}: asked again, since {problem}")
@@ -77,17 +76,41 @@ class Turn:
                 raise InvalidOutput(f"stage '{want.stage}': {name}: {problem}, also when asked again")
             yield NO_DELTA
 
+    def _stands(self, name: str, problem: str, *, repaired: bool) -> bool:
+        """Whether a reply with a problem is the answer nevertheless."""
+        if self._seen:
+            self._scope.degrade("output_invalid", f"{name}: {problem}; it was already passed on")
+        elif repaired and has_tool_calls(self.reply.message):
+            # The caller, or the tool itself, can still say what is wrong with it.
+            self._scope.degrade("output_invalid", f"{name}: {problem}")
+        else:
+            return False
+        return True
+
     async def _once(self, want: Want, *, streamed: bool) -> AsyncGenerator[Chunk, None]:
         self.held = []
+        self._json = JsonAnswer(self._format) if wants_json(self._format) else None
         async with contextlib.aclosing(final_call(self._scope, want, streamed=streamed)) as items:
             async for item in items:
                 if isinstance(item, Reply):
-                    self._reply = item
-                elif self._holds(item):
-                    self.held.append(item)
+                    self._reply = self._json.read(item) if self._json is not None else item
+                    continue
+                chunk = self._json.passed(item) if self._json is not None else item
+                if chunk is None:
+                    continue
+                if self._holds(chunk):
+                    self.held.append(chunk)
                 else:
-                    self._seen = self._seen or _is_answer(item)
-                    yield item
+                    self._seen = self._seen or _is_answer(chunk)
+                    yield chunk
+
+    def _rest(self) -> Iterator[Chunk]:
+        """What was kept back of a streamed JSON answer."""
+        chunk = self._json.rest(self.reply) if self._json is not None else None
+        if chunk is not None and self._holds(chunk):
+            self.held.append(chunk)
+        elif chunk is not None:
+            yield chunk
 
 
 def _is_answer(chunk: Chunk) -> bool:

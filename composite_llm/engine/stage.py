@@ -60,6 +60,9 @@ async def run_stage(scope: Scope, wants: Sequence[Want], policy: StagePolicy) ->
         for want, outcome in zip(wants, outcomes, strict=True)
         if isinstance(outcome, Failure)
     ]
+    for answer in answers:
+        if answer.cut_off:
+            scope.degrade("member_truncated", f"{stage}: {answer.name} ran out of tokens")
     for failed in failures:
         scope.degrade("member_missing", f"{stage}: {failed.name} ({failed.failure.reason})")
     if len(answers) < policy.quorum:

@@ -98,6 +98,7 @@ class Tries:
         self._node = node
         self._call = call
         self._made = 0
+        self._blank = False
         self._too_long: Failure | None = None
 
     def request(self) -> AttemptRequest:
@@ -108,7 +109,9 @@ class Tries:
         """
         squeezed = self._too_long is not None
         try:
-            return attempt_request(self.inside, self._want, self._node, squeezed=squeezed)
+            request = attempt_request(self.inside, self._want, self._node, squeezed=squeezed)
+            # A response cache would answer with the same nothing.
+            return replace(request, unique=True) if self._blank else request
         except AttemptFailed:
             if self._too_long is None:
                 raise
@@ -124,6 +127,7 @@ class Tries:
             self._too_long = failure
             return True
         delay_s = self._delay_s(failure)
+        self._blank = self._blank or failure.kind == "blank"
         note_next_step(
             self._call,
             f"given up: {self._why_no_retry(failure)}" if delay_s is None else f"retry after {delay_s:.1f} s",
@@ -134,15 +138,15 @@ class Tries:
         return True
 
     def _delay_s(self, failure: Failure) -> float | None:
-        if self._scope.backend.routed(self._node.model):
+        if self._scope.backend.routed(self._node.model) and failure.kind != "blank":
             # The Router has retried already, by its own settings.
             return None
-        delay_s = delay_before_retry(failure, self._made, self._node.num_retries)
+        delay_s = delay_before_retry(failure, self._made, self._node.num_retries, blank_before=self._blank)
         left = self._scope.time_left()
         return None if delay_s is None or (left is not None and delay_s >= left) else delay_s
 
     def _why_no_retry(self, failure: Failure) -> str:
-        if self._scope.backend.routed(self._node.model):
+        if self._scope.backend.routed(self._node.model) and failure.kind != "blank":
             return "its retries are the Router's"
         return why_no_retry(failure, self._made, self._node.num_retries)
 
@@ -196,7 +200,10 @@ async def _first_usable(
 
 def unusable_failure(endpoint: str | None, why: str) -> Failure:
     """The failure of an attempt that was answered, but not with what was wanted."""
-    return Failure("unusable", f"{endpoint}: {why}" if endpoint else why)
+    return Failure("blank" if why == _BLANK else "unusable", f"{endpoint}: {why}" if endpoint else why)
+
+
+_BLANK = "blank answer"
 
 
 def shortcoming(want: Want, reply: Reply) -> str | None:
@@ -221,7 +228,7 @@ def why_unusable(reply: Reply) -> str | None:
         return "refused"
     if has_tool_calls(message):
         return "only a tool call where text was needed"
-    return "blank answer" if reply.finish_reason != "length" else "blank answer, cut off by max_tokens"
+    return _BLANK if reply.finish_reason != "length" else f"{_BLANK}, cut off by max_tokens"
 
 
 def final_shortcoming(reply: Reply) -> str | None:
@@ -231,7 +238,14 @@ def final_shortcoming(reply: Reply) -> str | None:
     message = reply.message
     if has_tool_calls(message) or message.get("refusal") or message.get("audio") or message.get("images"):
         return None
-    return None if text_of(message.get("content")).strip() or reply.finish_reason == "length" else "blank answer"
+    return None if text_of(message.get("content")).strip() or reply.finish_reason == "length" else _BLANK
+
+
+def is_blank(reply: Reply) -> bool:
+    """Whether a final reply says nothing at all, for whatever reason."""
+    message = reply.message
+    said = (message.get(key) for key in ("tool_calls", "function_call", "refusal", "audio", "images"))
+    return not text_of(message.get("content")).strip() and not any(said)
 
 
 def has_tool_calls(message: Message) -> bool:

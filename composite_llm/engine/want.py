@@ -69,6 +69,16 @@ class Answer:
     index: int
     """Its place in the configuration."""
 
+    @property
+    def cut_off(self) -> bool:
+        """Whether a token limit ended it."""
+        return self.reply.finish_reason == "length"
+
+
+def cut_off_in(answers: Sequence[Answer]) -> tuple[int, ...]:
+    """Places of the answers that a token limit ended."""
+    return tuple(place for place, answer in enumerate(answers) if answer.cut_off)
+
 
 def chain(node: Node) -> Iterator[Node]:
     """A node and its fallbacks, in the order in which they are tried; a fallback plays its node's persona."""

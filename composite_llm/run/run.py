@@ -18,6 +18,7 @@ from composite_llm.engine.budget import Budget
 from composite_llm.engine.recorder import Recorder
 from composite_llm.engine.salvage import Salvage
 from composite_llm.engine.scope import Scope
+from composite_llm.engine.subcall import is_blank
 from composite_llm.engine.tools import executor_of
 from composite_llm.engine.validate import OutputCheck
 from composite_llm.errors import BudgetExceeded, CompositeError, FinalCallFailed, RunTimeout
@@ -170,21 +171,27 @@ class Run:
     ) -> AsyncGenerator[Chunk | Reply, None]:
         want = self._strategy.want_final(scope, deliberation)
         check = OutputCheck(want.params) if self.plan.options.validate_output else None
+        stands_in = self.plan.options.on_final_failure == "best" and bool(deliberation.answers)
+        failed = None
         try:
             async with contextlib.aclosing(answer(scope, want, self._tools, streamed=streamed, check=check)) as items:
                 async for item in items:
-                    yield item
+                    if stands_in and isinstance(item, Reply) and is_blank(item):
+                        failed = "gave a blank answer"
+                    else:
+                        yield item
         except (FinalCallFailed, BudgetExceeded) as error:
-            seen = isinstance(error, FinalCallFailed) and error.received_chars
-            if self.plan.options.on_final_failure != "best" or seen or not deliberation.answers:
+            if not stands_in or (isinstance(error, FinalCallFailed) and error.received_chars):
                 raise
-            scope.degrade(
-                "final_failed", f"{want.name} failed; the answer is {deliberation.names[deliberation.best]}'s own"
-            )
-            reply = _best(deliberation)
-            if streamed:
-                yield Chunk((ChoiceDelta(0, {"role": "assistant", "content": reply.message["content"]}),))
-            yield reply
+            failed = "failed"
+        if failed is None:
+            return
+        best = deliberation.names[deliberation.best]
+        scope.degrade("final_failed", f"{want.name} {failed}; the answer is {best}'s own")
+        reply = _best(deliberation)
+        if streamed:
+            yield Chunk((ChoiceDelta(0, {"role": "assistant", "content": reply.message["content"]}),))
+        yield reply
 
     def _final_started(self) -> Event:
         return StageStarted(self._strategy.final_stage, (self.plan.final.label,))

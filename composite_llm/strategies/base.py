@@ -50,6 +50,7 @@ class Deliberation:
         reviews: By anonymous reviewer; empty for MoA.
         ranking: A council's vote.
         best: Index of the answer to fall back on.
+        cut_off: Indices of answers that a token limit ended, so that whoever reads them is told.
         degraded: What was missing, for runs that use it again.
     """
 
@@ -59,6 +60,7 @@ class Deliberation:
     reviews: Mapping[str, str] = field(default_factory=dict)
     ranking: Ranking | None = None
     best: int = 0
+    cut_off: tuple[int, ...] = ()
     degraded: tuple[str, ...] = ()
 
     def to_json(self) -> str:

@@ -18,7 +18,7 @@ from composite_llm.config.plan import Plan
 from composite_llm.engine.afford import QUOTE_TOKENS, Caps, Worst, total
 from composite_llm.engine.scope import Scope
 from composite_llm.engine.stage import run_stage
-from composite_llm.engine.want import Answer, numbered
+from composite_llm.engine.want import Answer, cut_off_in, numbered
 from composite_llm.events import BallotsCounted
 from composite_llm.messages import advisor_view, insert_after_last_user, with_system_block
 from composite_llm.personas import PREFIX, ZERO_CONFIGURATION
@@ -83,6 +83,7 @@ class Council(Strategy[CouncilOptions]):
             reviews=reviews,
             ranking=ranking,
             best=best,
+            cut_off=cut_off_in(answers),
         )
 
     def materials(self, deliberation: Deliberation) -> tuple[str, ...]:
@@ -131,6 +132,7 @@ class Council(Strategy[CouncilOptions]):
             deliberation.ranking,
             code,
             self.options.criteria,
+            deliberation.cut_off,
         )
         if self.options.reference_placement == "system":
             return with_system_block(self.messages, request)
@@ -188,10 +190,11 @@ class Council(Strategy[CouncilOptions]):
         self, view: Sequence[Message], answers: Sequence[Answer], order: Sequence[int], secret: str, reviewer: str
     ) -> Prompt:
         shown = labels(len(order))
+        cut_off = [at for at, place in enumerate(order) if answers[place].cut_off]
 
         def compose(texts: Sequence[str]) -> list[Message]:
             code = fence_code(secret, f"review/{reviewer}", texts)
-            request = review_request(shown, texts, code, self.options.criteria)
+            request = review_request(shown, texts, code, self.options.criteria, cut_off)
             return [*view, {"role": "user", "content": request}]
 
         return Prompt(compose, tuple(answers[place].text for place in order))

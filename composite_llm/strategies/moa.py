@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import ClassVar
 
 from composite_llm.backend.interface import Message, ModelFacts
@@ -12,7 +12,7 @@ from composite_llm.config.plan import Plan
 from composite_llm.engine.afford import Worst
 from composite_llm.engine.scope import Scope
 from composite_llm.engine.stage import run_stage
-from composite_llm.engine.want import Answer
+from composite_llm.engine.want import Answer, cut_off_in
 from composite_llm.messages import advisor_view, insert_after_last_user, with_system_block
 from composite_llm.strategies.base import Deliberation, Prompt, Strategy
 from composite_llm.strategies.fences import fence_code
@@ -57,11 +57,13 @@ class MixtureOfAgents(Strategy[MoaOptions]):
             secret=scope.secret,
             names=tuple(answer.name for answer in answers),
             answers=tuple(answer.text for answer in answers),
+            cut_off=cut_off_in(answers),
         )
 
     def final_messages(self, deliberation: Deliberation) -> list[Message]:
         """The conversation with the last layer's answers."""
-        return self._with_references(self.messages, deliberation.answers, deliberation.secret, self.final_stage)
+        code = fence_code(deliberation.secret, self.final_stage, deliberation.answers)
+        return self._with_references(self.messages, deliberation.answers, code, deliberation.cut_off)
 
     def worst_calls(
         self, facts: ModelFacts, members: int, *, extras: bool = True, added: int = 0
@@ -80,19 +82,20 @@ class MixtureOfAgents(Strategy[MoaOptions]):
     def _prompt(self, view: Sequence[Message], answers: Sequence[Answer], secret: str, reader: str) -> Prompt:
         if not answers:
             return Prompt.of(view)
+        cut_off = cut_off_in(answers)
         return Prompt(
-            lambda texts: self._with_references(view, texts, secret, reader),
+            lambda texts: self._with_references(view, texts, fence_code(secret, reader, texts), cut_off),
             tuple(answer.text for answer in answers),
         )
 
     def _with_references(
-        self, messages: Sequence[Message], references: Sequence[str], secret: str, reader: str
+        self, messages: Sequence[Message], references: Sequence[str], code: str, cut_off: Collection[int]
     ) -> list[Message]:
         if not references:
             return list(messages)
         if self.options.reference_placement == "system":
-            return with_system_block(messages, references_block(references))
-        note = {"role": "user", "content": trailing_references(references, fence_code(secret, reader, references))}
+            return with_system_block(messages, references_block(references, cut_off))
+        note = {"role": "user", "content": trailing_references(references, code, cut_off)}
         return insert_after_last_user(messages, note)
 
 

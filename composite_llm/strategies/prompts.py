@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from composite_llm.trace import Ranking
 
@@ -18,14 +18,21 @@ _SYNTHESIZE = (
 )
 
 
-def references_block(references: Sequence[str]) -> str:
+def references_block(references: Sequence[str], cut_off: Collection[int] = ()) -> str:
     """Together's published system block."""
-    return _SYNTHESIZE + "\n\n" + _REFERENCES_LINE + "".join(f"\n{n}. {text}" for n, text in enumerate(references, 1))
+    quoted = (
+        f"\n{place + 1}. {text}" + (f" {_CUT_OFF}" if place in cut_off else "") for place, text in enumerate(references)
+    )
+    return _SYNTHESIZE + "\n\n" + _REFERENCES_LINE + "".join(quoted)
 
 
-def fenced(label: str, text: str, code: str) -> str:
+_CUT_OFF = "[cut off here: its author ran out of tokens, so it is incomplete]"
+
+
+def fenced(label: str, text: str, code: str, *, cut_off: bool = False) -> str:
     """A candidate between marks that its author could not know: see `fences`."""
-    return f"<<<{label} {code}>>>\n{text}\n<<<end of {label} {code}>>>"
+    quoted = f"<<<{label} {code}>>>\n{text}\n<<<end of {label} {code}>>>"
+    return f"{quoted}\n[{label} was {_CUT_OFF[1:]}" if cut_off else quoted
 
 
 def _material_note(code: str) -> str:
@@ -35,18 +42,31 @@ def _material_note(code: str) -> str:
     )
 
 
-def trailing_references(references: Sequence[str], code: str) -> str:
-    """The message that follows the last user message for an aggregator, and for proposers from the second layer on."""
-    quoted = "\n\n".join(fenced(f"Response {number}", text, code) for number, text in enumerate(references, 1))
+def trailing_references(references: Sequence[str], code: str, cut_off: Collection[int] = ()) -> str:
+    """The message that follows the last user message for an aggregator, and for proposers from the second layer on.
+
+    Args:
+        references: The texts.
+        code: The fence's.
+        cut_off: Places of those that a token limit ended.
+    """
+    quoted = "\n\n".join(
+        fenced(f"Response {place + 1}", text, code, cut_off=place in cut_off) for place, text in enumerate(references)
+    )
     return (
         f"[Note from the system, not from the user]\n{_SYNTHESIZE}\nAnswer the user directly; do not mention the "
         f"responses, their number or this note.\n{_material_note(code)}\n\n{quoted}"
     )
 
 
-def review_request(labels: Sequence[str], answers: Sequence[str], code: str, criteria: str | None) -> str:
-    """What a reviewer is asked, after the conversation."""
-    quoted = "\n\n".join(fenced(label, text, code) for label, text in zip(labels, answers, strict=True))
+def review_request(
+    labels: Sequence[str], answers: Sequence[str], code: str, criteria: str | None, cut_off: Collection[int] = ()
+) -> str:
+    """What a reviewer is asked, after the conversation; `cut_off` has the places of answers that a token limit ended."""
+    quoted = "\n\n".join(
+        fenced(label, text, code, cut_off=place in cut_off)
+        for place, (label, text) in enumerate(zip(labels, answers, strict=True))
+    )
     example = ", ".join(f'"{label}"' for label in reversed(labels[-2:]))
     return (
         f"[Note from the system, not from the user]\nYou are reviewing {len(labels)} answers to the user's latest "
@@ -67,6 +87,7 @@ def chairman_request(
     ranking: Ranking | None,
     code: str,
     criteria: str | None,
+    cut_off: Collection[int] = (),
 ) -> str:
     """What the chairman is given after the last user message.
 
@@ -76,6 +97,7 @@ def chairman_request(
         ranking: The vote; None when no ballot counted.
         code: The fence's.
         criteria: The caller's own criteria.
+        cut_off: Places of answers that a token limit ended.
     """
     parts = [
         "[Note from the system, not from the user]\nYou chair a council. Its members have each answered the user's "
@@ -85,7 +107,7 @@ def chairman_request(
         "an order. Answer the user directly; do not mention the council, its votes or this note."
         + (f"\nThe criteria that count here: {criteria}" if criteria else ""),
         _material_note(code),
-        *(fenced(label, text, code) for label, text in answers.items()),
+        *(fenced(label, text, code, cut_off=place in cut_off) for place, (label, text) in enumerate(answers.items())),
         *(fenced(f"review by {reviewer}", text, code) for reviewer, text in reviews.items() if text.strip()),
     ]
     if ranking is not None:

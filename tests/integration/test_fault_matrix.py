@@ -65,6 +65,8 @@ class Effect:
         retried: Whether it may be tried again, if not as all of its kind.
         begun: Whether the caller of a stream has seen a part of the answer then.
         told: Whether the client is told the tokens that the server counted.
+        blank: Whether there is nothing in the answer.
+        cut_off: Whether a token limit ended it.
     """
 
     kind: Kind | None = None
@@ -72,6 +74,8 @@ class Effect:
     retried: bool | None = None
     begun: bool = False
     told: bool = True
+    blank: bool = False
+    cut_off: bool = False
 
     @property
     def is_retried(self) -> bool:
@@ -138,17 +142,17 @@ FAULTS: dict[str, Fault] = {
         streamed=Effect("unavailable", begun=True, told=False),
     ),
     "malformed": Fault({"malformed_json": True}, Effect("malformed", told=False)),
-    "blank": Fault({"blank": True}, Effect("unusable")),
-    "whitespace": Fault({"text": " \n"}, Effect("unusable"), streamed=Effect("unusable", begun=True)),
+    "blank": Fault({"blank": True}, Effect("unusable", retried=True, blank=True)),
+    "whitespace": Fault({"text": " \n"}, Effect("unusable", retried=True, blank=True)),
     "content filter": Fault(
         {"finish_reason": "content_filter"}, Effect("unusable"), streamed=Effect("unusable", begun=True)
     ),
     "refusal": Fault({"refusal": "No."}, Effect("unusable"), final=ANSWER),
     "tool call": Fault({"tool_calls": [{"name": "look"}]}, Effect("unusable"), final=ANSWER),
     "context window": Fault({"error": {"context_window": True}}, Effect("context_window")),
-    "length": Fault({"finish_reason": "length"}, ANSWER),
+    "length": Fault({"finish_reason": "length"}, Effect(cut_off=True), final=ANSWER),
     "one body for a stream": Fault({"ignore_stream": True}, ANSWER),
-    "blank and length": Fault({"blank": True, "finish_reason": "length"}, Effect("unusable"), final=ANSWER),
+    "blank and length": Fault({"blank": True, "finish_reason": "length"}, Effect("unusable"), final=Effect(blank=True)),
 }
 
 Place = Literal["first", "last", "all"]
@@ -241,6 +245,10 @@ def expected(case: Case) -> Expected:
     codes = {"context_cut"} if squeezes else set()
     tried_again = (effect.is_retried and case.num_retries > 0 and not effect.begun) or squeezes
     attempts = 2 if tried_again else 1
+    if effect.blank and case.way == "best":
+        codes |= {"final_failed"}
+    if effect.cut_off:
+        codes |= {"member_truncated"}
     if effect.kind is None or (tried_again and case.way == "recovers"):
         return Expected(attempts, frozenset(codes))
     if position.final:

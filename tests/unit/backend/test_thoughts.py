@@ -52,7 +52,6 @@ UNOPENED = {
 NO_THOUGHTS = {
     "plain": ANSWER,
     "blank": "",
-    "white space": "\n  \n",
     "indented": f"    {ANSWER}",
     "in backticks": "Qwen writes `<think>` and `</think>` around them.",
     "in backticks at the start": "`<think>` begins them, `</think>` ends them.",
@@ -158,6 +157,10 @@ def test_thoughts_are_passed_on_as_they_come() -> None:
     ]
 
 
+def test_white_space_alone_is_nothing() -> None:
+    assert split_thoughts("\n  \n") == in_pieces(["\n", "  ", "\n"]) == Said("", "")
+
+
 def test_white_space_in_front_is_the_answers_own_unless_thoughts_stood_there() -> None:
     assert split_thoughts("\n\n  a") == Said("", "\n\n  a")
     assert split_thoughts("\n\n  a", after_reasoning=True) == Said("", "a")
@@ -224,4 +227,4 @@ def test_no_letter_is_said_twice_and_none_but_marks_and_blanks_are_lost(pieces: 
     for letter in "aIt":
         assert (said.thoughts + said.answer).count(letter) <= text.count(letter)
     if not any(mark in text for mark in ("think", "THINK", "<|", "analysis")):
-        assert said == Said("", text)
+        assert said == Said("", text if text.strip() else "")

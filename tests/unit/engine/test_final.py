@@ -242,9 +242,10 @@ async def test_a_blank_answer_is_a_failed_attempt_and_the_fallback_is_asked(stre
     assert reply.message["content"] == "from b"
     assert [(attempt.status, attempt.error) for attempt in the_call(at).attempts] == [
         ("failed", "blank answer"),
+        ("failed", "blank answer"),
         ("ok", None),
     ]
-    assert the_call(at).cost_usd == 2 * COST
+    assert the_call(at).cost_usd == 3 * COST
 
 
 @BOTH

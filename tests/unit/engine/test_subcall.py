@@ -100,7 +100,7 @@ async def test_fallbacks_of_fallbacks_are_asked_in_order_until_one_answers() -> 
     node = {"model": "a", "fallbacks": [{"model": "b", "fallbacks": ["c"]}, "d", "e"]}
     outcome, _ = await asked(at, want(node))
     assert said(outcome) == "from d"
-    assert [request.model for request in at.backend.requests] == ["a", "b", "c", "d"]
+    assert [request.model for request in at.backend.requests] == ["a", "b", "c", "c", "d"]
 
 
 async def test_when_all_fail_each_nodes_last_failure_is_told() -> None:
@@ -131,15 +131,11 @@ async def test_a_node_that_never_answers_has_timed_out() -> None:
 @pytest.mark.parametrize(
     ("step", "reason"),
     [
-        pytest.param(Say(""), "blank answer", id="empty"),
-        pytest.param(Say(" \n\t"), "blank answer", id="blank"),
-        pytest.param(Say(None), "blank answer", id="none"),
         pytest.param(Say("", finish_reason="length"), "blank answer, cut off by max_tokens", id="cut-off"),
         pytest.param(Say("text", finish_reason="content_filter"), "withheld by a content filter", id="filtered"),
         pytest.param(Say(None, more={"refusal": "I cannot"}), "refused", id="refusal"),
         pytest.param(asking_for(("c", "f", "{}")), "only a tool call where text was needed", id="tool-call"),
         pytest.param(Say(None, more={"function_call": {"name": "f"}}), "only a tool call", id="function-call"),
-        pytest.param(Say(None, more={"reasoning_content": "hm"}), "blank answer", id="reasoning-alone"),
     ],
 )
 async def test_an_unusable_answer_is_paid_for_and_not_asked_for_again(step: Step, reason: str) -> None:
@@ -150,6 +146,42 @@ async def test_an_unusable_answer_is_paid_for_and_not_asked_for_again(step: Step
     assert reason in str(call.attempts[0].error)
     assert call.cost_usd == 2 * COST
     assert call.usage.total_tokens == 30
+
+
+BLANK = pytest.mark.parametrize(
+    "step",
+    [
+        pytest.param(Say(""), id="empty"),
+        pytest.param(Say(" \n\t"), id="white-space"),
+        pytest.param(Say(None), id="none"),
+        pytest.param(Say(None, more={"reasoning_content": "hm"}), id="reasoning-alone"),
+    ],
+)
+
+
+@BLANK
+async def test_a_blank_answer_is_paid_for_and_asked_for_once_more_at_once(step: Step) -> None:
+    at = desk({"a": [step, Say("usable")]})
+    outcome, call = await asked(at, want("a"))
+    assert said(outcome) == "usable"
+    assert [(attempt.status, attempt.error) for attempt in call.attempts] == [("failed", "blank answer"), ("ok", None)]
+    assert call.attempts[0].next_step == "retry after 0.0 s"
+    assert [request.unique for request in at.backend.requests] == [False, True]
+    assert (call.cost_usd, now()) == (2 * COST, 0)
+
+
+@BLANK
+async def test_a_second_blank_answer_is_the_last_whatever_the_retries(step: Step) -> None:
+    at = desk({"a": step, "b": Say("usable")})
+    outcome, call = await asked(at, want({"model": "a", "num_retries": 5, "fallbacks": ["b"]}))
+    assert said(outcome) == "usable"
+    assert [attempt.next_step for attempt in call.attempts] == ["retry after 0.0 s", "given up: blank twice", None]
+
+
+async def test_without_retries_a_blank_answer_is_not_asked_for_again() -> None:
+    at = desk({"a": Say(""), "b": Say("usable")})
+    _, call = await asked(at, want({"model": "a", "num_retries": 0, "fallbacks": ["b"]}))
+    assert [attempt.next_step for attempt in call.attempts] == ["given up: no retries left", None]
 
 
 @pytest.mark.parametrize(
