@@ -137,6 +137,7 @@ class LiteLLMBackend:
             "metadata": dict(request.metadata),
             **params,
         }
+        self._facts.note_local(request.model, params)
         router = self._router.answering(request.model)
         if router is not None:
             return await router.acompletion(**call)

@@ -12,6 +12,8 @@ import litellm
 from litellm.utils import get_optional_params
 
 from composite_llm.backend.interface import Message, Params
+from composite_llm.backend.litellm_ollama import PROVIDERS as OLLAMA
+from composite_llm.backend.litellm_ollama import OllamaModels
 from composite_llm.backend.litellm_router import Deployed, RouterInUse, deployed, with_fallbacks
 from composite_llm.backend.litellm_table import has_price, listed_price, row_of, split
 from composite_llm.backend.litellm_tokens import TokenCounts
@@ -32,6 +34,7 @@ class LiteLLMFacts:
     def __init__(self, router: RouterInUse | None = None) -> None:
         self._router = router or RouterInUse()
         self._tokens = TokenCounts()
+        self._ollama = OllamaModels()
 
     def provider(self, model: str, params: Params) -> str | None:
         """LiteLLM's provider name."""
@@ -40,6 +43,16 @@ class LiteLLMFacts:
             return named
         base = params.get("api_base")
         return _provider_and_base(model, base if isinstance(base, str) else None)[0]
+
+    def note_local(self, model: str, params: Params) -> None:
+        """See to it that LiteLLM need not ask a local server about its model in the midst of a call."""
+        behind = self._deployed(model)
+        if not behind:
+            provider = self.provider(model, params)
+            self._ollama.note(provider, model.removeprefix(f"{provider}/"), params)
+        for one in behind:
+            bare, provider, _ = split(one.model)
+            self._ollama.note(provider, bare)
 
     def endpoint(self, model: str, api_base: str | None) -> str | None:
         """Host and port that LiteLLM will ask, where known without asking."""
@@ -143,6 +156,9 @@ def _price_of(one: Deployed, prompt_tokens: int, completion_tokens: int) -> floa
 
 def _listed_flag(model: str, flag: str) -> bool | None:
     row = row_of(model)
+    if row.get("litellm_provider") in OLLAMA and flag not in row:
+        # Its server has not told yet.
+        return None
     return bool(row.get(flag)) if row else None
 
 

@@ -8,6 +8,9 @@ from typing import Any
 
 import litellm
 
+from composite_llm.backend.litellm_ollama import FREE
+from composite_llm.backend.litellm_ollama import PROVIDERS as OLLAMA
+
 _PRICES = ("input_cost_per", "output_cost_per")
 
 
@@ -16,7 +19,10 @@ def row_of(model: str) -> dict[str, Any]:
     table = litellm.model_cost
     if model in table:
         return dict(table[model])
-    bare, _, _ = split(model)
+    bare, provider, _ = split(model)
+    if provider in OLLAMA:
+        # What runs on one's own machine has no price; LiteLLM says so too, of the models that it asks about.
+        return {"litellm_provider": provider, **FREE}
     return dict(table.get(bare, {}))
 
 
@@ -47,8 +53,12 @@ def listed_price(model: str, prompt_tokens: int, completion_tokens: int, usage: 
     Returns:
         None where the model has no price there.
     """
-    if not has_price(row_of(model)):
+    row = row_of(model)
+    if not has_price(row):
         return None
+    if row.get("litellm_provider") in OLLAMA:
+        # LiteLLM would ask its server, and wait.
+        return 0.0
     more = {} if usage is None else {"usage_object": usage}
     try:
         parts = litellm.cost_per_token(
