@@ -30,6 +30,9 @@ if TYPE_CHECKING:
         Worker,
     )
     from composite_llm.work.tools.runner import READ_TOOLS, ToolRunner
+    from composite_llm.work.workflows.findings import Finding, markdown, sarif
+    from composite_llm.work.workflows.running import StepResult, WorkflowResult, run_workflow
+    from composite_llm.work.workflows.spec import SHIPPED, InvalidWorkflow, Workflow, load_workflow
 
 _LOADED_LATE = {
     "READ_TOOLS": "tools.runner",
@@ -51,6 +54,16 @@ _LOADED_LATE = {
     "TaskRun": "tasks",
     "UnknownTask": "tasks",
     "Worker": "tasks",
+    "load_workflow": "workflows.spec",
+    "Workflow": "workflows.spec",
+    "InvalidWorkflow": "workflows.spec",
+    "SHIPPED": "workflows.spec",
+    "run_workflow": "workflows.running",
+    "StepResult": "workflows.running",
+    "WorkflowResult": "workflows.running",
+    "Finding": "workflows.findings",
+    "sarif": "workflows.findings",
+    "markdown": "workflows.findings",
     "Session": "sessions",
     "Used": "sessions",
     "CommandRefused": "errors",
@@ -73,12 +86,15 @@ def __getattr__(name: str) -> Any:
 
 __all__ = [
     "READ_TOOLS",
+    "SHIPPED",
     "AllProvidersFailedError",
     "CommandRefused",
     "Excerpt",
     "Executor",
     "Fact",
+    "Finding",
     "Indexed",
+    "InvalidWorkflow",
     "LLMExecutor",
     "LLMResponse",
     "LeaseLost",
@@ -88,6 +104,7 @@ __all__ = [
     "SandboxUnavailable",
     "SecretRefused",
     "Session",
+    "StepResult",
     "StepUncertain",
     "StoreUnusable",
     "Task",
@@ -99,4 +116,10 @@ __all__ = [
     "Used",
     "WorkError",
     "Worker",
+    "Workflow",
+    "WorkflowResult",
+    "load_workflow",
+    "markdown",
+    "run_workflow",
+    "sarif",
 ]

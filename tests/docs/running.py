@@ -60,6 +60,8 @@ class Reader:
         content = yaml.safe_load(block.text)
         (self._directory / block.file_name).write_text(block.text, encoding="utf-8")
         check = check_proxy_config if "model_list" in content else check_profiles
+        if "steps" in content:
+            check = check_workflow
         check(self._directory / block.file_name)
 
     def _bash(self, block: Block) -> None:
@@ -72,6 +74,13 @@ class Reader:
             where = f"{self._name}:{block.line}"
             assert not (missing := lines_not_in(self._printed, block.text)), f"{where}: not printed: {missing}"
             self._printed = None
+
+
+def check_workflow(path: Path) -> None:
+    """That it can be read."""
+    from composite_llm.work import load_workflow
+
+    load_workflow(path)
 
 
 def lines_not_in(printed: str, shown: str) -> list[str]:

@@ -19,7 +19,7 @@ from composite_llm.work.secrets import mapping_without_secrets
 from composite_llm.work.tools.commands import CommandRule, parsed_command
 from composite_llm.work.tools.files import FileTools
 from composite_llm.work.tools.paths import Root, refuse_hidden
-from composite_llm.work.tools.process import run_process
+from composite_llm.work.tools.process import Finished, run_process
 from composite_llm.work.tools.sandbox import NAMES, Limits, SandboxName, Surroundings, working_sandbox, wrapped
 from composite_llm.work.tools.schemas import READ_TOOLS, SCHEMAS
 
@@ -84,10 +84,7 @@ class ToolRunner:
         self._files = FileTools(self._root)
         names, self._rules = _split_rules(allow)
         self._limits = Limits(timeout_s=timeout_s, memory_mb=max_memory_mb, output_bytes=max_output_bytes)
-        own = [str(Path(folder).resolve()) for folder in (*readable, sys.prefix, sys.base_prefix)]
-        self._surroundings = Surroundings(
-            self._root.path, self._limits, dict(env or {}), tuple(dict.fromkeys(own)), image
-        )
+        self._surroundings = Surroundings(self._root.path, self._limits, dict(env or {}), _readable(*readable), image)
         sink = None if audit is None else _AuditSink(audit)
         guard: dict[str, Any] = {"approve": approve, "max_output_bytes": max_output_bytes + 2000, "audit": sink}
         tools = self._tools()
@@ -184,6 +181,28 @@ class ToolRunner:
             raise CommandRefused(f"{argv[0]!r} cannot be started: {error.strerror}") from None
         ended = f"ended after {self._limits.timeout_s:g} s" if finished.timed_out else f"exit code {finished.exit_code}"
         return f"{ended}\n{fenced(finished.output, f'output of {argv[0]}')}"
+
+
+async def run_in_sandbox(root: Root, argv: Sequence[str], *, output_bytes: int = 1_000_000) -> Finished:
+    """Run a command of our own on a root that others wrote into: git, for one, runs what its settings there say.
+
+    Raises:
+        SandboxUnavailable: No sandbox works here.
+    """
+    where = Surroundings(root.path, Limits(output_bytes=output_bytes), readable=_readable())
+    command = wrapped(working_sandbox("auto", where), argv, where)
+    return await run_process(
+        command,
+        cwd=str(root.path),
+        env=where.variables(),
+        timeout_s=where.limits.timeout_s,
+        max_output_bytes=output_bytes,
+    )
+
+
+def _readable(*more: str | os.PathLike[str]) -> tuple[str, ...]:
+    """Folders that commands may read: those named, and the running interpreter's."""
+    return tuple(dict.fromkeys(str(Path(folder).resolve()) for folder in (*more, sys.prefix, sys.base_prefix)))
 
 
 def _split_rules(allow: Collection[str | Sequence[str]] | None) -> tuple[list[str], list[CommandRule]]:
