@@ -47,6 +47,13 @@ FailureKind = Literal[
     "internal",  # a mistake of ours, of LiteLLM's or of what is installed; nobody was reached
 ]
 
+Restriction = Literal[
+    "strict_turns",  # user and assistant take turns
+    "no_system_role",
+    "no_response_format",
+]
+"""What an endpoint does not take of a request that others do."""
+
 STATUS_OF_KIND: dict[FailureKind, int] = {
     "rejected": 400,
     "unsendable": 400,
@@ -77,6 +84,21 @@ OF_PROVIDERS: frozenset[FailureKind] = frozenset(
 
 
 @dataclass(frozen=True, slots=True)
+class ToldWindow:
+    """A context window as a provider's refusal names it, in the provider's own tokens.
+
+    Attributes:
+        limit: The window; None where the refusal does not name it.
+        prompt: The prompt that was refused.
+        answer: What of the window the refusal keeps for the answer.
+    """
+
+    limit: int | None = None
+    prompt: int | None = None
+    answer: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Failure:
     """Why one attempt gave no usable answer; a value, so that a stage can count it.
 
@@ -89,6 +111,10 @@ class Failure:
         usage: Tokens the failed attempt consumed nevertheless.
         cost_usd: Their price; None when unknown.
         given_up: Nothing went wrong; the stage could not use its answer any more.
+        cause: What happened in a few words, without the endpoint.
+        provider_message: The provider's own sentence, masked and cut; for the trace, never for an error.
+        window: What the refusal of a prompt that was too long says of the window.
+        restriction: What the refusal says that a request must do without.
     """
 
     kind: FailureKind
@@ -99,6 +125,10 @@ class Failure:
     usage: Usage = NO_USAGE
     cost_usd: float | None = 0.0
     given_up: bool = False
+    cause: str | None = None
+    provider_message: str | None = None
+    window: ToldWindow | None = None
+    restriction: Restriction | None = None
 
     @property
     def retryable(self) -> bool:

@@ -210,30 +210,6 @@ def with_persona(messages: Sequence[Message], persona: str | None) -> list[Messa
     return [*messages[:place], {"role": "system", "content": persona}, *messages[place:]]
 
 
-def alternating(messages: Sequence[Message]) -> list[Message]:
-    """Neighbouring messages of one role joined, for models whose template takes only strict turns."""
-    joined: list[Message] = []
-    for message in messages:
-        last = joined[-1] if joined else None
-        if last is None or last["role"] != message["role"] or message["role"] not in ("system", "user"):
-            joined.append(message)
-        else:
-            joined[-1] = {**last, "content": _joined_content(last.get("content"), message.get("content"))}
-    return joined
-
-
-def _joined_content(left: Any, right: Any) -> Any:
-    if isinstance(left, str) and isinstance(right, str):
-        return f"{left}\n\n{right}"
-    return [*_as_parts(left), *_as_parts(right)]
-
-
-def _as_parts(content: Any) -> list[Any]:
-    if isinstance(content, list):
-        return content
-    return [{"type": "text", "text": content}] if content else []
-
-
 def shortened(text: str, limit: int) -> str:
     """Head and tail of a text that is too long, with a mark of how much was left out."""
     if len(text) <= limit:

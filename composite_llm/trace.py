@@ -48,6 +48,8 @@ class Attempt(_Record):
     """What followed a failed attempt and why: a retry, a fallback, or giving up."""
     estimated: bool = False
     """Whether the tokens were counted here because the answer broke off before the provider told them."""
+    provider_message: str | None = None
+    """The provider's own sentence about a failure, secrets masked, at most 500 characters. It may quote the prompt."""
 
     @property
     def untold(self) -> bool:

@@ -6,6 +6,7 @@ from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from composite_llm.errors import Restriction
 from composite_llm.usage import NO_USAGE, Usage
 
 Message = dict[str, Any]
@@ -31,6 +32,7 @@ class AttemptRequest:
         session_id: LiteLLM's session id, if any.
         unique: Must not be answered from a response cache.
         final: Whether this is the call whose answer goes to the caller.
+        restrictions: What it was made to do without, because its endpoint refuses that.
         scope: The engine's own state; what a nested composite continues. A backend only hands it on.
     """
 
@@ -45,6 +47,7 @@ class AttemptRequest:
     unique: bool = False
     final: bool = False
     scope: object = None
+    restrictions: frozenset[Restriction] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,6 +157,10 @@ class ModelFacts(Protocol):
 
     def count_tokens(self, model: str, messages: Sequence[Message]) -> int:
         """Prompt tokens, as well as they can be told without asking."""
+        ...
+
+    def counts_exactly(self, model: str) -> bool:
+        """Whether `count_tokens` knows the model's own tokenizer."""
         ...
 
     def takes(self, model: str, modality: str) -> bool | None:

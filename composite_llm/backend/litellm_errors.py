@@ -13,6 +13,8 @@ import litellm
 import openai
 
 from composite_llm.backend.litellm_evidence import Proof, chain, proof_of
+from composite_llm.backend.provider_words import words_of
+from composite_llm.backend.transport import transport_cause
 from composite_llm.errors import CompositeError, Failure, FailureKind, FinalCallFailed, QuorumNotMet
 
 _log = logging.getLogger("composite_llm")
@@ -118,14 +120,22 @@ def as_failure(error: BaseException, endpoint: str | None, *, answered: bool = F
         status_code = None
     if kind == "internal":
         _log.error("a call failed within this process", exc_info=error)
+    words = words_of(error)
+    kind = words.kind(kind)
     where = f"{endpoint} " if endpoint else ""
     code = f"HTTP {status_code}, " if status_code is not None and _has_http_status(cause) else ""
+    broke = transport_cause(error) if not code and kind == "unavailable" else None
+    why = f"{broke}, " if broke else code
     return Failure(
         kind,
-        f"{where}{_WORDS.get(kind, 'failed')} ({code}{type(cause).__name__})",
+        f"{where}{_WORDS.get(kind, 'failed')} ({why}{type(cause).__name__})",
         status_code=status_code,
         error_class=type(cause).__name__,
         retry_after_s=_retry_after_s(cause),
+        cause=broke or (f"HTTP {status_code}" if code else _WORDS.get(kind, "failed")),
+        provider_message=words.sentence,
+        window=words.window,
+        restriction=words.restriction,
     )
 
 

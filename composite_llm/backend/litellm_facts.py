@@ -76,6 +76,11 @@ class LiteLLMFacts:
         except Exception:  # noqa: BLE001  # counting is a courtesy; an odd message must not end a run
             return sum(len(str(message.get("content") or "")) for message in messages) // 4 + 1
 
+    def counts_exactly(self, model: str) -> bool:
+        """Whether LiteLLM's counter knows the tokenizer: OpenAI's own models'."""
+        behind = self._deployed(model)
+        return all(_is_openais(one.described_as) for one in behind) if behind else _is_openais(model)
+
     def takes(self, model: str, modality: str) -> bool | None:
         """Whether the model takes such content parts; None where nobody knows, or a Router's deployments differ."""
         flag = _SUPPORTS.get(modality)
@@ -134,6 +139,12 @@ class LiteLLMFacts:
         if isinstance(value, dict | list):
             return _takes_name(model, name)
         return _takes_value(model, name, value)
+
+
+@lru_cache(maxsize=2048)
+def _is_openais(model: str) -> bool:
+    _, provider, _ = split(model)
+    return provider in ("openai", "azure") and bool(row_of(model))
 
 
 def _is_priced(one: Deployed) -> bool:

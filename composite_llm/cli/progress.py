@@ -39,6 +39,7 @@ class Row:
         cost_usd: Their price; None when unknown.
         attempts: How many requests have left.
         note: What went wrong, or who answered in its place.
+        provider_message: What the provider itself said about it.
     """
 
     name: str
@@ -49,12 +50,19 @@ class Row:
     cost_usd: float | None = None
     attempts: int = 0
     note: str | None = None
+    provider_message: str | None = None
 
     def elapsed(self, now: float) -> float | None:
         """Seconds to show now; None before it has started."""
         if self.seconds is not None:
             return self.seconds
         return None if self.started is None else now - self.started
+
+
+def provider_message(call: Call) -> str | None:
+    """What the provider said about the last failure of a call that gave no answer."""
+    said = (attempt.provider_message for attempt in reversed(call.attempts) if attempt.provider_message)
+    return next(said, None) if call.status != "ok" else None
 
 
 @dataclass(slots=True)
@@ -148,6 +156,6 @@ class Progress:
         row = self._row(call.stage, call.name)
         row.state = _STATES.get(call.status, "failed")
         row.seconds, row.usage, row.cost_usd, row.attempts = call.duration_s, spent, cost_usd, len(call.attempts)
-        row.note = call.error
+        row.note, row.provider_message = call.error, provider_message(call)
         if call.status == "ok" and call.attempts and call.attempts[0].model != call.model:
             row.note = f"answered by {call.model}"

@@ -51,13 +51,22 @@ def remarks(progress: Progress) -> list[Text]:
     from rich.text import Text
 
     failed = [
-        Text.assemble((f"✗ {stage.name}: {harmless(row.name)}: ", "red"), harmless(row.note))
+        line
         for stage in progress.stages
         for row in stage.rows
         if row.state == "failed" and row.note
+        for line in (
+            Text.assemble((f"✗ {stage.name}: {harmless(row.name)}: ", "red"), harmless(row.note)),
+            *([Text(f"  {said_by_provider(row.provider_message)}", "dim")] if row.provider_message else []),
+        )
     ]
     degraded = [Text.assemble(("! ", "yellow"), harmless(reason)) for reason in progress.degraded if not _told(reason)]
     return [*(Text(harmless(note), "dim") for note in progress.notes), *failed, *degraded]
+
+
+def said_by_provider(sentence: str) -> str:
+    """A provider's own sentence on a terminal."""
+    return f"the provider said: {harmless(sentence)}"
 
 
 def _told(reason: str) -> bool:

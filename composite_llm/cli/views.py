@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Protocol
 from composite_llm.cli.bill import bill
 from composite_llm.cli.markdown import rendered, use_terminal_colours
 from composite_llm.cli.output import console
-from composite_llm.cli.progress import Progress
+from composite_llm.cli.progress import Progress, provider_message
 from composite_llm.cli.screen import Frame
-from composite_llm.cli.table import members_table, remarks
-from composite_llm.events import Event
+from composite_llm.cli.table import members_table, remarks, said_by_provider
+from composite_llm.events import CallDone, Event
 from composite_llm.summary import event_text, vote_table
 
 if TYPE_CHECKING:
@@ -138,6 +138,8 @@ class PlainView:
     def _tell(self, event: Event) -> None:
         if (text := event_text(event, full=self._full)) is not None:
             self._say(text.rstrip("\n"))
+        if isinstance(event, CallDone) and (sentence := provider_message(event.call)) is not None:
+            self._say(f"  {said_by_provider(sentence)}")
 
     def _say(self, text: str) -> None:
         if not self._quiet:

@@ -98,7 +98,7 @@ def worst_call(facts: ModelFacts, node: Node, prompt_tokens: int, params: Mappin
     window = window_of(facts, node, _max_tokens(node.params))
     if window is not None:
         prompt_tokens = min(prompt_tokens, window)
-    if schemas := _schemas(params):
+    if schemas := schemas_of(params):
         # Not measured when a prompt is cut to its window.
         prompt_tokens += facts.count_tokens(node.model, [{"role": "system", "content": schemas}])
     return _priced(facts, node, prompt_tokens, params)
@@ -119,7 +119,7 @@ class CostBound:
 
 def cost_bound(facts: ModelFacts, node: Node, messages: Sequence[Message], params: Mapping[str, Any]) -> CostBound:
     """The bound of an attempt whose prompt is known, persona included."""
-    sent = [*messages, {"role": "system", "content": text}] if (text := _schemas(params)) else messages
+    sent = [*messages, {"role": "system", "content": text}] if (text := schemas_of(params)) else messages
 
     def exact_usd() -> float:
         return _priced(facts, node, facts.count_tokens(node.model, sent), params).cost_usd
@@ -137,7 +137,7 @@ def _priced(facts: ModelFacts, node: Node, prompt_tokens: int, params: Mapping[s
     return Worst(1, cost_usd, prompt_tokens, completion_tokens)
 
 
-def _schemas(params: Mapping[str, Any]) -> str:
+def schemas_of(params: Mapping[str, Any]) -> str:
     """What a call's tools and its output format add to its prompt."""
     found = [params[key] for key in ("tools", "functions", "response_format") if params.get(key)]
     return json.dumps([_schema(value) for value in found], default=str) if found else ""

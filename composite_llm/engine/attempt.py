@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 from collections.abc import AsyncIterator
 
 from composite_llm.backend.interface import AttemptRequest, Reply
@@ -15,6 +16,8 @@ from composite_llm.engine.recorder import OpenAttempt, OpenCall
 from composite_llm.engine.scope import Scope
 from composite_llm.errors import AttemptFailed, BudgetExceeded, Failure
 from composite_llm.events import AttemptStarted
+
+_log = logging.getLogger("composite_llm")
 
 
 @contextlib.asynccontextmanager
@@ -121,6 +124,9 @@ def _note_failure(scope: Scope, attempt: OpenAttempt, failure: Failure) -> None:
     attempt.status_code = failure.status_code
     attempt.usage = failure.usage
     attempt.cost_usd = failure.cost_usd
+    attempt.provider_message = failure.provider_message
+    if failure.provider_message is not None:
+        _log.debug("%s: %s; the provider said: %s", attempt.model, failure.reason, failure.provider_message)
 
 
 def finish_cancelled(scope: Scope, attempt: OpenAttempt) -> None:

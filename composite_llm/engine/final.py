@@ -125,6 +125,7 @@ class _StreamedFinal:
                     yield chunk
             failure = attempt.failure or self._take(node, attempt.assembler)
             if failure is None:
+                tries.answered()
                 return
             if attempt.assembler.answer_started:
                 note_next_step(self._call, "given up: part of the answer was already passed on")
@@ -133,7 +134,7 @@ class _StreamedFinal:
                 failures = [*self._failures, NodeFailure(node.label, failure)]
                 raise _failed(self._scope, self._want, failures, attempt.assembler.received_chars)
             if not await tries.again(failure):
-                self._failures.append(NodeFailure(node.label, failure))
+                self._failures.append(NodeFailure(node.label, tries.reason(failure)))
                 return
 
     async def _begun(self, node: Node, request: AttemptRequest) -> tuple[StreamedAttempt, AsyncGenerator[Chunk, None]]:

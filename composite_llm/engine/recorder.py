@@ -42,6 +42,7 @@ class OpenAttempt:
     reservation: Reservation | None = None
     response_model: str | None = None
     finish_reason: str | None = None
+    provider_message: str | None = None
 
 
 @dataclass(slots=True)
@@ -156,6 +157,7 @@ class Recorder:
             cost_usd=attempt.cost_usd,
             next_step=attempt.next_step,
             estimated=attempt.estimated,
+            provider_message=attempt.provider_message,
         )
 
     def done(self, call: OpenCall) -> CallDone:

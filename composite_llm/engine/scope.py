@@ -10,6 +10,7 @@ from typing import Any
 from composite_llm.backend.interface import Backend, ModelFacts
 from composite_llm.engine.breaker import Breakers
 from composite_llm.engine.budget import Budget
+from composite_llm.engine.learned import Learned
 from composite_llm.engine.recorder import OpenCall, Recorder
 from composite_llm.engine.salvage import Salvage
 from composite_llm.events import Degraded, Event
@@ -32,6 +33,7 @@ class Scope:
         deadline: Moment of the loop's clock when the run must be over; None for never.
         secret: The codes that candidates are fenced with are made with it, so that they cannot pose as instructions.
         breakers: Shared by the whole process; None for none.
+        learned: What endpoints were found to refuse; shared by the whole process.
         salvage: What the same request had been answered when it failed a moment ago.
         kept: Where this run's own answers are put, in case that it fails.
         emit: Told what happens.
@@ -54,6 +56,7 @@ class Scope:
     limiter: asyncio.Semaphore | None = None
     deadline: float | None = None
     breakers: Breakers | None = None
+    learned: Learned = field(default_factory=Learned)
     salvage: Salvage | None = None
     kept: Salvage | None = None
     emit: Callable[[Event], None] = ignore_event

@@ -9,10 +9,19 @@ from dataclasses import replace
 from composite_llm.backend.interface import AttemptRequest, Message, Reply
 from composite_llm.config.node import Node
 from composite_llm.engine.attempt import attempt_plain, finish_with_reply
+from composite_llm.engine.other_form import (
+    IN_ANOTHER_FORM,
+    MOST_SHORTENED,
+    is_in_vain,
+    lifted_by,
+    shorter,
+    tokens_of,
+    window_in_our_tokens,
+)
 from composite_llm.engine.recorder import OpenAttempt, OpenCall
 from composite_llm.engine.retry import delay_before_retry, why_no_retry
 from composite_llm.engine.scope import Scope
-from composite_llm.engine.want import Want, attempt_request, chain
+from composite_llm.engine.want import Form, Want, attempt_request, chain
 from composite_llm.errors import AttemptFailed, Failure, NodeFailure
 from composite_llm.messages import text_of
 
@@ -78,10 +87,11 @@ async def _ask_node(scope: Scope, want: Want, node: Node, call: OpenCall) -> Rep
             unusable = shortcoming(want, reply)
             finish_with_reply(scope, attempt, reply, unusable)
             if unusable is None:
+                tries.answered()
                 return reply
             outcome = unusable_failure(attempt.endpoint, unusable)
         if not await tries.again(outcome):
-            return outcome, reply
+            return tries.reason(outcome), reply
 
 
 class Tries:
@@ -99,7 +109,12 @@ class Tries:
         self._call = call
         self._made = 0
         self._blank = False
+        self._form = Form()
+        self._sent = AttemptRequest(node.model, ())
         self._too_long: Failure | None = None
+        self._shortened = 0
+        self._window: int | None = None
+        self._failed: Failure | None = None
 
     def request(self) -> AttemptRequest:
         """The next attempt.
@@ -107,25 +122,30 @@ class Tries:
         Raises:
             AttemptFailed: The conversation itself does not fit the node's context window.
         """
-        squeezed = self._too_long is not None
         try:
-            request = attempt_request(self.inside, self._want, self._node, squeezed=squeezed)
+            sent = attempt_request(self.inside, self._want, self._node, self._form)
             # A response cache would answer with the same nothing.
-            return replace(request, unique=True) if self._blank else request
+            self._sent = replace(sent, unique=True) if self._blank else sent
         except AttemptFailed:
             if self._too_long is None:
                 raise
             # What the provider said tells more than the window that was guessed from it.
             note_next_step(self._call, "given up: the answers cannot be made shorter")
             raise AttemptFailed(self._too_long) from None
+        return self._sent
+
+    def answered(self) -> None:
+        """The last attempt was answered: what the ones before were refused for is known now."""
+        if self._form.restrictions or self._window is not None:
+            endpoint = self._scope.backend.endpoint(self._sent)
+            self._scope.learned.learn(self._node.model, endpoint, self._form.restrictions, self._window)
 
     async def again(self, failure: Failure) -> bool:
         """Whether to try once more after a failed attempt; waits as long as it is wise to before."""
-        self._made += 1
-        if failure.kind == "context_window" and self._want.materials and self._too_long is None:
-            note_next_step(self._call, "asked again with shorter answers")
-            self._too_long = failure
+        if (step := self._other_form(failure)) is not None:
+            note_next_step(self._call, step)
             return True
+        self._made += 1
         delay_s = self._delay_s(failure)
         self._blank = self._blank or failure.kind == "blank"
         note_next_step(
@@ -134,8 +154,34 @@ class Tries:
         )
         if delay_s is None:
             return False
+        self._failed = failure
         await asyncio.sleep(delay_s)
         return True
+
+    def reason(self, failure: Failure) -> Failure:
+        """Why the node gave no answer: what its endpoint did, also where that has opened its breaker meanwhile."""
+        return self._failed if failure.kind == "breaker_open" and self._failed is not None else failure
+
+    def _other_form(self, failure: Failure) -> str | None:
+        """What is changed of the request so that it may be taken; None if nothing is known that would help."""
+        if failure.kind == "context_window" and self._may_shorten(failure):
+            self._too_long = failure
+            self._shortened += 1
+            counted = tokens_of(self._scope.facts, self._sent)
+            self._window = window_in_our_tokens(counted, failure.window)
+            self._form = replace(self._form, at_most_tokens=shorter(counted, self._sent, failure.window))
+            return "asked again with shorter answers"
+        restriction = lifted_by(self._want, self._node, self._sent, failure)
+        if restriction is None:
+            return None
+        self._form = replace(self._form, restrictions=self._form.restrictions | {restriction})
+        return f"asked again {IN_ANOTHER_FORM[restriction]}"
+
+    def _may_shorten(self, failure: Failure) -> bool:
+        if not self._want.materials or is_in_vain(self._too_long, failure):
+            return False
+        # A bare 413 may be about anything in the body.
+        return self._shortened < (MOST_SHORTENED if failure.window is not None else 1)
 
     def _delay_s(self, failure: Failure) -> float | None:
         if self._scope.backend.routed(self._node.model) and failure.kind != "blank":

@@ -11,10 +11,12 @@ from typing import Any
 from composite_llm.backend.interface import AttemptRequest, Message, ModelFacts, Reply
 from composite_llm.config.node import Node, resolved_params
 from composite_llm.config.parameters import CONNECTION, SAMPLING
-from composite_llm.engine.fit import Compose, fitted, window_of
+from composite_llm.engine.afford import schemas_of
+from composite_llm.engine.fit import Compose, Fitted, fitted, window_of
 from composite_llm.engine.scope import Scope
-from composite_llm.errors import AttemptFailed, Failure
-from composite_llm.messages import alternating, modalities_in, with_persona, without_modalities
+from composite_llm.errors import AttemptFailed, Failure, Restriction
+from composite_llm.message_roles import with_one_system_message, with_turns, without_system_role
+from composite_llm.messages import modalities_in, with_persona, without_modalities
 from composite_llm.personas import persona_text
 
 
@@ -88,14 +90,27 @@ def chain(node: Node) -> Iterator[Node]:
         yield from chain(fallback.model_copy(update=persona) if persona else fallback)
 
 
-def attempt_request(scope: Scope, want: Want, node: Node, *, squeezed: bool = False) -> AttemptRequest:
+@dataclass(frozen=True, slots=True)
+class Form:
+    """What an attempt has to be like, by what became of those before it.
+
+    Attributes:
+        restrictions: What it must do without.
+        at_most_tokens: As `count_tokens` counts them, of its messages and tools.
+    """
+
+    restrictions: frozenset[Restriction] = frozenset()
+    at_most_tokens: int | None = None
+
+
+def attempt_request(scope: Scope, want: Want, node: Node, form: Form = Form()) -> AttemptRequest:
     """The attempt at one node of a want's chain, made inside `scope`; other models' answers are cut where they must be.
 
     Args:
         scope: Inside the want's call.
         want: What is wanted.
         node: Whom to ask.
-        squeezed: The provider said that the same prompt was too long, whatever the tables say.
+        form: What became of earlier attempts.
 
     Raises:
         AttemptFailed: The conversation itself does not fit the node's context window.
@@ -106,10 +121,14 @@ def attempt_request(scope: Scope, want: Want, node: Node, *, squeezed: bool = Fa
     if want.seed is not None:
         (own if "seed" in own else inherited)["seed"] = want.seed
     params = {**inherited, **own, **_connection(scope.facts, want, node, own)}
+    bare = AttemptRequest(node.model, (), params)
+    endpoint = scope.backend.endpoint(bare)
+    form = replace(form, restrictions=form.restrictions | scope.learned.restrictions(node.model, endpoint))
     return AttemptRequest(
         model=node.model,
-        messages=_prompt(scope, want, node, squeezed=squeezed),
+        messages=_prompt(scope, want, node, params, form, scope.learned.window(node.model, endpoint)),
         params=params,
+        restrictions=form.restrictions,
         inherited=frozenset(inherited) & SAMPLING,
         timeout_s=node.timeout or scope.client_timeout_s,
         metadata={
@@ -139,25 +158,22 @@ def _connection(facts: ModelFacts, want: Want, node: Node, own: Mapping[str, Any
     return want.connection if provider is not None and provider == want.connection_provider else {}
 
 
-def _prompt(scope: Scope, want: Want, node: Node, *, squeezed: bool) -> list[Message]:
+def _prompt(
+    scope: Scope, want: Want, node: Node, params: Mapping[str, Any], form: Form, learned_window: int | None
+) -> list[Message]:
     facts, persona = scope.facts, persona_text(node.system) if node.system else None
 
-    def as_seen(messages: Sequence[Message]) -> list[Message]:
-        seen = with_persona(_readable(facts, node, messages), persona)
-        return alternating(seen) if node.params.get("ensure_alternating_roles") else seen
-
     def compose(materials: Sequence[str]) -> list[Message]:
-        if want.compose is None or materials is want.materials:
-            return as_seen(want.messages)
-        return as_seen(want.compose(materials))
+        fresh = want.compose is not None and materials is not want.materials
+        messages = want.compose(materials) if fresh and want.compose is not None else want.messages
+        return _as_taken(with_persona(_readable(facts, node, messages), persona), node, form.restrictions)
 
     if node.is_composite:
-        return as_seen(want.messages)
-    max_tokens = node.params.get("max_tokens") or want.params.get("max_tokens")
-    window = window_of(facts, node, max_tokens if isinstance(max_tokens, int) else None)
-    if squeezed:
-        window = int(facts.count_tokens(node.model, as_seen(want.messages)) * _SQUEEZE)
-    found = fitted(facts, node.model, window, want.materials, compose)
+        return compose(want.materials)
+    window = _least(_window(facts, node, params, learned_window), form.at_most_tokens)
+    if window is not None and (schemas := schemas_of(params)):
+        window = max(window - facts.count_tokens(node.model, [{"role": "system", "content": schemas}]), 0)
+    found = _fitted(facts, node.model, window, want, compose)
     if found is None:
         reason = f"the conversation is longer than its context window of {window} tokens"
         raise AttemptFailed(Failure("context_window", reason))
@@ -166,8 +182,38 @@ def _prompt(scope: Scope, want: Want, node: Node, *, squeezed: bool) -> list[Mes
     return found.messages
 
 
-_SQUEEZE = 0.6
-"""Share of a prompt that is kept when the provider says it was too long."""
+def _window(facts: ModelFacts, node: Node, params: Mapping[str, Any], learned: int | None) -> int | None:
+    """Tokens that the prompt may have, the answer's own left out."""
+    asked = params.get("max_completion_tokens") or params.get("max_tokens")
+    max_tokens = asked if isinstance(asked, int) else None
+    known = window_of(facts, node, max_tokens)
+    return known if learned is None else _least(known, max(learned - (max_tokens or 0), learned // 2))
+
+
+def _least(*limits: int | None) -> int | None:
+    return min((limit for limit in limits if limit is not None), default=None)
+
+
+def _fitted(facts: ModelFacts, model: str, window: int | None, want: Want, compose: Compose) -> Fitted | None:
+    if window is not None and want.materials and not facts.counts_exactly(model):
+        # The answers make room for what is counted wrong; the conversation itself is not refused for it.
+        found = fitted(facts, model, int(window * _OF_FOREIGN_TOKENS), want.materials, compose)
+        if found is not None:
+            return found
+    return fitted(facts, model, window, want.materials, compose)
+
+
+_OF_FOREIGN_TOKENS = 0.9
+"""Share of a window that is filled by the count of another model's tokenizer; small models' were seen 5.5 % above it."""
+
+
+def _as_taken(messages: Sequence[Message], node: Node, restrictions: frozenset[Restriction]) -> list[Message]:
+    """The messages in the roles and the order that the endpoint takes; a composite's nodes look to that themselves."""
+    if node.is_composite:
+        return list(messages)
+    taken = without_system_role(messages) if "no_system_role" in restrictions else with_one_system_message(messages)
+    strict = "strict_turns" in restrictions or node.params.get("ensure_alternating_roles")
+    return with_turns(taken) if strict else taken
 
 
 def _readable(facts: ModelFacts, node: Node, messages: Sequence[Message]) -> Sequence[Message]:

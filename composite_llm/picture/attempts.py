@@ -73,9 +73,15 @@ def _attempt(one: Try, limits: Limits) -> Html:
         element("td", seconds(attempt.start_s), class_="figure"),
         element("td", seconds(attempt.duration_s), class_="figure"),
         element("td", element("span", STATUS_WORDS[attempt.status], class_=f"status {attempt.status}")),
-        element("td", shortened(_why(attempt), limits.sentence), dir="auto"),
+        element("td", shortened(_why(attempt), limits.sentence), _said(attempt, limits), dir="auto"),
         element("td", shortened(attempt.next_step or NONE, limits.sentence), dir="auto"),
     )
+
+
+def _said(attempt: Attempt, limits: Limits) -> Html | None:
+    """What the provider itself said."""
+    said = attempt.provider_message
+    return element("small", shortened(said, limits.sentence), class_="said", dir="auto") if said else None
 
 
 def _why(attempt: Attempt) -> str:

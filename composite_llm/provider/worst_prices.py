@@ -77,5 +77,8 @@ class _Lengths:
     def provider(self, model: str, params: Params) -> str | None:
         return self.facts.provider(model, params)
 
+    def counts_exactly(self, model: str) -> bool:
+        return self.facts.counts_exactly(model)
+
     def takes(self, model: str, modality: str) -> bool | None:
         return self.facts.takes(model, modality)

@@ -10,6 +10,7 @@ from composite_llm.backend.interface import Backend, ModelFacts
 from composite_llm.backend.store import MemoryStore, ReuseStore
 from composite_llm.config.profiles import Profiles
 from composite_llm.engine.breaker import Breakers
+from composite_llm.engine.learned import Learned
 from composite_llm.engine.salvage import SalvageStore
 from composite_llm.engine.scope import Scope
 from composite_llm.observe.observer import Observers
@@ -56,6 +57,7 @@ class Services:
         tool_executors: Executors by the name they were registered under.
         store: Where deliberations are kept for the tool steps that follow them.
         breakers: Which models failed too often just now.
+        learned: What endpoints were found to refuse.
         salvages: What failed runs had been answered.
         observers: Told about each run.
         spending: Knows what composites spent, for budgets over time; None without telemetry.
@@ -70,3 +72,4 @@ class Services:
     salvages: SalvageStore = field(default_factory=SalvageStore)
     observers: Observers = field(default_factory=Observers)
     spending: Spending | None = None
+    learned: Learned = field(default_factory=Learned)

@@ -283,6 +283,7 @@ class Run:
             limiter=(parent.limiter if parent is not None else None) or own_limiter,
             deadline=own_deadline,
             breakers=self._services.breakers,
+            learned=self._services.learned,
             salvage=salvage,
             emit=emit,
             watched=watched,

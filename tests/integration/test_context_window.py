@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import Any
 
 import litellm
@@ -148,3 +149,97 @@ def test_short_answers_are_not_sent_again(ask_both: Ask, server: ThreadedServer)
     assert len(wire.records(server, "gpt-4o")) == 1
     assert "ContextWindowExceededError" in str(caught.value)
     assert server.url.removeprefix("http://") in str(caught.value)
+
+
+# ------------------------------------------------------------------ windows that a provider enforces
+
+SIX = [f"openai/m{number}" for number in range(6)]
+WORDINGS = ["openai", "vllm", "llama_cpp", "anthropic", "gemini"]
+
+
+def _talkative(server: ThreadedServer, words: int) -> None:
+    # The fake server counts a token for four characters, LiteLLM for OpenAI's models one for each such word.
+    for name in SIX:
+        server.set_scenario(name.removeprefix("openai/"), {"text": "word " * words})
+
+
+def _sizes(server: ThreadedServer, name: str) -> list[int]:
+    return [len(str(record.body["messages"])) for record in wire.records(server, name)]
+
+
+def _assert_each_shorter(server: ThreadedServer, name: str) -> None:
+    sizes = _sizes(server, name)
+    assert all(later < earlier for earlier, later in pairwise(sizes)), sizes
+    for record in wire.records(server, name):
+        assert record.body["messages"][0]["content"] == "Which bridge is the oldest?"
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["plain", "stream"])
+@pytest.mark.parametrize("wording", WORDINGS)
+@pytest.mark.parametrize("known", [True, False], ids=["known", "unknown"])
+def test_each_further_try_is_shorter_and_one_of_the_first_fits(
+    known: bool, wording: str, stream: bool, ask: Ask, server: ThreadedServer
+) -> None:
+    _talkative(server, 3000)
+    window = {"tokens": 8192, "factor": 1.4, "wording": wording}
+    server.set_scenario("strict", {"context_window": window, "text": "It fits."})
+    final = {"context_window": 8192} if known else {}
+    answer: Any = ask("composite/moa/openai/strict", proposers=SIX, aggregator=final, stream=stream)
+    if stream:
+        assert list(answer)
+    trace = composite_llm.get_trace(answer)
+    assert trace.calls[-1].content == "It fits."
+    assert len(wire.records(server, "strict")) <= 3
+    _assert_each_shorter(server, "strict")
+    # Not cut to almost nothing either.
+    assert _sizes(server, "strict")[-1] > 12_000
+
+
+def test_a_window_that_was_told_is_kept_to_from_then_on(ask: Ask, server: ThreadedServer) -> None:
+    _talkative(server, 3000)
+    server.set_scenario("strict", {"context_window": {"tokens": 4096, "wording": "llama_cpp"}})
+    statuses = []
+    for _ in range(2):
+        server.ledger.clear()
+        ask("composite/moa/openai/strict", proposers=SIX)
+        statuses.append([record.status for record in wire.records(server, "strict")])
+    assert statuses[0][-1] == 200
+    assert 400 in statuses[0]
+    assert statuses[1] == [200]
+
+
+def test_a_margin_is_left_where_the_tokenizer_is_not_known(ask: Ask, server: ThreadedServer) -> None:
+    _talkative(server, 3000)
+    server.set_scenario("strict", {"context_window": {"tokens": 8192, "factor": 0.84}})
+    ask("composite/moa/openai/strict", proposers=SIX, aggregator={"context_window": 8192})
+    assert [record.status for record in wire.records(server, "strict")] == [200]
+
+
+def test_the_answers_own_tokens_have_their_place(ask: Ask, server: ThreadedServer) -> None:
+    _talkative(server, 3000)
+    server.set_scenario("strict", {"context_window": {"tokens": 4096}})
+    ask("composite/moa/openai/strict", proposers=SIX, max_tokens=1000)
+    *_, last = wire.records(server, "strict")
+    assert last.status == 200
+    assert last.usage is not None
+    assert last.usage["prompt_tokens"] + 1000 <= 4096
+    _assert_each_shorter(server, "strict")
+
+
+def test_tools_have_their_place_in_the_window_too(ask: Ask, server: ThreadedServer) -> None:
+    _talkative(server, 3000)
+    properties = {f"field_{number}": {"type": "string", "description": "word " * 20} for number in range(60)}
+    tool = {"type": "function", "function": {"name": "f", "parameters": {"type": "object", "properties": properties}}}
+    server.set_scenario("strict", {"context_window": {"tokens": 8192, "factor": 0.84}})
+    ask("composite/moa/openai/strict", proposers=SIX, aggregator={"context_window": 8192}, tools=[tool])
+    assert [record.status for record in wire.records(server, "strict")] == [200]
+
+
+@pytest.mark.parametrize("wording", WORDINGS)
+def test_a_question_that_does_not_fit_by_itself_is_a_400(wording: str, ask_both: Ask, server: ThreadedServer) -> None:
+    server.set_scenario("strict", {"context_window": {"tokens": 500, "wording": wording}})
+    with pytest.raises(composite_llm.FinalCallFailed) as caught:
+        ask_both("composite/moa/openai/strict", proposers=[FIRST], messages=LONG_QUESTION)
+    assert isinstance(caught.value, litellm.ContextWindowExceededError)
+    assert caught.value.status_code == 400
+    assert all(record.body["messages"][0] == LONG_QUESTION[0] for record in wire.records(server, "strict"))

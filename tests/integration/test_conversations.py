@@ -35,7 +35,6 @@ def member(server: ThreadedServer) -> list[dict[str, Any]]:
     "messages",
     [
         pytest.param([SYSTEM, USER], id="system"),
-        pytest.param([USER, SYSTEM, FURTHER], id="system prompt not first"),
         pytest.param([SYSTEM, USER, ANSWER, FURTHER], id="turns"),
         pytest.param([SYSTEM, *[USER, ANSWER] * 100, FURTHER], id="200 turns"),
         pytest.param([{**USER, "name": "ann"}, {**FURTHER, "name": "bob"}], id="names"),
@@ -53,10 +52,9 @@ def test_a_conversation_reaches_members_and_final_model_as_it_is(
 
 def test_a_developer_prompt_is_kept(ask: Ask, server: ThreadedServer) -> None:
     ask(messages=[SYSTEM, DEVELOPER, USER], proposers=[{"model": FIRST, "system": "Be kind."}])
-    # LiteLLM itself turns the role into `system` before it hands a conversation to a custom provider.
-    as_system = {**DEVELOPER, "role": "system"}
-    assert final(server) == [SYSTEM, as_system, USER]
-    assert member(server) == [SYSTEM, as_system, {"role": "system", "content": "Be kind."}, USER]
+    both = f"{SYSTEM['content']}\n\n{DEVELOPER['content']}"
+    assert final(server) == [{"role": "system", "content": both}, USER]
+    assert member(server) == [{"role": "system", "content": f"{both}\n\nBe kind."}, USER]
 
 
 def test_what_an_earlier_composite_left_in_its_answer_reaches_no_provider(ask: Ask, server: ThreadedServer) -> None:

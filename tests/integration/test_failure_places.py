@@ -54,7 +54,7 @@ def test_a_refused_connection_names_the_port_that_nobody_listens_on(
 ) -> None:
     where = closed["api_base"].removeprefix("http://").removesuffix("/v1")
     member = told(ask, stream=stream, proposers=[{"model": FIRST, **QUICK, **closed}])
-    assert f"{FIRST}: {where} unavailable (APIConnectionError)" in member
+    assert f"{FIRST}: {where} unavailable (connection refused, APIConnectionError)" in member
 
 
 def test_the_final_calls_failure_names_each_place(
@@ -66,7 +66,7 @@ def test_the_final_calls_failure_names_each_place(
     where = closed["api_base"].removeprefix("http://").removesuffix("/v1")
     assert message.endswith(
         f"stage 'aggregate': the final call failed: {FINAL}: {place} unavailable (HTTP 500, InternalServerError); "
-        f"{SECOND}: {where} unavailable (APIConnectionError)"
+        f"{SECOND}: {where} unavailable (connection refused, APIConnectionError)"
     )
 
 

@@ -212,11 +212,13 @@ class ScriptedFacts:
         prices: US dollars per token by model; a model that is not there has no known price.
         refused: Modalities that a model does not take.
         windows: Prompt tokens by model.
+        foreign: Models whose tokens are not words.
     """
 
     prices: Mapping[str, float] = field(default_factory=dict)
     refused: Mapping[str, frozenset[str]] = field(default_factory=dict)
     windows: Mapping[str, int] = field(default_factory=dict)
+    foreign: frozenset[str] = frozenset()
 
     def provider(self, model: str, params: Params) -> str | None:
         """The model's prefix."""
@@ -229,6 +231,10 @@ class ScriptedFacts:
     def count_tokens(self, model: str, messages: Sequence[Message]) -> int:
         """Words."""
         return sum(len(str(message.get("content") or "").split()) for message in messages)
+
+    def counts_exactly(self, model: str) -> bool:
+        """Unless told otherwise."""
+        return model not in self.foreign
 
     def takes(self, model: str, modality: str) -> bool | None:
         """Unknown, unless refused."""

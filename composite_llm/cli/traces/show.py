@@ -83,6 +83,9 @@ def _remarks(calls: list[CallRecord], trace: Trace) -> Iterator[str]:
     for call in calls:
         if call.error:
             yield f"{call.stage} {call.name}: {call.error}"
+        for attempt in call.attempts:
+            if attempt.provider_message:
+                yield f"{call.stage} {call.name}: the provider said: {attempt.provider_message}"
     for tool in trace.tool_calls:
         yield f"tool {tool.name}, round {tool.round}: {tool.error or 'ok'}"
 

@@ -49,7 +49,7 @@ def kept_call(call: Call, privacy: Privacy) -> Call:
         update={
             "error": _shown(call.error),
             "content": kept_text(call.content, privacy),
-            "attempts": [_kept_attempt(attempt) for attempt in call.attempts],
+            "attempts": [_kept_attempt(attempt, privacy) for attempt in call.attempts],
         }
     )
 
@@ -59,10 +59,17 @@ def _shown(error: str | None) -> str | None:
     return None if error is None else masked_text(error)
 
 
-def _kept_attempt(attempt: Attempt) -> Attempt:
-    if attempt.error is None and attempt.next_step is None:
+def _kept_attempt(attempt: Attempt, privacy: Privacy) -> Attempt:
+    if attempt.error is None and attempt.next_step is None and attempt.provider_message is None:
         return attempt
-    return attempt.model_copy(update={"error": _shown(attempt.error), "next_step": _shown(attempt.next_step)})
+    return attempt.model_copy(
+        update={
+            "error": _shown(attempt.error),
+            "next_step": _shown(attempt.next_step),
+            # Short as it is, it may quote the prompt.
+            "provider_message": None if privacy == "metadata" else _shown(attempt.provider_message),
+        }
+    )
 
 
 def _kept_tool_call(call: ToolCall, privacy: Privacy) -> ToolCall:

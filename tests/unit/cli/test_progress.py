@@ -100,6 +100,20 @@ async def test_what_failed_says_why_and_what_answered_in_its_place_says_who() ->
     assert any(line.startswith("! fallback_used: b") for line in drawn(progress))
 
 
+async def test_what_the_provider_said_stands_below_what_failed() -> None:
+    script: Script = {
+        "a": failing("rejected", "wrong", provider_message="n is 1 \x1b[2Jhere"),
+        "b": Say(),
+        "chief": Say(),
+    }
+    b, progress = shown(script, proposers=["a", "b"])
+    await b.run.reply()
+    lines = drawn(progress)
+    place = lines.index("✗ propose: a: wrong")
+    assert lines[place + 1].strip().startswith("the provider said: n is 1 ")
+    assert "\x1b" not in "".join(lines)
+
+
 async def test_a_straggler_is_dropped() -> None:
     b, progress = shown({"a": Say(), "b": Hang(), "chief": Say()}, proposers=["a", "b"], straggler_grace_s=5)
     await b.run.reply()

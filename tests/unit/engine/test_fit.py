@@ -1,20 +1,22 @@
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from itertools import pairwise
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from composite_llm.backend.interface import Message
+from composite_llm.backend.interface import AttemptRequest, Message, Reply
 from composite_llm.config.node import Node
 from composite_llm.engine.fit import Fitted, fits, fitted, window_of
+from composite_llm.engine.other_form import MOST_SHORTENED
 from composite_llm.engine.subcall import ask
-from composite_llm.errors import ContextWindowExceeded
+from composite_llm.errors import ContextWindowExceeded, Failure, ToldWindow
 from composite_llm.messages import shortened
 from tests.support.benches import bench, desk, want
-from tests.support.scripted_backend import Say, ScriptedFacts, failing
+from tests.support.scripted_backend import Fail, Say, ScriptedFacts, failing
 
 MODEL = "a/model"
 
@@ -215,14 +217,78 @@ async def test_a_real_context_window_error_is_met_once_with_shorter_answers() ->
     assert at.scope.recorder.degraded == ["context_cut: z: 2 answers cut to fit z"]
 
 
-async def test_a_second_context_window_error_is_final() -> None:
-    wanted = want("z", messages=compose([LONG]), materials=(LONG,), compose=compose, final=True)
-    at = desk({"z": failing("context_window", "too long, it said")})
+async def test_a_prompt_is_made_shorter_some_times_each_time_more() -> None:
+    wanted = want("z", messages=compose([LONG * 4]), materials=(LONG * 4,), compose=compose, final=True)
+    at = desk({"z": failing("context_window", "too long, it said", window=ToldWindow())})
     call = at.scope.recorder.open_call("aggregate", "aggregator", "z", "z", None)
     outcome = await ask(at.scope, wanted, call)
     assert isinstance(outcome, list)
     assert [failed.failure.kind for failed in outcome] == ["context_window"]
+    sizes = [ScriptedFacts().count_tokens("z", prompt) for prompt in at.backend.prompts("z")]
+    assert len(sizes) == MOST_SHORTENED + 1
+    assert all(later <= 0.6 * earlier for earlier, later in pairwise(sizes))
+
+
+def words_in(request: AttemptRequest) -> int:
+    return ScriptedFacts().count_tokens("z", request.messages)
+
+
+def enforcing(window: int, per_word: float, *, tells: bool) -> Callable[[AttemptRequest], Say | Fail]:
+    """A model that counts so many tokens for a word."""
+
+    def step(request: AttemptRequest) -> Say | Fail:
+        tokens = int(words_in(request) * per_word)
+        told = ToldWindow(window, tokens) if tells else ToldWindow(window)
+        return Say("Z") if tokens <= window else Fail(Failure("context_window", "too long", window=told))
+
+    return step
+
+
+@pytest.mark.parametrize("tells", [True, False], ids=["tells its count", "tells the window alone"])
+@pytest.mark.parametrize("per_word", [1.05, 1.3, 2.0])
+@pytest.mark.parametrize("known", [True, False])
+async def test_a_refusal_that_names_the_window_is_met_within_a_few_tries(
+    known: bool, per_word: float, tells: bool
+) -> None:
+    materials = (LONG * 4, LONG * 6)
+    wanted = want("z", messages=compose(materials), materials=materials, compose=compose, final=True)
+    facts = ScriptedFacts(windows={"z": 1500} if known else {})
+    at = desk({"z": enforcing(1500, per_word, tells=tells)}, facts=facts)
+    call = at.scope.recorder.open_call("aggregate", "aggregator", "z", "z", None)
+    assert isinstance(await ask(at.scope, wanted, call), Reply)
+    sizes = [words_in(request) for request in at.backend.asked("z")]
+    assert len(sizes) <= (2 if tells else 4)
+    assert all(later < earlier for earlier, later in pairwise(sizes))
+    learned = at.scope.learned.window("z", "z:443")
+    assert learned == pytest.approx(1500 / per_word if tells else 1500, rel=0.01) if len(sizes) > 1 else learned is None
+
+
+async def test_a_refusal_that_speaks_of_no_window_is_met_once() -> None:
+    wanted = want("z", messages=compose([LONG]), materials=(LONG,), compose=compose, final=True)
+    at = desk({"z": failing("context_window")})
+    call = at.scope.recorder.open_call("aggregate", "aggregator", "z", "z", None)
+    await ask(at.scope, wanted, call)
     assert len(call.attempts) == 2
+
+
+async def test_a_provider_whose_count_does_not_go_down_is_given_up() -> None:
+    wanted = want("z", messages=compose([LONG]), materials=(LONG,), compose=compose, final=True)
+    at = desk({"z": failing("context_window", window=ToldWindow(100, 9000))})
+    call = at.scope.recorder.open_call("aggregate", "aggregator", "z", "z", None)
+    await ask(at.scope, wanted, call)
+    assert len(call.attempts) == 2
+    assert at.scope.learned.window("z", "z:443") is None
+
+
+async def test_a_foreign_tokenizer_is_given_a_margin() -> None:
+    materials = (LONG * 4, LONG * 6)
+    wanted = want("z", messages=compose(materials), materials=materials, compose=compose, final=True)
+    for foreign, share in ((frozenset({"z"}), 0.9), (frozenset[str](), 1.0)):
+        facts = ScriptedFacts(windows={"z": 1500}, foreign=foreign)
+        at = desk({"z": "Z"}, facts=facts)
+        await ask(at.scope, wanted, at.scope.recorder.open_call("aggregate", "aggregator", "z", "z", None))
+        (request,) = at.backend.asked("z")
+        assert 0.85 * share * 1500 < words_in(request) <= share * 1500
 
 
 async def test_when_nothing_can_be_cut_the_providers_own_words_are_the_reason() -> None:

@@ -51,6 +51,14 @@ def test_a_page_asks_for_nothing_and_obeys_nothing_but_its_own_style_and_script(
     assert "unsafe" not in policy
 
 
+def test_a_failed_attempt_has_what_its_provider_said() -> None:
+    trace = failed()
+    attempt = trace.calls[0].attempts[0]
+    attempt.provider_message = "<b>Field 'n'</b>: Value must be 1"
+    assert "<b>Field 'n'</b>: Value must be 1" in said(trace)
+    assert "<b>Field" not in page(trace)
+
+
 def test_what_departed_from_the_configuration_comes_before_the_facts() -> None:
     text = said(mixture())
     places = [text.index(reason.replace(": ", " ", 1)) for reason in mixture().degraded]

@@ -102,6 +102,21 @@ def test_a_key_at_the_edge_of_a_preview_is_not_cut_into_two_harmless_halves(path
     assert b"sk-proj-" not in written_bytes(path, privacy, run, trace)
 
 
+@pytest.mark.parametrize(("privacy", "kept"), [("metadata", False), ("preview", True), ("full", True)])
+def test_a_providers_own_sentence_is_kept_where_prompts_are(
+    path: Path, store: TraceStore, privacy: Privacy, kept: bool
+) -> None:
+    run, trace = contentful()
+    sentence = f"You asked: {'x' * 400} {KEY}"
+    (attempt, *_) = trace.calls[0].attempts
+    told = attempt.model_copy(update={"provider_message": sentence})
+    call = trace.calls[0].model_copy(update={"attempts": [told]})
+    trace = trace.model_copy(update={"calls": [call, *trace.calls[1:]]})
+    assert (b"You asked" in written_bytes(path, privacy, run, trace)) == kept
+    stored = store.trace(trace.id).calls[0].attempts[0].provider_message
+    assert stored == (sentence.replace(KEY, "***") if kept else None)
+
+
 async def test_a_failed_run_leaves_neither_prompt_nor_answer_in_its_errors(path: Path) -> None:
     script: Script = {"a": Say(ANSWER), "b": failing("rejected"), "chief": failing("unavailable")}
     observer = StoreObserver(TelemetrySettings(path=path))
