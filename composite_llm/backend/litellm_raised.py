@@ -89,13 +89,14 @@ def _text(self: Any) -> str:
 
 def _build(combined: type[Exception], error: CompositeError, model: str, headers: Mapping[str, str]) -> Exception:
     """Made without either constructor's signature: LiteLLM's differ per class, ours carry fields that are copied."""
-    instance: Any = combined.__new__(combined, error.message)
+    message = _in_words_that_clients_know(error)
+    instance: Any = combined.__new__(combined, message)
     request = httpx.Request("POST", "https://composite.invalid/v1")
     # LiteLLM's logging reads fields that only some of its classes have, such as a rate limit's type.
     instance.__dict__.update(_fields_of(_litellm_class(error), error, model, request))
     instance.__dict__.update(error.__dict__)
     instance.__dict__.update(
-        message=error.message,
+        message=message,
         status_code=error.status_code,
         model=model,
         llm_provider=PROVIDER,
@@ -111,9 +112,22 @@ def _build(combined: type[Exception], error: CompositeError, model: str, headers
         param=getattr(error, "key", None),
         type=type(error).__name__,
     )
-    instance.args = (error.message,)
+    instance.args = (message,)
     instance.trace = error.trace
     return instance  # type: ignore[no-any-return]
+
+
+def _in_words_that_clients_know(error: CompositeError) -> str:
+    """Clients behind HTTP know a prompt that is too long by OpenAI's sentence: LiteLLM's own, and frameworks such as CrewAI.
+
+    Without it they take the 400 for another mistake, or send the same again instead of something shorter.
+    """
+    if _litellm_class(error) is not _exceptions.ContextWindowExceededError or _TOO_LONG in error.message.lower():
+        return error.message
+    return f"{error.message}; {_TOO_LONG} exceeded"
+
+
+_TOO_LONG = "this model's maximum context length is"
 
 
 def _fields_of(theirs: Any, error: CompositeError, model: str, request: httpx.Request) -> dict[str, Any]:

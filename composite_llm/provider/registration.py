@@ -33,6 +33,7 @@ from composite_llm.observe.observer import Observer, Observers
 from composite_llm.observe.otel_settings import OtelSettings
 from composite_llm.observe.telemetry_settings import TelemetrySettings
 from composite_llm.provider.capabilities import install_capabilities, register_models
+from composite_llm.provider.fallback_options import install_fallback_options
 from composite_llm.provider.handler import CompositeLLM
 from composite_llm.provider.observing import observers_of
 from composite_llm.provider.parameters import accept_reasoning_parameters
@@ -255,6 +256,7 @@ def install() -> None:
     custom_llm_setup()  # type: ignore[no-untyped-call]
     accept_reasoning_parameters()
     install_response_costs()
+    install_fallback_options()
     if "litellm.proxy.proxy_server" in sys.modules:
         install_hooks()
     install_capabilities(services().profiles, _facts)

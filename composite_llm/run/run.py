@@ -244,6 +244,8 @@ class Run:
         except BaseException as error:
             self._error_class = type(error).__name__
             self._error = "cancelled" if isinstance(error, _CANCELLED) else self._error_class
+            if isinstance(error, Exception):
+                self._keep_answers()
             raise
         finally:
             self._tell_end()
@@ -261,10 +263,14 @@ class Run:
     def _with_trace(self, error: CompositeError) -> CompositeError:
         self._error, self._error_class = error.message, type(error).__name__
         error.trace = self.trace
-        kept = self._scope.kept if self._scope is not None else None
-        if kept and error.status_code in _REPEATED:
-            self._services.salvages.put(self._request_key(), kept)
+        self._keep_answers()
         return error
+
+    def _keep_answers(self) -> None:
+        """Whatever the status: in a stream LiteLLM repeats a 400 too, and so do frameworks that read no statuses."""
+        kept = self._scope.kept if self._scope is not None else None
+        if kept:
+            self._services.salvages.put(self._request_key(), kept)
 
     def _open_scope(self, emit: Callable[[Event], None], *, watched: bool = True) -> Scope:
         options, parent = self.plan.options, self._caller.parent
@@ -315,9 +321,6 @@ class Run:
 
 _CANCELLED = (asyncio.CancelledError, GeneratorExit)
 """How a run ends whose caller has gone."""
-
-_REPEATED = frozenset({408, 429, 500, 502, 503})
-"""Statuses after which clients, and LiteLLM's Router, send the same request again."""
 
 
 def _waiting(queue: asyncio.Queue[Event | None]) -> Iterator[Event]:

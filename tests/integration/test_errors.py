@@ -369,3 +369,32 @@ def test_an_exception_nobody_knows_is_a_failure_without_its_text() -> None:
     assert failure.kind == "internal"
     assert "BODY-CANARY" not in failure.reason
     assert "RuntimeError" in failure.reason
+
+
+WORDS_THAT_CLIENTS_LOOK_FOR = ("maximum context length", "this model's maximum context length is")
+TOO_LONG: dict[str, dict[str, Any]] = {
+    "the final model says so": {"proposers": [FIRST]},
+    "all members say so": {"proposers": [{"model": FIRST, "num_retries": 0}, {"model": SECOND, "num_retries": 0}]},
+    "it is known before anything is sent": {"proposers": [FIRST], "aggregator": {"context_window": 1}},
+}
+
+
+@pytest.mark.parametrize("streamed", [False, True], ids=["plain", "stream"])
+@pytest.mark.parametrize("shape", TOO_LONG)
+def test_too_long_is_said_in_the_words_that_clients_know(
+    shape: str, streamed: bool, ask: Ask, server: ThreadedServer
+) -> None:
+    server.set_scenario("*" if shape.startswith("all") else "gpt-4o", CONTEXT)
+    with pytest.raises(composite_llm.CompositeError) as caught:
+        list(ask(stream=streamed, messages=[{"role": "user", "content": "word " * 400}], **TOO_LONG[shape]))
+    error: Any = caught.value
+    assert isinstance(error, litellm.ContextWindowExceededError)
+    assert all(words in str(error).lower() for words in WORDS_THAT_CLIENTS_LOOK_FOR)
+    assert_clean(error)
+
+
+def test_other_errors_do_not_speak_of_the_context_length(ask: Ask, server: ThreadedServer) -> None:
+    server.set_scenario("gpt-4o", {"error": {"status": 400}})
+    with pytest.raises(composite_llm.CompositeError) as caught:
+        ask(proposers=[FIRST])
+    assert "context length" not in str(caught.value)

@@ -133,3 +133,30 @@ def test_a_rate_limited_run_still_tells_what_it_spent(server: ThreadedServer, po
             asked(router(server, proposers=[FIRST], aggregator=ONCE), portal)
         heard = listener.wait(lambda heard: sum(event.is_composite for event in heard) == 3)
     assert sum(event.standard.get("total_tokens", 0) for event in heard if event.is_composite) > 0
+
+
+FAILURES: dict[str, dict[str, Any]] = {
+    **{str(status): {"error": {"status": status}} for status in (400, 401, 402, 403, 404, 409, 422, 429, 500, 503)},
+    "too long": {"error": {"context_window": True}},
+    "refused": {"error": {"status": 400, "code": "content_policy_violation"}},
+    "unreadable": {"malformed_json": True},
+    "dropped": {"drop": "before"},
+}
+
+
+@pytest.mark.parametrize("streamed", [False, True], ids=["plain", "stream"])
+@pytest.mark.parametrize("failure", FAILURES)
+def test_whatever_the_final_call_failed_with_the_same_request_asks_only_it_again(
+    failure: str, streamed: bool, ask: Ask, server: ThreadedServer
+) -> None:
+    model, options = SHAPES["council"]
+    # A context that is too long is tried once more by ourselves, with shorter answers.
+    server.set_scenario("gpt-4o", FAILURES[failure])
+    with pytest.raises(Exception, match="final call failed"):
+        list(ask(model, stream=streamed, **options))
+    server.ledger.clear()
+    server.set_scenario("gpt-4o", {"text": "At last."})
+    composite_llm.reset_breakers()
+    answer = ask(model, **options)
+    assert answer.choices[0].message.content == "At last."
+    assert wire.models(server) == ["gpt-4o"]
