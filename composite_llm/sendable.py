@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from composite_llm.errors import InvalidOption
+from composite_llm.schema_bounds import check_schemas, has_much
 
 MAX_DEPTH = 100
 """How deep JSON in a request may be nested. Ten is much; some hundred end Python's own stack, here or in LiteLLM."""
@@ -23,7 +24,7 @@ _NO_JSON = (set, frozenset, bytes, bytearray, complex)
 
 
 def check_sendable(messages: Sequence[Mapping[str, Any]], params: Mapping[str, Any]) -> None:
-    """Everything that every provider's form needs of a request.
+    """Everything that every provider's form needs of a request; schemas that take long to look at are left out.
 
     Args:
         messages: The cleaned messages.
@@ -36,6 +37,8 @@ def check_sendable(messages: Sequence[Mapping[str, Any]], params: Mapping[str, A
         _check_message(f"messages.{index}", message)
     _check_tools(params)
     _check_format(params.get("response_format"))
+    if not has_much(params):
+        check_schemas(params)
 
 
 # --- numbers, depth and size ---------------------------------------------------------------------------------------

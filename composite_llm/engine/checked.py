@@ -9,12 +9,15 @@ from dataclasses import replace
 from composite_llm.backend.interface import NO_DELTA, Chunk, Reply
 from composite_llm.engine.final import final_call
 from composite_llm.engine.json_answer import JsonAnswer
+from composite_llm.engine.schemas import Unfinished, in_bounds
 from composite_llm.engine.scope import Scope
 from composite_llm.engine.subcall import has_tool_calls
+from composite_llm.engine.tools import requested
 from composite_llm.engine.validate import OutputCheck, repair_note
 from composite_llm.engine.want import Want, chain
 from composite_llm.engine.wrapping import wants_json
 from composite_llm.errors import InvalidOutput
+from composite_llm.messages import text_of
 
 Holds = Callable[[Chunk], bool]
 
@@ -59,7 +62,7 @@ class Turn:
             async with contextlib.aclosing(self._once(want, streamed=streamed)) as chunks:
                 async for chunk in chunks:
                     yield chunk
-            problem = self._check.problem(self.reply) if self._check is not None else None
+            problem = await self._problem()
             name = self._want.name
             if problem is None or self._stands(name, problem, repaired=repaired):
                 for chunk in self._rest():
@@ -75,6 +78,25 @@ class Turn:
             else:
                 raise InvalidOutput(f"stage '{want.stage}': {name}: {problem}, also when asked again")
             yield NO_DELTA
+
+    async def _problem(self) -> str | None:
+        check, reply = self._check, self.reply
+        if check is None:
+            return None
+        try:
+            return await in_bounds(lambda: check.problem(reply), characters=_length(reply))
+        except Unfinished:
+            self._scope.degrade("output_unchecked", f"{self._want.name}: checking its form would take too long")
+            return None
+
+    async def _read(self, reply: Reply) -> Reply:
+        answer = self._json
+        if answer is None:
+            return reply
+        try:
+            return await in_bounds(lambda: answer.read(reply), characters=_length(reply))
+        except Unfinished:
+            return reply
 
     def _stands(self, name: str, problem: str, *, repaired: bool) -> bool:
         """Whether a reply with a problem is the answer nevertheless."""
@@ -93,7 +115,7 @@ class Turn:
         async with contextlib.aclosing(final_call(self._scope, want, streamed=streamed)) as items:
             async for item in items:
                 if isinstance(item, Reply):
-                    self._reply = self._json.read(item) if self._json is not None else item
+                    self._reply = await self._read(item)
                     continue
                 chunk = self._json.passed(item) if self._json is not None else item
                 if chunk is None:
@@ -111,6 +133,15 @@ class Turn:
             self.held.append(chunk)
         elif chunk is not None:
             yield chunk
+
+
+def _length(reply: Reply) -> int:
+    """Characters of what has to be read as JSON."""
+    messages = [choice.message for choice in reply.choices]
+    called = [call.get("function") or {} for message in messages for call in requested(message)]
+    return sum(len(text_of(message.get("content"))) for message in messages) + sum(
+        len(str(function.get("arguments") or "")) for function in called
+    )
 
 
 def _is_answer(chunk: Chunk) -> bool:

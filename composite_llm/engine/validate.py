@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel
 from pydantic import ValidationError as ModelError
 
 from composite_llm.backend.interface import Choice, Message, Reply
+from composite_llm.engine.schemas import first_error
 from composite_llm.engine.tools import parsed_arguments, requested
 from composite_llm.messages import text_of
 
 if TYPE_CHECKING:
     from jsonschema.exceptions import ValidationError
-    from referencing import Registry
 
 
 class OutputCheck:
@@ -86,17 +85,12 @@ def _model_problem(text: str, model: type[BaseModel]) -> str | None:
 
 
 def schema_problem(value: Any, schema: Mapping[str, Any]) -> str | None:
-    """The first place where a value breaks a JSON schema; None if it does not, or if the schema itself is broken."""
-    # Loaded when there is first something to check: a quarter of what registering this library takes.
-    import jsonschema
+    """The first place where a value breaks a JSON schema; None if it does not, or if the schema itself is broken.
 
-    try:
-        checker = jsonschema.validators.validator_for(schema, default=jsonschema.Draft202012Validator)
-        # A registry of our own: the default one fetches a `$ref` to elsewhere, and the schema may be a client's.
-        validator = checker(schema, registry=_nothing_fetched())
-        error = jsonschema.exceptions.best_match(validator.iter_errors(value))
-    except Exception:  # noqa: BLE001  # the provider takes or refuses the schema; ours is only a check
-        return None
+    Raises:
+        Unfinished: Within `in_bounds`, where it takes too long.
+    """
+    error = first_error(value, schema)
     return _described(error) if error is not None else None
 
 
@@ -124,13 +118,6 @@ def _place(error: ValidationError) -> str:
         f"[{step}]" if isinstance(step, int) else f".{step if step in named else '*'}" for step in error.absolute_path
     )
     return "$" + "".join(steps)
-
-
-@cache
-def _nothing_fetched() -> Registry[Any]:
-    from referencing import Registry
-
-    return Registry()
 
 
 def _tool_schemas(params: Mapping[str, Any]) -> Sequence[tuple[str, Any]]:

@@ -19,6 +19,7 @@ from composite_llm.engine.recorder import Recorder
 from composite_llm.engine.salvage import Salvage
 from composite_llm.engine.scope import Scope
 from composite_llm.engine.subcall import is_blank
+from composite_llm.engine.threads import in_daemon_thread
 from composite_llm.engine.tools import executor_of
 from composite_llm.engine.validate import OutputCheck
 from composite_llm.errors import BudgetExceeded, CompositeError, FinalCallFailed, RunTimeout
@@ -29,6 +30,7 @@ from composite_llm.run.nesting import NestingBackend
 from composite_llm.run.preflight import check_before_start
 from composite_llm.run.spending import check_countable, check_spending
 from composite_llm.run.turn import UserTurn, request_key
+from composite_llm.schema_bounds import check_schemas, has_much
 from composite_llm.strategies import Deliberation, Strategy, strategy_for
 from composite_llm.strategies.fences import run_secret
 from composite_llm.trace import Trace
@@ -158,6 +160,9 @@ class Run:
                 raise
 
     async def _permitted(self) -> None:
+        """What has to be known before anything is spent, and could not be without waiting."""
+        if self._caller.parent is None and has_much(self.plan.params):
+            await in_daemon_thread(check_schemas, self.plan.params)
         if self._caller.permission is not None:
             await self._caller.permission()
         check_spending(self.plan.options, self.plan.logical_model, self._services.spending, datetime.now(UTC))
