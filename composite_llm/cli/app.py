@@ -28,6 +28,18 @@ COMMANDS = {
         "composite explain -s council -m openai/gpt-4.1 -p openai/gpt-4.1-mini -p anthropic/claude-haiku-4-5",
     ),
     "config": Entry(f"{_HERE}.config:app", "Check, show and describe configuration files."),
+    "do": Entry(
+        f"{_HERE}.do:do",
+        "Have a model do a task with tools.",
+        'composite do "Find out why the build fails" --folder . --mcp .mcp.json --model openai/gpt-4.1',
+    ),
+    "run": Entry(
+        f"{_HERE}.run:run",
+        "Do a workflow on a folder, and print what it found.",
+        "composite run security-audit . --max-cost-usd 1 --format sarif --output findings.sarif",
+    ),
+    "task": Entry(f"{_HERE}.task:app", "Keep pieces of work, and do them."),
+    "memory": Entry(f"{_HERE}.memory:app", "Keep what is known about a project, and find it again."),
     "models": Entry(
         f"{_HERE}.models:app",
         "List the chat models that LiteLLM knows: window, price per million tokens, vision, tools.",

@@ -8,6 +8,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from composite_llm.work.autonomy import AutonomousResult, ServerFailed, autonomous
+    from composite_llm.work.database import state_file
     from composite_llm.work.errors import (
         CommandRefused,
         PatchRefused,
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
     )
     from composite_llm.work.executor import AllProvidersFailedError, Executor, LLMExecutor, LLMResponse
     from composite_llm.work.memory import Excerpt, Fact, Indexed, Memory, SecretRefused
+    from composite_llm.work.orchestrator import Backend, ChatChunk, ChatResponse, Orchestrator, TooLong
     from composite_llm.work.sessions import Session, Used
     from composite_llm.work.tasks import (
         LeaseLost,
@@ -64,6 +67,15 @@ _LOADED_LATE = {
     "Finding": "workflows.findings",
     "sarif": "workflows.findings",
     "markdown": "workflows.findings",
+    "Backend": "orchestrator",
+    "ChatChunk": "orchestrator",
+    "ChatResponse": "orchestrator",
+    "Orchestrator": "orchestrator",
+    "TooLong": "orchestrator",
+    "AutonomousResult": "autonomy",
+    "ServerFailed": "autonomy",
+    "autonomous": "autonomy",
+    "state_file": "database",
     "Session": "sessions",
     "Used": "sessions",
     "CommandRefused": "errors",
@@ -88,6 +100,10 @@ __all__ = [
     "READ_TOOLS",
     "SHIPPED",
     "AllProvidersFailedError",
+    "AutonomousResult",
+    "Backend",
+    "ChatChunk",
+    "ChatResponse",
     "CommandRefused",
     "Excerpt",
     "Executor",
@@ -99,10 +115,12 @@ __all__ = [
     "LLMResponse",
     "LeaseLost",
     "Memory",
+    "Orchestrator",
     "PatchRefused",
     "PathRefused",
     "SandboxUnavailable",
     "SecretRefused",
+    "ServerFailed",
     "Session",
     "StepResult",
     "StepUncertain",
@@ -111,6 +129,7 @@ __all__ = [
     "TaskConflict",
     "TaskQueue",
     "TaskRun",
+    "TooLong",
     "ToolRunner",
     "UnknownTask",
     "Used",
@@ -118,8 +137,10 @@ __all__ = [
     "Worker",
     "Workflow",
     "WorkflowResult",
+    "autonomous",
     "load_workflow",
     "markdown",
     "run_workflow",
     "sarif",
+    "state_file",
 ]

@@ -41,7 +41,7 @@ class Database:
     """A connection to one file.
 
     Args:
-        path: The file; None for memory alone.
+        path: The file; `:memory:` or None for none.
         schema: Statements that make the tables where they are not there yet.
         version: Of the schema; a file of a later one is refused.
         prepare: Called with each new connection, for functions that it needs.
@@ -57,7 +57,7 @@ class Database:
         version: int = 1,
         prepare: Callable[[sqlite3.Connection], None] | None = None,
     ) -> None:
-        self.path = Path(path) if path is not None else None
+        self.path = None if path is None or path == ":memory:" else Path(path)
         self._lock = threading.RLock()
         try:
             if self.path is not None:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import json
 import logging
+import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -31,7 +33,7 @@ class LLMResponse:
         tokens_output: Of all calls behind it.
         cost_estimate: US dollars of all calls behind it; None when a price is unknown.
         latency_ms: From the call to the answer, failed attempts included.
-        metadata: `attempts` (model, status, error, latency_ms, cost of each), `run_id`, `degraded`, `finish_reason`.
+        metadata: `attempts` (model, status, error, latency_ms, cost of each), `run_id`, `degraded`, `finish_reason`, `tool_calls`.
     """
 
     content: str
@@ -124,7 +126,7 @@ class Executor:
     ) -> None:
         self._default = default
         self.models = Models(dict(tiers or {}), dict(tasks or {}))
-        self._options = dict(options or {})
+        self.options = dict(options or {})
         self._telemetry = telemetry
 
     async def run(self, prompt: str, context: ExecutionContext | None = None, **options: Any) -> LLMResponse:
@@ -197,13 +199,13 @@ class Executor:
         context: ExecutionContext,
         options: Mapping[str, Any],
         attempts: list[dict[str, Any]],
-    ) -> Any:
-        """The response, or None; either way the attempt is noted and told."""
+    ) -> list[Any] | None:
+        """The responses, or None; either way the attempt is noted and told."""
         began = time.perf_counter()
         entry: dict[str, Any] = {"model": model, "tier": tier, "status": "ok", "error": None, "retryable": False}
-        answered = None
+        answered: list[Any] | None = None
         try:
-            answered = await completion(model, messages, context, {**self._options, **options})
+            answered = await completion(model, messages, context, {**self.options, **options})
         except InvalidOption:
             raise
         except Exception as error:  # noqa: BLE001  # whatever a provider's library raises is this model's failure
@@ -212,7 +214,7 @@ class Executor:
             trace = trace_of(error)
             entry["cost_usd"] = trace.cost_usd if trace is not None else None
         else:
-            entry["cost_usd"] = cost_of(answered)
+            entry["cost_usd"] = _sum(cost_of(one, model) for one in answered)
         entry["latency_ms"] = (time.perf_counter() - began) * 1000
         attempts.append(entry)
         self.record({"kind": "call", **context.as_metadata(), **entry})
@@ -221,27 +223,57 @@ class Executor:
 
 async def completion(
     model: str, messages: Sequence[Mapping[str, Any]], context: ExecutionContext, options: Mapping[str, Any]
-) -> Any:
-    """LiteLLM's response of one model, plain or composite.
+) -> list[Any]:
+    """LiteLLM's responses of one model, plain or composite; the last one has the answer.
 
     A plain model is asked as a composite that deliberates never, so that breakers, retries, caps, tools and telemetry
-    are the same for both.
+    are the same for both; where composites cannot do that yet, its tools are run here, and there are several responses.
     """
     import litellm
 
-    keys = {
-        key: value for key, value in context.as_metadata().items() if key not in ("retry_policy", "fallback_policy")
-    }
-    parameters = {"metadata": keys, **options}
-    if not model.startswith("composite/"):
-        if _has_single_models():
-            model, parameters = f"composite/moa/{model}", {"deliberate": "never", **parameters}
-        else:
-            parameters = {key: value for key, value in parameters.items() if key not in _COMPOSITE_ONLY}
-    return await litellm.acompletion(model=model, messages=[dict(message) for message in messages], **parameters)
+    parameters = call_parameters(model, context, options)
+    executor, rounds = parameters.pop("own_tool_executor", None), parameters.pop("own_max_tool_rounds", 8)
+    said = [dict(message) for message in messages]
+    responses: list[Any] = []
+    for number in range(rounds + 1):
+        if executor is not None and number == rounds:
+            parameters["tool_choice"] = "none"
+        responses.append(await litellm.acompletion(messages=said, **parameters))
+        message = responses[-1].choices[0].message
+        if executor is None or not message.tool_calls or number == rounds:
+            break
+        said.append(message.model_dump(exclude_none=True))
+        said += await asyncio.gather(*(_tool_result(executor, call) for call in message.tool_calls))
+    return responses
+
+
+def call_parameters(model: str, context: ExecutionContext, options: Mapping[str, Any]) -> dict[str, Any]:
+    """What `litellm.acompletion` is called with, but the messages."""
+    policies = ("retry_policy", "fallback_policy")
+    metadata = {key: value for key, value in context.as_metadata().items() if key not in policies}
+    parameters = {"metadata": metadata, **options}
+    if model.startswith("composite/"):
+        return {"model": model, **parameters}
+    if _has_single_models():
+        return {"model": f"composite/moa/{model}", "deliberate": "never", **parameters}
+    plain = {key: value for key, value in parameters.items() if key not in _COMPOSITE_ONLY}
+    own = {f"own_{key}": parameters[key] for key in ("tool_executor", "max_tool_rounds") if key in parameters}
+    return {"model": model, **plain, **own}
 
 
 _COMPOSITE_ONLY = ("tool_executor", "max_tool_rounds", "max_cost_usd", "allow_unpriced", "reasoning")
+
+
+async def _tool_result(executor: Any, call: Any) -> dict[str, Any]:
+    """What a tool says, or why it said nothing."""
+    try:
+        arguments = json.loads(call.function.arguments or "{}")
+        if not isinstance(arguments, dict):
+            raise TypeError("arguments are no JSON object")
+        content = str(await executor(call.function.name, arguments))
+    except Exception as error:  # noqa: BLE001  # whatever a tool raises is its answer to the model
+        content = f"Error: {type(error).__name__}: {error}"
+    return {"role": "tool", "tool_call_id": call.id, "content": content}
 
 
 @functools.cache
@@ -263,35 +295,55 @@ def trace_of(x: Any) -> Trace | None:
         return None
 
 
-def cost_of(response: Any) -> float | None:
+def cost_of(response: Any, model: str) -> float | None:
     """US dollars of a response with all calls behind it; None when unknown."""
     trace = trace_of(response)
     if trace is not None:
         return float(trace.cost_usd) if trace.cost_usd is not None else None
-    cost = getattr(response, "_hidden_params", {}).get("response_cost")
+    return believed(getattr(response, "_hidden_params", {}).get("response_cost"), model)
+
+
+def believed(cost: Any, model: str) -> float | None:
+    """A plain model's cost as LiteLLM tells it; its zero only where its table has a price, since it says so for others too."""
+    if not cost and "input_cost_per_token" not in table_entry(model):
+        return None
     return float(cost) if cost is not None else None
 
 
+def table_entry(model: str) -> Mapping[str, Any]:
+    """What LiteLLM's table has of a model; its own function for that asks local servers."""
+    import litellm
+
+    return litellm.model_cost.get(model) or litellm.model_cost.get(model.split("/", 1)[-1]) or {}
+
+
 def _response(
-    answered: Any, model: str, tier: str | None, began: float, attempts: Sequence[Mapping[str, Any]]
+    answered: Sequence[Any], model: str, tier: str | None, began: float, attempts: Sequence[Mapping[str, Any]]
 ) -> LLMResponse:
-    choice, usage, trace = answered.choices[0], answered.usage, trace_of(answered)
+    choice, trace = answered[-1].choices[0], trace_of(answered[-1])
     return LLMResponse(
         content=choice.message.content or "",
         model_id=model,
         provider=model.split("/", 1)[0],
         tier=tier,
-        tokens_input=int(getattr(usage, "prompt_tokens", 0) or 0),
-        tokens_output=int(getattr(usage, "completion_tokens", 0) or 0),
-        cost_estimate=cost_of(answered),
+        tokens_input=sum(int(getattr(one.usage, "prompt_tokens", 0) or 0) for one in answered),
+        tokens_output=sum(int(getattr(one.usage, "completion_tokens", 0) or 0) for one in answered),
+        cost_estimate=_sum(cost_of(one, model) for one in answered),
         latency_ms=(time.perf_counter() - began) * 1000,
         metadata={
             "attempts": list(attempts),
             "run_id": trace.id if trace is not None else None,
             "degraded": list(trace.degraded) if trace is not None else [],
             "finish_reason": choice.finish_reason,
+            "tool_calls": [call.model_dump() for call in choice.message.tool_calls or ()],
         },
     )
+
+
+def _sum(costs: Iterable[float | None]) -> float | None:
+    """One that is unknown makes the sum unknown."""
+    known = list(costs)
+    return None if None in known else math.fsum(cost for cost in known if cost is not None)
 
 
 def _sentence(error: Exception) -> str:

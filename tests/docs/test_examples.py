@@ -9,7 +9,16 @@ import pytest
 
 from tests.docs.running import check_profiles
 
-EXAMPLES = ("two_providers", "profiles", "guarded_tools", "mcp_tools", "router")
+EXAMPLES = (
+    "two_providers",
+    "profiles",
+    "guarded_tools",
+    "mcp_tools",
+    "router",
+    "work/files",
+    "work/notes",
+    "work/queue",
+)
 
 
 @pytest.mark.usefixtures("upstream")
@@ -18,6 +27,12 @@ def test_an_example_prints_an_answer(name: str, workplace: Path, capsys: pytest.
     runpy.run_path(str(workplace / "examples" / f"{name}.py"), run_name="__main__")
     printed = capsys.readouterr().out
     assert "SQLite" in printed or "take a coat" in printed
+
+
+@pytest.mark.usefixtures("upstream")
+def test_the_audit_prints_what_its_rules_found(workplace: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    runpy.run_path(str(workplace / "examples" / "work" / "audit.py"), run_name="__main__")
+    assert "SQL is put together from texts" in capsys.readouterr().out
 
 
 @pytest.mark.usefixtures("upstream")

@@ -16,7 +16,7 @@ class ScriptedExecutor(Executor):
         super().__init__("scripted/model", **settings)
         self.answers = list(answers)
         self.asked: list[tuple[str, ExecutionContext]] = []
-        self.options: list[dict[str, Any]] = []
+        self.given: list[dict[str, Any]] = []
         self.cost_usd = cost_usd
 
     async def chat(
@@ -25,7 +25,7 @@ class ScriptedExecutor(Executor):
         """The next answer."""
         context = context or ExecutionContext()
         self.asked.append((str(messages[-1]["content"]), context))
-        self.options.append(options)
+        self.given.append(options)
         answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
         if callable(answer):
             answer = answer(messages)

@@ -145,7 +145,7 @@ async def test_a_cap_on_money_stops_and_keeps_what_was_found(tmp_path: Path) -> 
     assert len(executor.asked) <= 5
     assert len(result.findings) == 7
     assert any("max_cost_usd" in note for note in result.notes)
-    assert all(options["max_cost_usd"] <= 0.5 for options in executor.options)
+    assert all(options["max_cost_usd"] <= 0.5 for options in executor.given)
 
 
 async def test_under_a_cap_an_unknown_price_stops_too(tmp_path: Path) -> None:

@@ -95,7 +95,7 @@ async def test_an_answer_with_a_schema_is_data(project: Path, answer: str) -> No
     executor = ScriptedExecutor(answer)
     result = await run_workflow(spec, str(project), executor=executor)
     assert result.steps[0].output == {"n": 1}
-    assert executor.options[0]["response_format"]["json_schema"]["schema"] == SCHEMA
+    assert executor.given[0]["response_format"]["json_schema"]["schema"] == SCHEMA
 
 
 async def test_an_answer_without_its_form_is_asked_for_once_more(project: Path) -> None:
@@ -209,7 +209,7 @@ async def test_a_step_has_the_tools_that_it_names_and_no_others(project: Path) -
     executor = ScriptedExecutor("done")
     runner = ToolRunner(project, mode="trust")
     await run_workflow(spec, str(project), executor=executor, tools=runner)
-    [options] = executor.options
+    [options] = executor.given
     assert [tool["function"]["name"] for tool in options["tools"]] == ["read_file"]
     assert "read me" in await options["tool_executor"]("read_file", {"path": "README"})
     with pytest.raises(KeyError):
