@@ -131,7 +131,9 @@ def _stages(strategy: Strategy[Any]) -> list[tuple[str, str, Sequence[Node]]]:
 
 def _node(strategy: Strategy[Any], node: Node, name: str, worst: Worst, facts: ModelFacts) -> ExplainedNode:
     inner = strategy.nested(node) if node.is_composite else None
-    priced = not _unpriced(inner, facts) if inner is not None else facts.price(node.model, 1, 1) is not None
+    priced = (
+        not _unpriced(inner, facts) if inner is not None else facts.price(node.model, 1, 1, node.params) is not None
+    )
     return ExplainedNode(
         name=name,
         model=node.model,
@@ -144,7 +146,9 @@ def _node(strategy: Strategy[Any], node: Node, name: str, worst: Worst, facts: M
 
 
 def _unpriced(strategy: Strategy[Any], facts: ModelFacts) -> list[str]:
-    return list(dict.fromkeys(node.model for _, node in strategy.leaves() if facts.price(node.model, 1, 1) is None))
+    return list(
+        dict.fromkeys(node.model for _, node in strategy.leaves() if facts.price(node.model, 1, 1, node.params) is None)
+    )
 
 
 def _best(strategy: Strategy[Any], facts: ModelFacts) -> float:
@@ -153,7 +157,8 @@ def _best(strategy: Strategy[Any], facts: ModelFacts) -> float:
     for _, _, nodes in _stages(strategy):
         for node in nodes:
             if not node.is_composite:
-                cost += facts.price(node.model, facts.count_tokens(node.model, strategy.messages), 1) or 0.0
+                prompt_tokens = facts.count_tokens(node.model, strategy.messages)
+                cost += facts.price(node.model, prompt_tokens, 1, node.params) or 0.0
     return cost
 
 

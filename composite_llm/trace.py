@@ -20,10 +20,6 @@ class _Record(BaseModel):
     model_config = ConfigDict(extra="forbid", json_schema_extra=describe_fields)
 
 
-_COMPOSITE = "composite/"
-"""A nested run's attempt consumes nothing itself."""
-
-
 class Attempt(_Record):
     """One try at one model."""
 
@@ -47,7 +43,9 @@ class Attempt(_Record):
     next_step: str | None = None
     """What followed a failed attempt and why: a retry, a fallback, or giving up."""
     estimated: bool = False
-    """Whether the tokens were counted here because the answer broke off before the provider told them."""
+    """Whether the tokens were counted here because the provider did not tell them: the answer broke off, or it never does."""
+    nested: bool = False
+    """Whether a composite answered, whatever it was called by: it consumes nothing itself, its calls count themselves."""
     provider_message: str | None = None
     """The provider's own sentence about a failure, secrets masked, at most 500 characters. It may quote the prompt."""
 
@@ -55,7 +53,7 @@ class Attempt(_Record):
     def untold(self) -> bool:
         """Whether it was cut off before its provider told its tokens: they count as none, whatever is billed for them."""
         cut_off = self.status in ("timed_out", "abandoned", "cancelled")
-        return cut_off and not self.usage.total_tokens and not self.model.startswith(_COMPOSITE)
+        return cut_off and not self.usage.total_tokens and not self.nested
 
 
 class Call(_Record):
@@ -81,6 +79,8 @@ class Call(_Record):
     status: CallStatus
     error: str | None = None
     attempts: list[Attempt] = []
+    composites: list[str] = []
+    """Model strings of the composites that ran inside of it, also where a Router's name led there."""
     content: str | None = None
     """The answer's text; None if there was none."""
 

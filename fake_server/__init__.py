@@ -47,7 +47,7 @@ Content (``{model}``, ``{last_user}``, ``{digest}`` and ``{n}``, the number of t
     ``logprobs``              ``true``: always sent, ``false``: never; without the key: when asked for
     ``usage``                 overrides any of ``prompt_tokens``, ``completion_tokens``, ``cached_tokens``,
                               ``cache_creation_tokens``, ``reasoning_tokens``, ``audio_tokens`` (of the prompt),
-                              ``completion_audio_tokens``
+                              ``completion_audio_tokens``; ``cost`` is added: what the server says that it cost
     ``no_usage``              usage is not sent (the ledger still has it)
     ``null_usage``            ``"usage": null`` is sent
     ``headers``               further response headers

@@ -54,7 +54,7 @@ class ErrorSpec(_Strict):
 
 
 class UsageSpec(_Strict):
-    """Token counts that replace the counted ones."""
+    """Token counts that replace the counted ones, and what the server says that the answer cost."""
 
     prompt_tokens: Count | None = None
     completion_tokens: Count | None = None
@@ -63,6 +63,7 @@ class UsageSpec(_Strict):
     reasoning_tokens: Count | None = None
     audio_tokens: Count | None = None
     completion_audio_tokens: Count | None = None
+    cost: float | None = None
 
 
 class ToolCallSpec(_Strict):

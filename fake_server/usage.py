@@ -30,6 +30,8 @@ def make_usage(prompt: int, completion: int, reasoning: int, override: UsageSpec
         # Two places, since the vendors that report cache writes do not agree on one.
         usage["prompt_tokens_details"]["cache_creation_tokens"] = spec.cache_creation_tokens
         usage["cache_creation_input_tokens"] = spec.cache_creation_tokens
+    if spec.cost is not None:
+        usage["cost"] = spec.cost
     return usage
 
 

@@ -5,20 +5,21 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Passage:
     """One attempt's way through LiteLLM.
 
     Attributes:
         scope: The run that the attempt belongs to.
-        came_back: LiteLLM led it back to us: the node is a composite by another name, and its calls count themselves.
+        led_back: Ids of the responses of the runs that LiteLLM led it back to: a response with such an id comes from a
+            composite, whose calls count themselves. With fallbacks of a Router, another may be what answers in the end.
     """
 
     scope: object | None
-    came_back: bool = False
+    led_back: set[str] = field(default_factory=set)
 
 
 _PASSAGE: ContextVar[Passage | None] = ContextVar("composite_llm_passage", default=None)
@@ -27,18 +28,21 @@ _PASSAGE: ContextVar[Passage | None] = ContextVar("composite_llm_passage", defau
 def current_scope() -> object | None:
     """The scope of the run whose attempt is being made, for the run nested in it; None outside of any."""
     passage = _PASSAGE.get()
-    if passage is None:
-        return None
-    passage.came_back = True
-    return passage.scope
+    return None if passage is None else passage.scope
+
+
+def note_led_back(response_id: str) -> None:
+    """LiteLLM has led the present attempt back to us, to a run that answers under this id."""
+    passage = _PASSAGE.get()
+    if passage is not None:
+        passage.led_back.add(response_id)
 
 
 @contextlib.contextmanager
-def within(scope: object | None) -> Iterator[Passage]:
-    """Make `scope` the current one. LiteLLM and its Router keep context variables on the way to a custom provider."""
-    passage = Passage(scope)
+def within(passage: Passage | None) -> Iterator[None]:
+    """Make it the current one. LiteLLM and its Router keep context variables on the way to a custom provider."""
     token = _PASSAGE.set(passage)
     try:
-        yield passage
+        yield
     finally:
         _PASSAGE.reset(token)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 from typing import Any, Protocol
 
 from composite_llm.errors import Restriction
@@ -14,6 +15,8 @@ Message = dict[str, Any]
 
 Params = Mapping[str, Any]
 """Call parameters under LiteLLM's names."""
+
+NO_PARAMS: Params = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +73,7 @@ class Reply:
         cost_usd: None when the price is unknown.
         model: The underlying model that answered.
         extra: Further fields of the response worth passing on (`system_fingerprint`, `service_tier`, …).
+        usage_told: Whether the provider told the tokens; where it did not, the engine counts them.
         nested: Whether this is the reply of a nested composite, whose calls are in the trace already.
     """
 
@@ -78,6 +82,7 @@ class Reply:
     cost_usd: float | None = 0.0
     model: str | None = None
     extra: Mapping[str, Any] = field(default_factory=dict)
+    usage_told: bool = True
     nested: bool = False
 
     @property
@@ -111,6 +116,7 @@ class Chunk:
         cost_usd: Their price, on the same chunk.
         raw: The library's own chunk where it can be passed on as it is.
         extra: As in `Reply`.
+        nested: As in `Reply`.
     """
 
     choices: tuple[ChoiceDelta, ...]
@@ -118,6 +124,13 @@ class Chunk:
     cost_usd: float | None = None
     raw: Any = None
     extra: Mapping[str, Any] = field(default_factory=dict)
+    nested: bool = False
+
+
+def as_nested(chunk: Chunk) -> Chunk:
+    """A chunk of a nested composite: its calls count themselves, so the sum that it may carry is not passed on."""
+    raw = chunk.raw if chunk.usage is None else None
+    return replace(chunk, usage=None, cost_usd=None, raw=raw, nested=True)
 
 
 NO_DELTA = Chunk(())
@@ -132,7 +145,10 @@ class Backend(Protocol):
         ...
 
     def stream(self, request: AttemptRequest) -> AsyncGenerator[Chunk, None]:
-        """One streamed attempt; closing the iterator closes the connection."""
+        """One streamed attempt; closing the iterator closes the connection.
+
+        A chunk without choices may come first: the provider has accepted the request and works on it.
+        """
         ...
 
     def endpoint(self, request: AttemptRequest) -> str | None:
@@ -141,6 +157,10 @@ class Backend(Protocol):
 
     def routed(self, model: str) -> bool:
         """Whether a router with retries, cooldowns and fallbacks of its own answers for this name."""
+        ...
+
+    def nested(self, model: str) -> bool:
+        """Whether whatever answers for this name is a composite, so that its own attempts are what counts."""
         ...
 
 
@@ -167,8 +187,8 @@ class ModelFacts(Protocol):
         """Whether messages may hold `image`, `audio` or `file` parts; None when unknown."""
         ...
 
-    def price(self, model: str, prompt_tokens: int, completion_tokens: int) -> float | None:
-        """US dollars for so many tokens; None when unknown."""
+    def price(self, model: str, prompt_tokens: int, completion_tokens: int, params: Params = NO_PARAMS) -> float | None:
+        """US dollars for so many tokens; None when unknown. Prices among the call's parameters count before all others."""
         ...
 
     def max_output_tokens(self, model: str) -> int | None:

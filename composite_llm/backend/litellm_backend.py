@@ -5,22 +5,22 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncGenerator, Mapping
-from dataclasses import replace
 from typing import Any
 
 import litellm
 
 from composite_llm.backend.cleaning import StreamCleaner, cleaned_message
-from composite_llm.backend.current import within
-from composite_llm.backend.interface import AttemptRequest, Choice, ChoiceDelta, Chunk, Message, Reply
+from composite_llm.backend.current import Passage, within
+from composite_llm.backend.interface import AttemptRequest, Choice, ChoiceDelta, Chunk, Message, Reply, as_nested
+from composite_llm.backend.litellm_bill import StreamBill, is_open, plain_bill
 from composite_llm.backend.litellm_errors import as_failure
 from composite_llm.backend.litellm_facts import LiteLLMFacts
 from composite_llm.backend.litellm_openai import client_for
+from composite_llm.backend.litellm_prices import names_prices, rates_of, told_to_litellm, without_prices
 from composite_llm.backend.litellm_router import RouterInUse
 from composite_llm.backend.litellm_tap import Tap
 from composite_llm.backend.thoughts import begins_unopened
 from composite_llm.errors import AttemptFailed, Failure
-from composite_llm.usage import NO_USAGE, Usage
 from composite_llm.wellformed import well_formed_value
 
 _MOST_UNOPENED = 256
@@ -63,6 +63,10 @@ class LiteLLMBackend:
         """Whether the Router answers for this name."""
         return self._router.answering(model) is not None
 
+    def nested(self, model: str) -> bool:
+        """Whether all that the Router has behind this name are composites."""
+        return self._facts.leads_to_composites(model)
+
     async def complete(self, request: AttemptRequest) -> Reply:
         """One plain attempt.
 
@@ -70,12 +74,12 @@ class LiteLLMBackend:
             AttemptFailed: with what LiteLLM's exception means.
         """
         answered = False
+        passage = Passage(request.scope)
         try:
-            with within(request.scope) as passage:
+            with within(passage):
                 response = await self._call(request, stream=False)
             answered = True
-            reply = self._reply(request, response)
-            return replace(reply, nested=True) if passage.came_back else reply
+            return self._reply(request, response, nested=getattr(response, "id", None) in passage.led_back)
         except AttemptFailed:
             raise
         except Exception as error:  # noqa: BLE001  # one of the two doors to LiteLLM
@@ -88,19 +92,21 @@ class LiteLLMBackend:
             AttemptFailed: with what LiteLLM's exception means, or that the stream broke off.
         """
         stream: Any = None
+        passage = Passage(request.scope)
         try:
-            with within(request.scope) as passage:
+            with within(passage):
                 stream = await self._call(request, stream=True)
+            if not passage.led_back and is_open(stream):
+                yield Chunk(())
             tap = Tap.on(stream)
             place = (request.model, self.endpoint(request))
             cleaner = StreamCleaner(unopened=place in self._unopened)
-            async for raw in stream:
-                chunk = self._chunk(request, raw, cleaner)
-                if chunk is not None and passage.came_back:
-                    # The nested run has counted its calls, and `raw` has the sum on it.
-                    chunk = replace(chunk, usage=None, cost_usd=None, raw=None)
+            bill = StreamBill(self._facts, request, stream)
+            # Only a Router has others answer once a stream has begun.
+            async for raw in _read_within(passage, stream) if self.routed(request.model) else stream:
+                chunk = _chunk(raw, bill, cleaner)
                 if chunk is not None:
-                    yield chunk
+                    yield as_nested(chunk) if passage.led_back and raw.id in passage.led_back else chunk
             if rest := cleaner.rest():
                 yield Chunk(rest)
             self._note_unopened(place, unopened=cleaner.unopened)
@@ -139,6 +145,8 @@ class LiteLLMBackend:
         }
         self._facts.note_local(request.model, params)
         router = self._router.answering(request.model)
+        if names_prices(request.params):
+            call = _booked_at_its_own_prices(call, request, routed=router is not None)
         if router is not None:
             return await router.acompletion(**call)
         if self.fast_openai and self._facts.provider(request.model, params) == "openai":
@@ -157,7 +165,7 @@ class LiteLLMBackend:
             if name not in request.inherited or self._facts.takes_parameter(request.model, name, value)
         }
 
-    def _reply(self, request: AttemptRequest, response: Any) -> Reply:
+    def _reply(self, request: AttemptRequest, response: Any, *, nested: bool) -> Reply:
         choices = tuple(
             Choice(
                 index=choice.index,
@@ -169,15 +177,15 @@ class LiteLLMBackend:
         )
         if not choices:
             raise AttemptFailed(Failure("malformed", "sent an answer without choices"))
-        raw = getattr(response, "usage", None)
-        usage = usage_of(raw)
-        hidden = getattr(response, "_hidden_params", None) or {}
+        bill = plain_bill(self._facts, request, response)
         return Reply(
             choices=choices,
-            usage=usage,
-            cost_usd=self._cost(request, hidden.get("response_cost"), usage, raw, cached=bool(hidden.get("cache_hit"))),
+            usage=bill.usage,
+            cost_usd=bill.cost_usd,
             model=getattr(response, "model", None),
             extra=_extra(_fields(response)),
+            usage_told=bill.told,
+            nested=nested,
         )
 
     def _cleaned(self, request: AttemptRequest, message: Message) -> Message:
@@ -194,31 +202,41 @@ class LiteLLMBackend:
         elif len(self._unopened) < _MOST_UNOPENED:
             self._unopened[place] = None
 
-    def _cost(self, request: AttemptRequest, told: Any, usage: Usage, raw: Any, *, cached: bool) -> float | None:
-        """What LiteLLM says it cost. It says 0.0 also of a model without a price, and an unknown price is not 0."""
-        if cached:
-            return 0.0
-        if isinstance(told, int | float) and told > 0:
-            return float(told)
-        if usage.total_tokens == 0 or self._has_price(request):
-            return float(told) if told is not None else self._facts.price_of(request.model, raw)
-        return None
 
-    def _has_price(self, request: AttemptRequest) -> bool:
-        named = any(key.endswith(("_cost_per_token", "_cost_per_second")) for key in request.params)
-        return named or self._facts.is_priced(request.model)
+async def _read_within(passage: Passage, stream: Any) -> AsyncGenerator[Any, None]:
+    chunks = aiter(stream)
+    while True:
+        with within(passage):
+            try:
+                chunk = await anext(chunks)
+            except StopAsyncIteration:
+                return
+        yield chunk
 
-    def _chunk(self, request: AttemptRequest, raw: Any, cleaner: StreamCleaner) -> Chunk | None:
-        said = tuple([_choice_delta(choice) for choice in raw.choices])
-        choices = cleaner.clean(said)
-        fields = _fields(raw)
-        usage = fields.get("usage")
-        if usage is None:
-            # LiteLLM's own chunk can be passed on only where nothing in it was changed.
-            return Chunk(choices, raw=raw if choices is said else None, extra=_extra(fields)) if choices else None
-        counted = usage_of(usage)
-        cost_usd = self._cost(request, getattr(usage, "cost", None), counted, usage, cached=False)
-        return Chunk(choices, usage=counted, cost_usd=cost_usd, raw=raw, extra=_extra(fields))
+
+def _booked_at_its_own_prices(call: dict[str, Any], request: AttemptRequest, *, routed: bool) -> dict[str, Any]:
+    """The call with the prices of its node in a form that leaves those of other calls of the same model alone."""
+    bare = without_prices(call)
+    rates = rates_of(request.params, request.model)
+    if routed or rates is None:
+        # LiteLLM would take them for the deployment's, or for the model's.
+        return bare
+    params, metadata = told_to_litellm(request.model, rates)
+    return {**bare, **params, "metadata": {**call["metadata"], **metadata}}
+
+
+def _chunk(raw: Any, bill: StreamBill, cleaner: StreamCleaner) -> Chunk | None:
+    said = tuple([_choice_delta(choice) for choice in raw.choices])
+    choices = cleaner.clean(said)
+    fields = _fields(raw)
+    usage = fields.get("usage")
+    if usage is None:
+        # LiteLLM's own chunk can be passed on only where nothing in it was changed.
+        return Chunk(choices, raw=raw if choices is said else None, extra=_extra(fields)) if choices else None
+    found = bill.of(usage)
+    if not found.told:
+        return Chunk(choices, extra=_extra(fields)) if choices else None
+    return Chunk(choices, usage=found.usage, cost_usd=found.cost_usd, raw=raw, extra=_extra(fields))
 
 
 def _choice_delta(choice: Any) -> ChoiceDelta:
@@ -271,30 +289,6 @@ def _well_formed_logprobs(logprobs: Any) -> Any:
     plain = _plain(logprobs)
     mended = well_formed_value(plain)
     return logprobs if mended is plain else mended
-
-
-def usage_of(usage: Any) -> Usage:
-    """LiteLLM's usage object in our form."""
-    if usage is None:
-        return NO_USAGE
-    prompt = getattr(usage, "prompt_tokens_details", None)
-    completion = getattr(usage, "completion_tokens_details", None)
-    prompt_tokens, completion_tokens = _count(usage, "prompt_tokens"), _count(usage, "completion_tokens")
-    return Usage(
-        prompt_tokens=prompt_tokens,
-        completion_tokens=completion_tokens,
-        total_tokens=_count(usage, "total_tokens") or prompt_tokens + completion_tokens,
-        cached_tokens=_count(prompt, "cached_tokens"),
-        cache_creation_tokens=_count(prompt, "cache_creation_tokens"),
-        reasoning_tokens=_count(completion, "reasoning_tokens"),
-        audio_input_tokens=_count(prompt, "audio_tokens"),
-        audio_output_tokens=_count(completion, "audio_tokens"),
-    )
-
-
-def _count(holder: Any, name: str) -> int:
-    value = holder.get(name) if isinstance(holder, dict) else getattr(holder, name, None)
-    return int(value) if isinstance(value, int | float) else 0
 
 
 def _broke_off(stream: Any) -> bool:

@@ -11,13 +11,15 @@ from urllib.parse import urlsplit
 import litellm
 from litellm.utils import get_optional_params
 
-from composite_llm.backend.interface import Message, Params
+from composite_llm.backend.interface import NO_PARAMS, Message, Params
 from composite_llm.backend.litellm_ollama import PROVIDERS as OLLAMA
 from composite_llm.backend.litellm_ollama import OllamaModels
-from composite_llm.backend.litellm_router import Deployed, RouterInUse, deployed, with_fallbacks
+from composite_llm.backend.litellm_prices import names_prices, rates_of
+from composite_llm.backend.litellm_router import Deployed, RouterInUse, deployed, deployed_as, with_fallbacks
 from composite_llm.backend.litellm_table import has_price, listed_price, row_of, split
 from composite_llm.backend.litellm_tokens import TokenCounts
-from composite_llm.config.node import COMPOSITE_PREFIX
+from composite_llm.backend.litellm_usage import usage_of
+from composite_llm.usage import Usage
 
 _SUPPORTS = {"image": "supports_vision", "audio": "supports_audio_input", "file": "supports_pdf_input"}
 
@@ -90,29 +92,46 @@ class LiteLLMFacts:
         answers = {bool(one.said[flag]) if flag in one.said else _listed_flag(one.described_as, flag) for one in behind}
         return answers.pop() if len(answers) == 1 else None
 
-    def price(self, model: str, prompt_tokens: int, completion_tokens: int) -> float | None:
-        """US dollars by LiteLLM's table, or by the operator's own prices; None where one has no price.
+    def price(self, model: str, prompt_tokens: int, completion_tokens: int, params: Params = NO_PARAMS) -> float | None:
+        """US dollars by the call's own prices, by the operator's, or by LiteLLM's table; None where one has no price.
 
         Of a Router's name that of the dearest deployment, those of its fallbacks included.
         """
+        usage = Usage(prompt_tokens=prompt_tokens, completion_tokens=completion_tokens)
         behind = self._may_be_charged(model)
+        if names_prices(params):
+            own = rates_of(params, behind[0].described_as if behind else model)
+            return own.cost_usd(usage) if own is not None else None
         if not behind:
             return listed_price(model, prompt_tokens, completion_tokens)
-        prices = [_price_of(one, prompt_tokens, completion_tokens) for one in behind]
-        known = [price for price in prices if price is not None]
-        return max(known) if len(known) == len(prices) else None
+        return _dearest(behind, usage)
 
-    def price_of(self, model: str, usage: Any) -> float | None:
-        """US dollars of LiteLLM's usage object, cached tokens at their own price.
+    def price_of(self, model: str, raw: Any, params: Params = NO_PARAMS, model_id: str | None = None) -> float | None:
+        """US dollars of an answer, cached tokens at their own price.
 
-        For the streams of LiteLLM 1.94, which have none on them.
+        Args:
+            model: Who was asked.
+            raw: LiteLLM's usage object.
+            params: The call's parameters.
+            model_id: The Router's deployment that answered, where known; without it the dearest counts.
         """
-        behind = self._deployed(model)
-        if usage is None or len(behind) > 1 or (behind and has_price(behind[0].said)):
-            # Which deployment answered, and at which price, is not known here.
+        if raw is None:
             return None
-        priced_as = behind[0].described_as if behind else model
-        return listed_price(priced_as, usage.prompt_tokens, usage.completion_tokens, usage)
+        usage = usage_of(raw)
+        router = self._router.answering(model)
+        one = deployed_as(router, model_id) if router is not None and model_id is not None else None
+        behind = [one] if one is not None else self._deployed(model)
+        if names_prices(params):
+            own = rates_of(params, behind[0].described_as if behind else model)
+            return own.cost_usd(usage) if own is not None else None
+        if not behind:
+            return listed_price(model, usage.prompt_tokens, usage.completion_tokens, raw)
+        return _dearest(behind, usage, raw)
+
+    def leads_to_composites(self, model: str) -> bool:
+        """Whether whatever a Router has behind this name is a composite, its fallbacks included."""
+        behind = self._may_be_charged(model)
+        return bool(behind) and all(one.is_composite for one in behind)
 
     def is_priced(self, model: str) -> bool:
         """Whether every model that may answer has a price; a price of zero is one."""
@@ -149,20 +168,23 @@ def _is_openais(model: str) -> bool:
 
 def _is_priced(one: Deployed) -> bool:
     # A composite's own calls are what is charged.
-    return one.model.startswith(COMPOSITE_PREFIX) or has_price(one.said) or has_price(row_of(one.described_as))
+    return one.is_composite or has_price(one.said) or has_price(row_of(one.described_as))
 
 
-def _price_of(one: Deployed, prompt_tokens: int, completion_tokens: int) -> float | None:
-    if one.model.startswith(COMPOSITE_PREFIX):
+def _dearest(behind: Sequence[Deployed], usage: Usage, raw: Any = None) -> float | None:
+    prices = [_price_of(one, usage, raw) for one in behind]
+    known = [price for price in prices if price is not None]
+    return max(known) if len(known) == len(prices) else None
+
+
+def _price_of(one: Deployed, usage: Usage, raw: Any) -> float | None:
+    if one.is_composite:
         return 0.0
     if not has_price(one.said):
-        return listed_price(one.described_as, prompt_tokens, completion_tokens)
-    prices = {**row_of(one.described_as), **one.said}
-    inputs, outputs = prices.get("input_cost_per_token"), prices.get("output_cost_per_token")
-    if inputs is None and outputs is None:
-        # By the second, or by the character.
-        return None
-    return float(inputs or 0) * prompt_tokens + float(outputs or 0) * completion_tokens
+        return listed_price(one.described_as, usage.prompt_tokens, usage.completion_tokens, raw)
+    # None where it is by the second, or by the character.
+    rates = rates_of(one.said, one.described_as) if names_prices(one.said) else None
+    return rates.cost_usd(usage) if rates is not None else None
 
 
 def _listed_flag(model: str, flag: str) -> bool | None:

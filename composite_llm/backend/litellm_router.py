@@ -10,6 +10,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from composite_llm.config.node import COMPOSITE_PREFIX
+
 _MAX_FALLBACKS = 20
 
 
@@ -43,6 +45,11 @@ class Deployed:
     described_as: str
     said: Mapping[str, Any] = field(default_factory=dict)
 
+    @property
+    def is_composite(self) -> bool:
+        """Whether it is a composite, whose own calls are what is charged."""
+        return self.model.startswith(COMPOSITE_PREFIX)
+
 
 def proxy_router() -> Any:
     """The Router of LiteLLM's proxy; None outside of its process."""
@@ -72,6 +79,12 @@ def deployment(router: Any, model_id: str) -> Any:
     return registry().deployment(model_id) if registry is not None else router.get_deployment(model_id)
 
 
+def deployed_as(router: Any, model_id: str) -> Deployed | None:
+    """What the deployment of that id is; None if there is none."""
+    found = deployment(router, model_id)
+    return None if found is None else _deployed(found.model_dump(exclude_none=True))
+
+
 def deployed(router: Any, model: str) -> list[Deployed]:
     """What may answer for a name or an alias, equal deployments once; asked anew, since a proxy's change at any time."""
     registry = getattr(router, "registry", None)
@@ -96,9 +109,13 @@ def _deployed(row: Mapping[str, Any]) -> Deployed | None:
     if not isinstance(model, str):
         return None
     said = {key: value for key, value in info.items() if value is not None and key not in _BOOKKEEPING}
-    said |= {key: params[key] for key in params if "_cost_per_" in key and params[key] is not None}
+    said |= {key: params[key] for key in params if _is_price(key) and params[key] is not None}
     base_model = said.get("base_model")
     return Deployed(model, base_model if isinstance(base_model, str) else model, said)
+
+
+def _is_price(key: str) -> bool:
+    return "_cost_per_" in key or key.endswith("_token_cost")
 
 
 _BOOKKEEPING = frozenset({"id", "created_at", "updated_at", "created_by", "updated_by"})

@@ -17,13 +17,19 @@ _PRICES = ("input_cost_per", "output_cost_per")
 def row_of(model: str) -> dict[str, Any]:
     """The model's row; empty if it has none. Not remembered: applications register models at any time."""
     table = litellm.model_cost
-    if model in table:
-        return dict(table[model])
+    row = table.get(model)
+    if row is not None and has_price(row):
+        return dict(row)
     bare, provider, _ = split(model)
     if provider in OLLAMA:
         # What runs on one's own machine has no price; LiteLLM says so too, of the models that it asks about.
-        return {"litellm_provider": provider, **FREE}
-    return dict(table.get(bare, {}))
+        return {**(row or {}), "litellm_provider": provider, **FREE}
+    plain = table.get(bare, {})
+    if row is None:
+        return dict(plain)
+    # For each deployment a Router makes a row under the model's full name, without prices; they are in the plain one.
+    same = plain.get("litellm_provider") == provider
+    return {**(plain if same else {}), **{key: value for key, value in row.items() if value is not None}}
 
 
 @lru_cache(maxsize=2048)

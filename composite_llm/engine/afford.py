@@ -133,7 +133,7 @@ def cost_bound(facts: ModelFacts, node: Node, messages: Sequence[Message], param
 
 def _priced(facts: ModelFacts, node: Node, prompt_tokens: int, params: Mapping[str, Any]) -> Worst:
     completion_tokens = longest_answer(facts, node, params)
-    cost_usd = facts.price(node.model, prompt_tokens, completion_tokens) or 0.0
+    cost_usd = facts.price(node.model, prompt_tokens, completion_tokens, node.params) or 0.0
     return Worst(1, cost_usd, prompt_tokens, completion_tokens)
 
 

@@ -13,18 +13,25 @@ _APPENDED = ("annotations", "images", "thinking_blocks")
 
 
 class Assembler:
-    """Adds up chunks, in any split, to the reply they are parts of."""
+    """Adds up chunks, in any split, to the reply they are parts of.
+
+    Attributes:
+        begun: Whether anything has come, be it only that the provider has accepted the request.
+    """
 
     def __init__(self, model: str | None = None) -> None:
         self._model = model
         self._choices: dict[int, _Choice] = {}
-        self._usage: Usage = NO_USAGE
+        self._usage: Usage | None = None
         self._cost_usd: float | None = None
         self._extra: dict[str, Any] = {}
-        self.nested = False
+        self._nested = False
+        self.begun = False
 
     def add(self, chunk: Chunk) -> None:
         """Take one chunk in."""
+        self.begun = True
+        self._nested = self._nested or chunk.nested
         for delta in chunk.choices:
             if delta.index not in self._choices:
                 self._choices[delta.index] = _Choice()
@@ -45,21 +52,17 @@ class Assembler:
         """Whether something of the answer itself, not just of its reasoning, has come."""
         return any(choice.answer_started for choice in self._choices.values())
 
-    @property
-    def usage(self) -> Usage:
-        """As the provider said; zero until it did."""
-        return self._usage
-
     def reply(self) -> Reply:
         """What has come until now, as one reply."""
         choices = self._choices or {0: _Choice()}
         return Reply(
             choices=tuple(choices[index].choice(index) for index in sorted(choices)),
-            usage=self._usage,
+            usage=self._usage or NO_USAGE,
             cost_usd=self._cost_usd,
             model=self._model,
             extra=self._extra,
-            nested=self.nested,
+            usage_told=self._usage is not None,
+            nested=self._nested,
         )
 
 

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
-from collections.abc import AsyncIterator
 
 from composite_llm.backend.interface import AttemptRequest, Reply
 from composite_llm.config.node import COMPOSITE_PREFIX, Node
@@ -14,33 +12,37 @@ from composite_llm.engine.breaker import Breakers
 from composite_llm.engine.budget import Reservation
 from composite_llm.engine.recorder import OpenAttempt, OpenCall
 from composite_llm.engine.scope import Scope
+from composite_llm.engine.slot import Slot
+from composite_llm.engine.spent import BY_NESTED, Spent, spent_on_answer, spent_on_part
 from composite_llm.errors import AttemptFailed, BudgetExceeded, Failure
 from composite_llm.events import AttemptStarted
 
 _log = logging.getLogger("composite_llm")
 
 
-@contextlib.asynccontextmanager
-async def slot(scope: Scope, node: Node) -> AsyncIterator[None]:
+def slot(scope: Scope, node: Node) -> Slot:
     """A place among the attempts in flight. A nested composite takes none: its own attempts do, and must find one."""
-    if scope.limiter is None or node.is_composite:
-        yield
-        return
-    async with scope.limiter:
-        yield
+    return Slot(None if scope.backend.nested(node.model) else scope.limiter)
 
 
-def begin(scope: Scope, node: Node, call: OpenCall, request: AttemptRequest) -> OpenAttempt:
-    """Count and record an attempt that leaves now.
+def begin(scope: Scope, node: Node, call: OpenCall, request: AttemptRequest, place: Slot) -> OpenAttempt:
+    """Count and record an attempt that leaves now, from its place among those in flight.
 
     Raises:
         BudgetExceeded: It would go over a cap, or might: its worst case is more than what is left.
         AttemptFailed: Its breaker is open; recorded all the same.
     """
     attempt = OpenAttempt(
-        node.model, scope.backend.endpoint(request), scope.recorder.clock(), patience_s=request.timeout_s
+        node.model,
+        scope.backend.endpoint(request),
+        scope.recorder.clock(),
+        request,
+        place,
+        patience_s=request.timeout_s,
     )
-    if not node.is_composite:
+    if scope.backend.nested(node.model):
+        attempt.spent = BY_NESTED
+    else:
         scope.budget.check()
         attempt.reservation = _reserved(scope, node, request)
         breakers = _breakers_of(scope, attempt)
@@ -50,6 +52,7 @@ def begin(scope: Scope, node: Node, call: OpenCall, request: AttemptRequest) -> 
             _released(scope, attempt)
             call.attempts.append(attempt)
             _note_failure(scope, attempt, refusal)
+            attempt.request = None
             scope.degrade("breaker_open", f"{call.name}: {refusal.reason}")
             raise AttemptFailed(refusal)
         scope.budget.start_call()
@@ -95,25 +98,37 @@ def finish_with_reply(scope: Scope, attempt: OpenAttempt, reply: Reply, unusable
     breakers = _breakers_of(scope, attempt)
     if breakers is not None:
         breakers.succeeded(attempt.model, attempt.endpoint)
-    _released(scope, attempt)
-    if reply.nested:
-        return
-    attempt.usage = reply.usage
-    attempt.cost_usd = reply.cost_usd
-    scope.budget.charge(reply.cost_usd)
+    _settle(scope, attempt, spent_on_answer(scope.facts, _request_of(attempt), reply))
 
 
-def finish_with_failure(scope: Scope, attempt: OpenAttempt, failure: Failure) -> None:
-    """Record why an attempt failed, and charge what it consumed nevertheless."""
-    _released(scope, attempt)
+def finish_with_failure(scope: Scope, attempt: OpenAttempt, failure: Failure, part: Reply | None = None) -> None:
+    """Record why an attempt failed, and charge what it consumed nevertheless.
+
+    Args:
+        scope: The run.
+        attempt: The one that failed.
+        failure: Why.
+        part: What had come of its answer.
+    """
     _note_failure(scope, attempt, failure)
     breakers = _breakers_of(scope, attempt)
     if breakers is not None:
         # A provider that says itself that it was too slow says so to everybody.
         patience_s = attempt.patience_s if failure.status_code is None else None
         breakers.failed(attempt.model, attempt.endpoint, failure.kind, patience_s)
-    if failure.cost_usd != 0:
-        scope.budget.charge(failure.cost_usd)
+    told = bool(failure.usage.total_tokens) or failure.cost_usd != 0
+    spent = Spent(failure.usage, failure.cost_usd) if told else attempt.spent
+    if part is not None and (part.nested or part.usage_told or not told):
+        spent = spent_on_part(scope.facts, _request_of(attempt), part, accepted=False)
+    _settle(scope, attempt, spent)
+
+
+def _settle(scope: Scope, attempt: OpenAttempt, spent: Spent) -> None:
+    """Write down what an attempt that is over has spent, and charge it."""
+    _released(scope, attempt)
+    attempt.spent, attempt.until_now, attempt.request = spent, None, None
+    if spent.cost_usd != 0:
+        scope.budget.charge(spent.cost_usd)
 
 
 def _note_failure(scope: Scope, attempt: OpenAttempt, failure: Failure) -> None:
@@ -122,22 +137,34 @@ def _note_failure(scope: Scope, attempt: OpenAttempt, failure: Failure) -> None:
     attempt.error = failure.reason
     attempt.error_class = failure.error_class
     attempt.status_code = failure.status_code
-    attempt.usage = failure.usage
-    attempt.cost_usd = failure.cost_usd
     attempt.provider_message = failure.provider_message
     if failure.provider_message is not None:
         _log.debug("%s: %s; the provider said: %s", attempt.model, failure.reason, failure.provider_message)
 
 
-def finish_cancelled(scope: Scope, attempt: OpenAttempt) -> None:
-    """Record that an attempt was cut off from outside."""
-    _released(scope, attempt)
+def finish_cancelled(scope: Scope, attempt: OpenAttempt, part: Reply | None = None) -> None:
+    """Record that an attempt was cut off from outside, and charge what had come of its answer.
+
+    Args:
+        scope: The run.
+        attempt: The one that was cut off.
+        part: What had come; None where nothing was seen of the answer, not even that it had begun.
+    """
     if attempt.ended is None:
         attempt.ended = scope.recorder.clock()
         attempt.status = "cancelled"
     breakers = _breakers_of(scope, attempt)
     if breakers is not None:
         breakers.released(attempt.model, attempt.endpoint)
+    spent = attempt.spent
+    if part is not None:
+        spent = spent_on_part(scope.facts, _request_of(attempt), part, accepted=True)
+    _settle(scope, attempt, spent)
+
+
+def _request_of(attempt: OpenAttempt) -> AttemptRequest:
+    assert attempt.request is not None
+    return attempt.request
 
 
 def timeout_failure(node: Node, endpoint: str | None) -> Failure:
@@ -150,9 +177,9 @@ async def attempt_plain(
     scope: Scope, node: Node, call: OpenCall, request: AttemptRequest
 ) -> tuple[OpenAttempt, Reply] | Failure:
     """One plain attempt; an expected failure is a value."""
-    async with slot(scope, node):
+    async with slot(scope, node) as place:
         try:
-            attempt = begin(scope, node, call, request)
+            attempt = begin(scope, node, call, request, place)
         except BudgetExceeded as error:
             return refused(scope, call, error)
         except AttemptFailed as error:

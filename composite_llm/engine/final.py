@@ -21,6 +21,7 @@ from composite_llm.engine.attempt import (
 )
 from composite_llm.engine.recorder import OpenAttempt, OpenCall
 from composite_llm.engine.scope import Scope
+from composite_llm.engine.spent import NOTHING, Spent, spent_on_part
 from composite_llm.engine.stream_race import StreamedAttempt, first_to_answer
 from composite_llm.engine.subcall import (
     Tries,
@@ -34,7 +35,6 @@ from composite_llm.engine.subcall import (
 from composite_llm.engine.want import Want, chain
 from composite_llm.errors import AttemptFailed, BudgetExceeded, Failure, FinalCallFailed, NodeFailure
 from composite_llm.messages import text_of
-from composite_llm.usage import NO_USAGE, Usage
 
 
 async def final_call(scope: Scope, want: Want, *, streamed: bool) -> AsyncGenerator[Chunk | Reply, None]:
@@ -173,20 +173,20 @@ class _StreamedAttempt:
         self._call = call
         self._request = request
         self.assembler = Assembler()
-        self.assembler.nested = node.is_composite
         self.failure: Failure | None = None
         self._complete = False
 
     async def chunks(self) -> AsyncGenerator[Chunk, None]:
-        async with slot(self._scope, self._node):
+        async with slot(self._scope, self._node) as place:
             try:
-                attempt = begin(self._scope, self._node, self._call, self._request)
+                attempt = begin(self._scope, self._node, self._call, self._request, place)
             except BudgetExceeded as error:
                 self.failure = refused(self._scope, self._call, error)
                 return
             except AttemptFailed as error:
                 self.failure = error.failure
                 return
+            attempt.until_now = self._until_now
             try:
                 async with contextlib.aclosing(self._received(attempt)) as chunks:
                     async for chunk in chunks:
@@ -217,57 +217,43 @@ class _StreamedAttempt:
                     attempt.first_token = clock()
                 self.assembler.add(chunk)
                 handed_on = clock()
-                yield chunk
+                try:
+                    yield chunk
+                except GeneratorExit:
+                    await self._take_what_has_come(chunks)
+                    raise
                 if own_limit is not None:
                     # The reader's time is the run's, not the model's.
                     own_limit += clock() - handed_on
                     limit = _earlier(own_limit, deadline)
+
+    async def _take_what_has_come(self, chunks: AsyncGenerator[Chunk, None]) -> None:
+        """What the provider has already sent is billed though nobody reads it; its last chunk tells the tokens."""
+        if not self._scope.read_on_s:
+            return
+        with contextlib.suppress(TimeoutError, AttemptFailed):
+            async with asyncio.timeout(self._scope.read_on_s):
+                async for chunk in chunks:
+                    self.assembler.add(chunk)
 
     def _account(self, attempt: OpenAttempt) -> None:
         reply = self.assembler.reply()
         if self._complete:
             unseen = not self.assembler.answer_started
             finish_with_reply(self._scope, attempt, reply, final_shortcoming(reply) if unseen else None)
-            return
-        usage, cost_usd, attempt.estimated = self._spent(reply)
-        if self.failure is not None:
-            finish_with_failure(self._scope, attempt, replace(self.failure, usage=usage, cost_usd=cost_usd))
-            return
-        # Closed by whoever reads it, or by the end of the run's time: no fault of the model's.
-        attempt.error, attempt.usage, attempt.cost_usd = "closed before its end", usage, cost_usd
-        if cost_usd != 0:
-            self._scope.budget.charge(cost_usd)
-        finish_cancelled(self._scope, attempt)
+        elif self.failure is not None:
+            finish_with_failure(self._scope, attempt, self.failure, reply)
+        else:
+            # Closed by whoever reads it, or by the end of the run's time: no fault of the model's.
+            attempt.error = "closed before its end"
+            self._call.content = text_of(reply.message.get("content")) or None
+            finish_cancelled(self._scope, attempt, reply if self.assembler.begun else None)
 
-    def _spent(self, reply: Reply) -> tuple[Usage, float | None, bool]:
-        """Tokens and money of an answer that broke off, and whether they were counted here."""
-        if reply.nested:
-            # Its calls are in the trace themselves.
-            return NO_USAGE, 0.0, False
-        if reply.usage.total_tokens:
-            return reply.usage, reply.cost_usd, False
-        if self.failure is not None and self.failure.usage.total_tokens:
-            return self.failure.usage, self.failure.cost_usd, False
-        usage, cost_usd = _counted_here(self._scope, self._request, reply)
-        return usage, cost_usd, bool(usage.total_tokens)
+    def _until_now(self) -> Spent:
+        if not self.assembler.begun:
+            return NOTHING
+        return spent_on_part(self._scope.facts, self._request, self.assembler.reply(), accepted=True)
 
 
 def _earlier(*moments: float | None) -> float | None:
     return min((moment for moment in moments if moment is not None), default=None)
-
-
-def _counted_here(scope: Scope, request: AttemptRequest, partial: Reply) -> tuple[Usage, float | None]:
-    """What an answer that broke off has spent, counted from what has come; nothing if nothing has."""
-    messages = [choice.message for choice in partial.choices]
-    asked = [call["function"] for message in messages for call in message.get("tool_calls") or ()]
-    text = "".join(text_of(message.get(key)) for message in messages for key in _GENERATED)
-    text += "".join(f" {function['name']} {function['arguments']}" for function in asked)
-    if not text:
-        return NO_USAGE, 0.0
-    prompt = scope.facts.count_tokens(request.model, request.messages)
-    completion = scope.facts.count_tokens(request.model, [{"role": "assistant", "content": text}])
-    usage = Usage(prompt_tokens=prompt, completion_tokens=completion, total_tokens=prompt + completion)
-    return usage, scope.facts.price(request.model, prompt, completion)
-
-
-_GENERATED = ("content", "reasoning_content", "refusal")

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
+from composite_llm.backend.interface import AttemptRequest
 from composite_llm.engine.budget import Reservation
+from composite_llm.engine.slot import Slot
+from composite_llm.engine.spent import BY_NESTED, NOTHING, Spent
 from composite_llm.events import CallDone
 from composite_llm.trace import Attempt, Call, CallStatus, Ranking, ToolCall, Trace
-from composite_llm.usage import NO_USAGE, Usage, total_cost, total_usage
+from composite_llm.usage import Usage, total_cost, total_usage
 
 Clock = Callable[[], float]
 
@@ -28,6 +31,9 @@ class OpenAttempt:
     model: str
     endpoint: str | None
     started: float
+    request: AttemptRequest | None = None
+    """What was asked, until it is over."""
+    place: Slot | None = None
     patience_s: float | None = None
     first_token: float | None = None
     ended: float | None = None
@@ -35,14 +41,19 @@ class OpenAttempt:
     error: str | None = None
     error_class: str | None = None
     status_code: int | None = None
-    usage: Usage = NO_USAGE
-    cost_usd: float | None = 0.0
+    spent: Spent = NOTHING
+    until_now: Callable[[], Spent] | None = None
+    """While an answer is being written: what it has spent so far."""
     next_step: str | None = None
-    estimated: bool = False
     reservation: Reservation | None = None
     response_model: str | None = None
     finish_reason: str | None = None
     provider_message: str | None = None
+
+    @property
+    def spent_until_now(self) -> Spent:
+        """What it has spent, at whatever moment it is asked."""
+        return self.until_now() if self.until_now is not None else self.spent
 
 
 @dataclass(slots=True)
@@ -61,16 +72,22 @@ class OpenCall:
     error: str | None = None
     content: str | None = None
     attempts: list[OpenAttempt] = field(default_factory=list)
+    composites: list[str] = field(default_factory=list)
+
+    @property
+    def spent(self) -> list[Spent]:
+        """What each of its own attempts has spent until now."""
+        return [attempt.spent_until_now for attempt in self.attempts]
 
     @property
     def usage(self) -> Usage:
         """Tokens of its own attempts."""
-        return total_usage([attempt.usage for attempt in self.attempts])
+        return total_usage([spent.usage for spent in self.spent])
 
     @property
     def cost_usd(self) -> float | None:
         """Money of its own attempts."""
-        return total_cost([attempt.cost_usd for attempt in self.attempts])
+        return total_cost([spent.cost_usd for spent in self.spent])
 
 
 class Recorder:
@@ -82,6 +99,7 @@ class Recorder:
         self.started = self.clock()
         self.started_at = datetime.now(UTC)
         self.calls: list[OpenCall] = []
+        self._by_id: dict[str, OpenCall] = {}
         self._below: dict[str | None, list[OpenCall]] = {}
         self.tool_calls: list[ToolCall] = []
         self.degraded: list[str] = []
@@ -99,8 +117,20 @@ class Recorder:
         """Begin a subcall."""
         call = OpenCall(f"call-{next(self._numbers)}", parent_id, stage, role, name, model, self.clock())
         self.calls.append(call)
+        self._by_id[call.id] = call
         self._below.setdefault(parent_id, []).append(call)
         return call
+
+    def nest(self, call_id: str, model: str) -> None:
+        """A composite runs inside of a call: what is under way there sends nothing itself, as far as can be known now."""
+        call = self._by_id[call_id]
+        if model not in call.composites:
+            call.composites.append(model)
+        for attempt in call.attempts:
+            if attempt.ended is None:
+                attempt.spent = BY_NESTED
+                if attempt.place is not None:
+                    attempt.place.give_back()
 
     def degrade(self, reason: str) -> None:
         """Note a departure from the configuration, once."""
@@ -110,12 +140,12 @@ class Recorder:
     @property
     def usage(self) -> Usage:
         """Tokens of all attempts until now."""
-        return total_usage([attempt.usage for call in self.calls for attempt in call.attempts])
+        return total_usage([spent.usage for call in self.calls for spent in call.spent])
 
     @property
     def cost_usd(self) -> float | None:
         """Money of all attempts until now; None when a price is unknown."""
-        return total_cost([attempt.cost_usd for call in self.calls for attempt in call.attempts])
+        return total_cost([spent.cost_usd for call in self.calls for spent in call.spent])
 
     def call_record(self, call: OpenCall) -> Call:
         """The finished form of one subcall."""
@@ -137,10 +167,12 @@ class Recorder:
             status=call.status,
             error=call.error,
             attempts=[self._attempt_record(attempt, now) for attempt in call.attempts],
+            composites=list(call.composites),
             content=call.content,
         )
 
     def _attempt_record(self, attempt: OpenAttempt, now: float) -> Attempt:
+        spent = attempt.spent_until_now
         return Attempt(
             model=attempt.model,
             response_model=attempt.response_model,
@@ -153,10 +185,11 @@ class Recorder:
             error_class=attempt.error_class,
             status_code=attempt.status_code,
             finish_reason=attempt.finish_reason,
-            usage=attempt.usage,
-            cost_usd=attempt.cost_usd,
+            usage=spent.usage,
+            cost_usd=spent.cost_usd,
             next_step=attempt.next_step,
-            estimated=attempt.estimated,
+            estimated=spent.estimated,
+            nested=spent.nested,
             provider_message=attempt.provider_message,
         )
 
@@ -172,18 +205,31 @@ class Recorder:
         for below in self._below.get(call.id, ()):
             yield from self._tree(below)
 
-    def trace(self, strategy: str, model: str, error: str | None = None, error_class: str | None = None) -> Trace:
-        """Everything until now."""
+    def trace(
+        self,
+        strategy: str,
+        model: str,
+        error: str | None = None,
+        error_class: str | None = None,
+        *,
+        run_id: str | None = None,
+        below: str | None = None,
+    ) -> Trace:
+        """Everything until now; for a nested run, under its own id, what was done below the call that it is."""
+        calls = [self.call_record(call) for call in self._inside(below)]
+        for call in calls:
+            if call.parent_id == below:
+                call.parent_id = None
         return Trace(
-            id=self.run_id,
+            id=run_id or self.run_id,
             strategy=strategy,
             model=model,
             started_at=self.started_at,
             duration_s=self.since_start(),
-            usage=self.usage,
-            cost_usd=self.cost_usd,
+            usage=total_usage([call.usage for call in calls]),
+            cost_usd=total_cost([call.cost_usd for call in calls]),
             degraded=list(self.degraded),
-            calls=[self.call_record(call) for call in self.calls],
+            calls=calls,
             tool_calls=list(self.tool_calls),
             error=error,
             error_class=error_class,
@@ -192,3 +238,8 @@ class Recorder:
             self_moa=self.self_moa,
             reused=self.reused,
         )
+
+    def _inside(self, call_id: str | None) -> Sequence[OpenCall]:
+        if call_id is None:
+            return self.calls
+        return [inner for call in self._below.get(call_id, ()) for inner in self._tree(call)]

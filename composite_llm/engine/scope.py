@@ -46,6 +46,8 @@ class Scope:
         identity: Who asks, so that no two callers share what is kept.
         client_timeout_s: The run's limit, told to the client library; constant, because LiteLLM keeps one HTTP client
             per distinct value.
+        read_on_s: How long a stream whose reader has gone is read on, for what its provider has sent already: of a
+            finished answer that is the exact bill.
     """
 
     backend: Backend
@@ -68,6 +70,7 @@ class Scope:
     session_id: str | None = None
     identity: str | None = None
     client_timeout_s: float | None = None
+    read_on_s: float = 0.0
 
     def time_left(self) -> float | None:
         """Seconds until the deadline."""

@@ -14,7 +14,7 @@ _COMPOSITE_PREFIX = "composite/"
 
 def is_composite(attempt: Attempt) -> bool:
     """Whether the attempt was a run of ours, whose calls are spans of their own."""
-    return attempt.model.startswith(_COMPOSITE_PREFIX)
+    return attempt.nested or attempt.model.startswith(_COMPOSITE_PREFIX)
 
 
 def workflow(model: str) -> Attributes:
@@ -31,11 +31,11 @@ class AskedModels:
 
     def __init__(self, provider_of: Callable[[str], str | None]) -> None:
         self._provider_of = provider_of
-        self._known: dict[tuple[str, str | None], Attributes] = {}
+        self._known: dict[tuple[str, str | None, bool], Attributes] = {}
 
     def attributes(self, attempt: Attempt) -> Attributes:
         """Operation, provider, the model as the provider calls it, and the server. A copy: add what you like."""
-        key = (attempt.model, attempt.endpoint)
+        key = (attempt.model, attempt.endpoint, is_composite(attempt))
         known = self._known.get(key)
         if known is None:
             if len(self._known) >= _MOST_KNOWN:
@@ -43,8 +43,8 @@ class AskedModels:
             known = self._known[key] = self._made(*key)
         return dict(known)
 
-    def _made(self, model: str, endpoint: str | None) -> Attributes:
-        if model.startswith(_COMPOSITE_PREFIX):
+    def _made(self, model: str, endpoint: str | None, composite: bool) -> Attributes:
+        if composite:
             return {names.OPERATION: names.INVOKE_WORKFLOW, **workflow(model)}
         provider = self._provider_of(model)
         made: Attributes = {

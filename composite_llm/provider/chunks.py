@@ -6,20 +6,20 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import litellm
 from litellm.types.utils import Delta, ModelResponseStream, StreamingChoices
 
 from composite_llm.backend.interface import Chunk, Reply
 from composite_llm.events import Event, StageDone
-from composite_llm.provider.reply import litellm_usage, specific_fields, usage_object
+from composite_llm.provider.reply import reasoning_tokens, response_id, specific_fields, usage_object
 from composite_llm.summary import REASONING_HEADING, event_text, total_line
 from composite_llm.trace import Trace
+from composite_llm.usage import Usage
+
+PricedUsage = Callable[[Usage, int, float | None], litellm.Usage]
 
 _AS_THEY_ARE = frozenset({"content", "tool_calls", "function_call", "audio", "images", "annotations"})
 """Fields of a delta that the caller gets in the library's own objects."""
-
-
-def _as_it_is(cost_usd: float | None) -> float | None:
-    return cost_usd
 
 
 class ChunkMaker:
@@ -29,15 +29,13 @@ class ChunkMaker:
         run_id: For the chunks' id.
         model: The composite model string.
         reasoning: `summary`, `full` or `off`.
-        charged: What is to be charged for a cost in US dollars; None when that is unknown.
+        priced_usage: What is to be booked for tokens, those of them that are no answer, and their cost in US dollars.
     """
 
-    def __init__(
-        self, run_id: str, model: str, reasoning: str, charged: Callable[[float | None], float | None] = _as_it_is
-    ) -> None:
-        self._own: dict[str, Any] = {"id": f"chatcmpl-{run_id}", "model": model, "created": int(time.time())}
+    def __init__(self, run_id: str, model: str, reasoning: str, priced_usage: PricedUsage = usage_object) -> None:
+        self._own: dict[str, Any] = {"id": response_id(run_id), "model": model, "created": int(time.time())}
         self._reasoning = reasoning
-        self._charged = charged
+        self._priced_usage = priced_usage
         self._role_sent = False
         self._own_reasoning_started = False
         self._line_open = False
@@ -48,9 +46,7 @@ class ChunkMaker:
             yield self._line(text)
         if isinstance(event, StageDone):
             # A stream that breaks off later is charged by the last usage chunk that LiteLLM has seen.
-            yield from self._usage_chunk(
-                usage_object(event.usage, event.usage.completion_tokens, self._charged(event.cost_usd))
-            )
+            yield from self._usage_chunk(self._priced_usage(event.usage, event.usage.completion_tokens, event.cost_usd))
 
     def of_chunk(self, chunk: Chunk) -> ModelResponseStream | None:
         """The final call's own chunk, without its usage and finish reason; None if nothing is left."""
@@ -74,7 +70,7 @@ class ChunkMaker:
 
     def of_failure(self, trace: Trace) -> Iterator[ModelResponseStream]:
         """The bill of a run that fails now, for the same reason."""
-        return self._usage_chunk(litellm_usage(trace, self._charged(trace.cost_usd)))
+        return self._usage_chunk(self._bill(trace))
 
     def of_end(self, reply: Reply, trace: Trace) -> Iterator[ModelResponseStream]:
         """The bill, the whole run's usage, and the finish chunk, in the order that LiteLLM needs."""
@@ -92,9 +88,12 @@ class ChunkMaker:
             for choice in reply.choices[1:]
         ]
         chunk = self._response([self._choice(last, 0), *further])
-        chunk.usage = litellm_usage(trace, self._charged(trace.cost_usd))
+        chunk.usage = self._bill(trace)
         yield chunk
         yield self._response([StreamingChoices(finish_reason=reply.finish_reason or "stop", index=0, delta=Delta())])
+
+    def _bill(self, trace: Trace) -> litellm.Usage:
+        return self._priced_usage(trace.usage, reasoning_tokens(trace), trace.cost_usd)
 
     def _fits_as_it_is(self, chunk: Chunk) -> bool:
         """Whether the library's own chunk can go on: most do, and making one anew is what a token costs most."""

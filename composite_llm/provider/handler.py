@@ -14,14 +14,14 @@ from composite_llm.backend.interface import Chunk, Reply
 from composite_llm.backend.litellm_raised import raised
 from composite_llm.config.node import COMPOSITE_PREFIX
 from composite_llm.errors import CompositeError, InvalidOption
+from composite_llm.provider.charge import Charge
 from composite_llm.provider.chunks import ChunkMaker
 from composite_llm.provider.portal import PORTAL
-from composite_llm.provider.reply import response_of, say_if_unpriced, usage_object
+from composite_llm.provider.reply import reasoning_tokens, response_of
 from composite_llm.provider.request import run_of
 from composite_llm.provider.sync_stream import SyncStream
 from composite_llm.provider.traces import leave_on_logging
 from composite_llm.proxy.blame import told_to_client
-from composite_llm.proxy.books import charged_while_it_runs, note_unfinished, take_over_failed, with_failed
 from composite_llm.proxy.request import current_request
 from composite_llm.run import Run, Services
 
@@ -97,40 +97,48 @@ class CompositeLLM(litellm.CustomLLM):
                 _log.warning("%s: no members were named, so this is %s", run.plan.logical_model, note)
 
     async def _plain(self, run: Run, kwargs: dict[str, Any]) -> litellm.ModelResponse:
-        with _as_litellm_errors(kwargs, run), _spending_recorded(run, kwargs):
+        charge = Charge(run, kwargs.get("logging_obj"))
+        with _as_litellm_errors(kwargs, run), charge.recorded():
             reply = await run.reply()
             trace = run.trace
             assert trace is not None
-            say_if_unpriced(kwargs.get("logging_obj"), trace)
-            take_over_failed(kwargs.get("logging_obj"))
-            return response_of(reply, trace, with_failed(trace.cost_usd), reasoning=run.plan.options.reasoning)
+            charge.answered(trace)
+            usage = charge.priced_usage(trace.usage, reasoning_tokens(trace), trace.cost_usd)
+            cost_usd = charge.cost_usd(trace.cost_usd)
+            return response_of(reply, trace, usage, cost_usd, reasoning=run.plan.options.reasoning)
 
     async def _chunks(self, run: Run, kwargs: dict[str, Any]) -> AsyncGenerator[ModelResponseStream, None]:
-        maker = ChunkMaker(run.id, run.plan.logical_model, run.plan.options.reasoning, with_failed)
-        charged = charged_while_it_runs(run, kwargs.get("logging_obj"))
-        with _as_litellm_errors(kwargs, run), _spending_recorded(run, kwargs), charged:
-            try:
-                async with contextlib.aclosing(run.items()) as items:
-                    async for item in items:
-                        if isinstance(item, Chunk):
-                            chunk = maker.of_chunk(item)
-                            if chunk is not None:
-                                yield chunk
-                        elif not isinstance(item, Reply):
-                            for chunk in maker.of_event(item):
-                                yield chunk
-            except Exception:
-                if run.trace is not None and run.trace.usage.total_tokens:
-                    for chunk in maker.of_failure(run.trace):
+        charge = Charge(run, kwargs.get("logging_obj"))
+        maker = ChunkMaker(run.id, run.plan.logical_model, run.plan.options.reasoning, charge.priced_usage)
+        with _as_litellm_errors(kwargs, run):
+            async with charge.booked_when_cut_off():
+                with charge.recorded():
+                    try:
+                        async with contextlib.aclosing(run.items()) as items:
+                            async for item in items:
+                                if isinstance(item, Chunk):
+                                    chunk = maker.of_chunk(item)
+                                    if chunk is not None:
+                                        yield chunk
+                                elif not isinstance(item, Reply):
+                                    for chunk in maker.of_event(item):
+                                        yield chunk
+                    except Exception:
+                        for chunk in _last_bill(run, maker):
+                            yield chunk
+                        raise
+                    trace = run.trace
+                    assert trace is not None
+                    charge.answered(trace)
+                    assert run.result is not None
+                    for chunk in maker.of_end(run.result, trace):
                         yield chunk
-                raise
-            trace = run.trace
-            assert trace is not None
-            say_if_unpriced(kwargs.get("logging_obj"), trace)
-            take_over_failed(kwargs.get("logging_obj"))
-            assert run.result is not None
-            for chunk in maker.of_end(run.result, trace):
-                yield chunk
+
+
+def _last_bill(run: Run, maker: ChunkMaker) -> Iterator[ModelResponseStream]:
+    trace = run.trace
+    if trace is not None and trace.usage.total_tokens:
+        yield from maker.of_failure(trace)
 
 
 def _chats_only(what: str, kwargs: Mapping[str, Any]) -> Exception:
@@ -152,30 +160,3 @@ def _as_litellm_errors(kwargs: dict[str, Any], run: Run | None = None) -> Iterat
         _log.exception("internal error")
         internal = CompositeError(f"internal error of composite_llm ({type(error).__name__}); its log has the details")
         raise raised(internal, model, cools=False) from None
-
-
-@contextlib.contextmanager
-def _spending_recorded(run: Run, kwargs: dict[str, Any]) -> Iterator[None]:
-    """Whatever ends a run early, what it spent until then is charged."""
-    try:
-        yield
-    except BaseException as error:
-        trace = run.trace
-        if trace is not None and trace.usage.total_tokens:
-            cost_usd, logging_obj = with_failed(trace.cost_usd), kwargs.get("logging_obj")
-            usage = usage_object(trace.usage, trace.usage.completion_tokens, cost_usd)
-            _record_partial(logging_obj, usage, cost_usd)
-            note_unfinished(usage, trace.cost_usd, logging_obj, failed=isinstance(error, Exception))
-        raise
-
-
-def _record_partial(logging_obj: Any, usage: litellm.Usage, cost_usd: float | None) -> None:
-    record = getattr(logging_obj, "record_partial_usage_for_failure", None)
-    with contextlib.suppress(Exception):  # accounting must not hide why the run ended
-        if record is not None:
-            record(usage, cost_usd)
-        else:
-            # LiteLLM before that method keeps the same two entries; of a stream it works them out again from the chunks,
-            # without the cost that they name.
-            logging_obj.model_call_details.update(combined_usage_object=usage, response_cost=cost_usd)
-            logging_obj._response_cost_calculator = lambda *_args, **_kwargs: cost_usd

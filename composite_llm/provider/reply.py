@@ -17,20 +17,28 @@ _COST_HEADER = "llm_provider-x-litellm-response-cost"
 FINAL_STAGES = frozenset({"aggregate", "synthesize"})
 
 
-def response_of(reply: Reply, trace: Trace, cost_usd: float | None, *, reasoning: str) -> litellm.ModelResponse:
+def response_id(run_id: str) -> str:
+    """The id of a run's response, and of each of its chunks."""
+    return f"chatcmpl-{run_id}"
+
+
+def response_of(
+    reply: Reply, trace: Trace, usage: litellm.Usage, cost_usd: float | None, *, reasoning: str
+) -> litellm.ModelResponse:
     """A new response: the final call's own choices, the whole run's usage and cost.
 
     Args:
         reply: The final call's.
         trace: The run's.
+        usage: To be booked.
         cost_usd: To be charged; None when it is unknown.
         reasoning: `summary`, `full` or `off`.
     """
     response = litellm.ModelResponse(
-        id=f"chatcmpl-{trace.id}",
+        id=response_id(trace.id),
         model=trace.model,
         choices=[_choice(choice, trace, reasoning) for choice in reply.choices],
-        usage=litellm_usage(trace, cost_usd),
+        usage=usage,
     )
     for name, value in reply.extra.items():
         if name != "provider_specific_fields":
@@ -38,6 +46,23 @@ def response_of(reply: Reply, trace: Trace, cost_usd: float | None, *, reasoning
     set_cost(response._hidden_params, cost_usd)  # the documented place for a custom provider's cost
     leave_on_response(response, trace)
     return response
+
+
+def cut_off_response(
+    run_id: str, model: str, usage: litellm.Usage, cost_usd: float | None, *, text: str | None = None
+) -> litellm.ModelResponse:
+    """What is in the books of a stream whose client has gone: the answer as far as it came, and what was spent until then."""
+    message = litellm.Message(role="assistant", content=text)
+    choices = [litellm.Choices(index=0, finish_reason="stop", message=message)]
+    response = litellm.ModelResponse(id=response_id(run_id), model=model, choices=choices, usage=usage)
+    set_cost(response._hidden_params, cost_usd)  # as above
+    return response
+
+
+def answer_so_far(trace: Trace) -> str | None:
+    """What the final model has said."""
+    said = [call.content for call in trace.children(None) if call.stage in FINAL_STAGES and call.content]
+    return said[-1] if said else None
 
 
 def set_cost(hidden_params: dict[str, Any], cost_usd: float | None) -> None:

@@ -9,19 +9,23 @@ from typing import Any
 
 import httpx
 
-from composite_llm.backend.current import current_scope
+from composite_llm.backend.current import current_scope, note_led_back
 from composite_llm.config.node import COMPOSITE_PREFIX
 from composite_llm.config.plan import Plan, make_plan
 from composite_llm.engine.scope import Scope
 from composite_llm.errors import InvalidOption
 from composite_llm.messages import checked_messages
+from composite_llm.provider.reply import response_id
 from composite_llm.proxy.client import proxy_client
+from composite_llm.proxy.request import current_request
 from composite_llm.run import Caller, Run, Services
 from composite_llm.sendable import check_sendable, check_values
 from composite_llm.wellformed import well_formed, well_formed_value
 
 _LITELLM_DEFAULT_TIMEOUTS = (600.0, 6000.0)
 """What LiteLLM's SDK, and its Router and proxy, hand over when nobody asked for a limit."""
+
+_READ_ON_S = 0.05
 
 _IDENTITY_PREFIXES = ("user_api_key", "litellm_", "composite_")
 _PROXY_KEYS = frozenset(
@@ -92,7 +96,9 @@ def run_of(kwargs: Mapping[str, Any], services: Services) -> Run:
             chose_models=bool(chosen),
             chose_time=client.chose_time and timeout_s != limits["timeout"],
         )
-    return Run(plan, messages, services, caller)
+    run = Run(plan, messages, services, caller)
+    note_led_back(response_id(run.id))
+    return run
 
 
 def _logical_model(name: str) -> str:
@@ -142,6 +148,7 @@ def _caller(kwargs: Mapping[str, Any], plan: Plan, parent: Scope | None) -> Call
         timeout_s=_run_timeout_s(kwargs.get("timeout"), plan, parent),
         parent=parent,
         parent_span=metadata.get("litellm_parent_otel_span"),
+        read_on_s=_READ_ON_S if current_request() is not None else 0.0,
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from composite_llm.backend.interface import Message, ModelFacts, Params
+from composite_llm.backend.interface import NO_PARAMS, Message, ModelFacts, Params
 from composite_llm.config.plan import Plan
 from composite_llm.strategies import strategy_for
 
@@ -41,7 +41,7 @@ def worst_prices(plan: Plan, facts: ModelFacts) -> WorstPrices | None:
         strategy = strategy_for(plan, question)
         return strategy.worst_case(_Lengths(facts, asked, answered), len(strategy.deliberating)).cost_usd
 
-    if any(facts.price(node.model, 1, 1) is None for _, node in strategy_for(plan, question).leaves()):
+    if any(facts.price(node.model, 1, 1, node.params) is None for _, node in strategy_for(plan, question).leaves()):
         return None
     # One token: an answer of none would be taken for one of unknown length.
     base = cost_usd(0, 1)
@@ -71,8 +71,8 @@ class _Lengths:
     def context_window(self, model: str) -> int | None:
         return None
 
-    def price(self, model: str, prompt_tokens: int, completion_tokens: int) -> float | None:
-        return self.facts.price(model, prompt_tokens, completion_tokens)
+    def price(self, model: str, prompt_tokens: int, completion_tokens: int, params: Params = NO_PARAMS) -> float | None:
+        return self.facts.price(model, prompt_tokens, completion_tokens, params)
 
     def provider(self, model: str, params: Params) -> str | None:
         return self.facts.provider(model, params)

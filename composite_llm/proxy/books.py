@@ -3,28 +3,29 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
 from typing import Any
 
+import anyio
 import litellm
 
-from composite_llm.proxy.request import current_request
-from composite_llm.run import Run
+from composite_llm.proxy.request import ProxyRequest
 
 _ADDITIONAL = "additional_response_cost"
 """LiteLLM adds it to the price of whatever answers."""
 
+_DISPATCHED = "has_dispatched_final_stream_success"
+"""LiteLLM's mark of a stream that is in its books; what it marks is not booked again."""
 
-def note_unfinished(usage: litellm.Usage, cost_usd: float | None, logging_obj: Any, *, failed: bool) -> None:
+
+def note_unfinished(
+    request: ProxyRequest, usage: litellm.Usage, cost_usd: float | None, logging_obj: Any, *, failed: bool
+) -> None:
     """What a run of this request spent before it failed or was cut off.
 
     The proxy charges a request once, by what answered it, and after a failure a Router may have another model answer:
     that one is charged with what the failed run spent too.
     """
-    request = current_request()
-    if request is None:
-        return
-    request.spent = (usage, with_failed(cost_usd))
+    request.spent = (usage, with_failed(request, cost_usd))
     if failed:
         request.failed_usd += cost_usd or 0.0
         with contextlib.suppress(Exception):  # accounting must not hide why the run ended
@@ -33,32 +34,39 @@ def note_unfinished(usage: litellm.Usage, cost_usd: float | None, logging_obj: A
 
 def take_over_failed(logging_obj: Any) -> None:
     """A composite's own answer names the whole cost; LiteLLM must not add the failed runs' to it once more."""
-    if current_request() is not None:
-        with contextlib.suppress(Exception):  # as above
-            logging_obj.model_call_details.pop(_ADDITIONAL, None)
+    with contextlib.suppress(Exception):  # as above
+        logging_obj.model_call_details.pop(_ADDITIONAL, None)
 
 
-def with_failed(cost_usd: float | None) -> float | None:
+def with_failed(request: ProxyRequest, cost_usd: float | None) -> float | None:
     """A run's cost, and that of those that failed before it in the same request of the proxy."""
-    request = current_request()
-    return cost_usd if request is None or cost_usd is None else cost_usd + request.failed_usd
+    return None if cost_usd is None else cost_usd + request.failed_usd
 
 
-@contextlib.contextmanager
-def charged_while_it_runs(run: Run, logging_obj: Any) -> Iterator[None]:
-    """Let LiteLLM's record of a streamed response ask the run what it has spent.
+def take_over_stream(logging_obj: Any) -> bool:
+    """Have LiteLLM leave it to us to book a stream whose client hangs up; False where it cannot be had.
 
-    Of a client that hangs up LiteLLM charges what the chunks until then say, before it closes the stream. At
-    `/v1/responses` it makes a response of them that has lost the cost, and would price that at 0.
+    It would book what the chunks until then say, before it has closed the stream: nothing where none had been sent, and
+    the final call for nothing, since what that has cost is not known before it is closed. Of a streamed
+    `/v1/completions` it books nothing in any case.
     """
-    bridged = getattr(logging_obj, "call_type", None) == "aresponses"
-    if not bridged or not hasattr(logging_obj, "response_cost_calculator"):
-        yield
-        return
-    logging_obj.response_cost_calculator = lambda *_, **__: with_failed(run.spent_usd)
-    try:
-        yield
-    except Exception:
-        # Another model may answer in its place, at its own price.
-        del logging_obj.response_cost_calculator
-        raise
+    details = getattr(logging_obj, "model_call_details", None)
+    if not isinstance(details, dict) or not hasattr(logging_obj, "dispatch_success_handlers"):
+        return False
+    details[_DISPATCHED] = True
+    return True
+
+
+def give_back_stream(logging_obj: Any) -> None:
+    """The stream has ended by itself, and is booked by LiteLLM as any other."""
+    logging_obj.model_call_details.pop(_DISPATCHED, None)
+
+
+async def book_stream(logging_obj: Any, response: litellm.ModelResponse) -> None:
+    """Book a stream that was cut off, through the call by which LiteLLM books all streams."""
+    give_back_stream(logging_obj)
+    # The task that reads the stream is being cancelled, by anyio again and again.
+    with anyio.CancelScope(shield=True), contextlib.suppress(Exception):  # accounting must not hide why the run ended
+        await logging_obj.dispatch_success_handlers(
+            response, start_time=None, end_time=None, cache_hit=False, prefer_async_handlers=True
+        )

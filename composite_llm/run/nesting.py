@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import replace
 from typing import Protocol
 
-from composite_llm.backend.interface import AttemptRequest, ChoiceDelta, Chunk, Message, Reply
+from composite_llm.backend.interface import AttemptRequest, ChoiceDelta, Chunk, Message, Reply, as_nested
 from composite_llm.config.node import COMPOSITE_PREFIX
 from composite_llm.config.plan import Plan, make_plan
 from composite_llm.engine.scope import Scope
@@ -60,6 +60,10 @@ class NestingBackend:
         """As the backend below; a composite has none of its own."""
         return None if _is_composite(request) else self._services.backend.endpoint(request)
 
+    def nested(self, model: str) -> bool:
+        """A composite by its model string, or a name below that leads to one."""
+        return model.startswith(COMPOSITE_PREFIX) or self._services.backend.nested(model)
+
     async def complete(self, request: AttemptRequest) -> Reply:
         """One plain attempt, or one nested run."""
         if not _is_composite(request):
@@ -81,9 +85,9 @@ class NestingBackend:
             async with contextlib.aclosing(self._nested(request).items()) as items:
                 async for item in items:
                     if isinstance(item, Chunk):
-                        yield item
+                        yield as_nested(item)
                     elif not isinstance(item, Reply) and (text := event_text(item)):
-                        yield Chunk((ChoiceDelta(0, {"reasoning_content": text}),))
+                        yield Chunk((ChoiceDelta(0, {"reasoning_content": text}),), nested=True)
         except CompositeError as error:
             raise AttemptFailed(_as_failure(error)) from None
 

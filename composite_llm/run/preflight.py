@@ -46,7 +46,7 @@ def _check_priced(strategy: Strategy[Any], facts: ModelFacts) -> None:
     if cap is None or options.allow_unpriced:
         return
     for _, node in strategy.leaves():
-        if facts.price(node.model, 1, 1) is None:
+        if facts.price(node.model, 1, 1, node.params) is None:
             raise InvalidOption(
                 cap,
                 f"the price of {node.model} is unknown, so the cap could not be kept",

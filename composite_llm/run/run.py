@@ -78,13 +78,18 @@ class Run:
         if self._final_trace is not None or self._scope is None:
             return self._final_trace
         return self._scope.recorder.trace(
-            self.plan.options.strategy, self.plan.logical_model, self._error, self._error_class
+            self.plan.options.strategy,
+            self.plan.logical_model,
+            self._error,
+            self._error_class,
+            run_id=self.id,
+            below=self._scope.parent_id,
         )
 
     @property
-    def spent_usd(self) -> float | None:
-        """Money until now; None when a price is unknown."""
-        return self._scope.recorder.cost_usd if self._scope is not None else 0.0
+    def nested(self) -> bool:
+        """Whether it is part of a run around it, to whose record its calls belong."""
+        return self._caller.parent is not None
 
     def blames_models(self, error: CompositeError) -> bool:
         """Whether the models of this run are the reason of its error, rather than who asked."""
@@ -305,7 +310,10 @@ class Run:
             trace_id=self._caller.trace_id,
             session_id=self._caller.session_id,
             client_timeout_s=parent.client_timeout_s if parent is not None else timeout_s,
+            read_on_s=parent.read_on_s if parent is not None else self._caller.read_on_s,
         )
+        if parent is not None and parent.parent_id is not None:
+            recorder.nest(parent.parent_id, self.plan.logical_model)
         if parent is None:
             recorder.notes = self.notes
             self._scope = replace(self._scope, kept=Salvage(self._scope.secret))

@@ -76,6 +76,7 @@ def _proxy(_upstream: ThreadedServer, tmp_path_factory: pytest.TempPathFactory) 
             {"broken-but": ["small"]},
             {"broken-but-team": ["team-moa"]},
             {"broken-and": ["refused"]},
+            {"refused-or-inner": ["inner"]},
         ],
         "model_group_alias": {"middle": "medium"},
         # Longer than a slow machine takes for a test.
@@ -185,6 +186,24 @@ def _deployments(upstream: ThreadedServer) -> list[dict[str, Any]]:
             )
             for settings in ({"proposers": ["small"]}, {"proposers": ["medium"]})
         ),
+        # Composites in composites: by name as final node and as member, in place, behind a leaf's fallback, two deep.
+        deployment("inner", "composite/moa/large", proposers=["small", "medium"]),
+        deployment("outer-final", "composite/moa/inner", proposers=["small"]),
+        deployment("inner-medium", "composite/moa/medium", proposers=["small"]),
+        deployment("outer-member", "composite/moa/large", proposers=["inner-medium", "small"]),
+        deployment(
+            "outer-in-place",
+            "composite/moa/composite/moa/large",
+            proposers=["small"],
+            aggregator={"proposers": ["medium"]},
+        ),
+        deployment("refused-or-inner", "openai/always-refused", **direct),
+        deployment("outer-fallback", "composite/moa/refused-or-inner", proposers=["small"]),
+        deployment("outer-council", "composite/council/inner", members=["small", "inner"]),
+        deployment("outer-twice", "composite/moa/outer-final", proposers=["small"]),
+        deployment("leaf-or-inner", "openai/gpt-4o", **direct),
+        deployment("leaf-or-inner", "composite/moa/large", proposers=["small", "medium"]),
+        deployment("outer-balanced", "composite/moa/leaf-or-inner", proposers=["inner", "small"]),
     ]
 
 

@@ -52,11 +52,11 @@ def charges(proxy: Proxy, key: str) -> list[dict[str, Any]]:
         return [charge for charge in proxy.written("charges") if charge["key"] == hash_token(key)]
 
     eventually(found)
-    _settle(proxy)
+    settle(proxy)
     return found()
 
 
-def _settle(proxy: Proxy) -> None:
+def settle(proxy: Proxy) -> None:
     """Wait until LiteLLM has written what it had to write: its queue is in order, so until a later call's charge is there."""
     last = proxy.add_key(f"sk-{uuid.uuid4().hex}")
     assert proxy.post({"model": "settling", "messages": MESSAGES}, key=last).status_code == 200

@@ -8,7 +8,16 @@ from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
-from composite_llm.backend.interface import AttemptRequest, Choice, ChoiceDelta, Chunk, Message, Params, Reply
+from composite_llm.backend.interface import (
+    NO_PARAMS,
+    AttemptRequest,
+    Choice,
+    ChoiceDelta,
+    Chunk,
+    Message,
+    Params,
+    Reply,
+)
 from composite_llm.errors import AttemptFailed, Failure, FailureKind
 from composite_llm.usage import Usage
 
@@ -147,6 +156,10 @@ class ScriptedBackend:
         """Whether a router looks after the name: here, if it starts with `routed-`."""
         return model.startswith("routed-")
 
+    def nested(self, model: str) -> bool:
+        """Whether the name leads to composites: none here does."""
+        return False
+
     def _begin(self, request: AttemptRequest) -> Say | Fail | Hang:
         assert request.model in self._script, f"nothing is scripted for {request.model!r}"
         kept = copy.copy(request)
@@ -240,9 +253,10 @@ class ScriptedFacts:
         """Unknown, unless refused."""
         return False if modality in self.refused.get(model, ()) else None
 
-    def price(self, model: str, prompt_tokens: int, completion_tokens: int) -> float | None:
+    def price(self, model: str, prompt_tokens: int, completion_tokens: int, params: Params = NO_PARAMS) -> float | None:
         """As told."""
-        return self.prices[model] * (prompt_tokens + completion_tokens) if model in self.prices else None
+        per_token = params.get("input_cost_per_token", self.prices.get(model))
+        return None if per_token is None else per_token * (prompt_tokens + completion_tokens)
 
     def max_output_tokens(self, model: str) -> int | None:
         """Unknown."""

@@ -8,9 +8,9 @@ _PREFIX = "composite/"
 
 
 def composites_of(call: Call) -> set[str]:
-    """The composite model strings that a call tried, its fallbacks included."""
+    """The composite model strings that a call tried, its fallbacks and those behind a Router's name included."""
     models = {call.model, *(attempt.model for attempt in call.attempts)}
-    return {model for model in models if model.startswith(_PREFIX)}
+    return {model for model in models if model.startswith(_PREFIX)} | {*call.composites}
 
 
 def spent_by_nested(trace: Trace) -> dict[str, float]:

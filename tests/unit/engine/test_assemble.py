@@ -203,5 +203,5 @@ def test_a_later_usage_replaces_an_earlier_one() -> None:
     assembler = Assembler()
     assembler.add(Chunk((), usage=Usage(total_tokens=1), cost_usd=0.25))
     assembler.add(Chunk((), usage=Usage(total_tokens=2), cost_usd=None))
-    assert assembler.usage == Usage(total_tokens=2)
+    assert assembler.reply().usage == Usage(total_tokens=2)
     assert assembler.reply().cost_usd is None
