@@ -13,6 +13,7 @@ from typing import Any
 
 import litellm.utils
 
+from composite_llm.backend.litellm_raised import PROVIDER
 from composite_llm.config.node import COMPOSITE_PREFIX
 from composite_llm.config.options import ALL_OPTIONS
 
@@ -50,12 +51,18 @@ _Seen = OrderedDict[str, frozenset[str]]
 def _without_options(kwargs: Any, seen: _Seen) -> Any:
     if not isinstance(kwargs, Mapping):
         return kwargs
-    model = kwargs.get("model")
-    if isinstance(model, str) and model.startswith(COMPOSITE_PREFIX):
+    if _is_composite(kwargs):
         _remember(kwargs, seen)
         return kwargs
     options = _of_the_failed_one(kwargs, seen)
     return _stripped(kwargs, options) if options else kwargs
+
+
+def _is_composite(kwargs: Mapping[str, Any]) -> bool:
+    model = kwargs.get("model")
+    # LiteLLM's bridge from the Responses API asks with the provider beside the model.
+    named = isinstance(model, str) and model.startswith(COMPOSITE_PREFIX)
+    return named or kwargs.get("custom_llm_provider") == PROVIDER
 
 
 def _remember(kwargs: Mapping[str, Any], seen: _Seen) -> None:
