@@ -13,6 +13,7 @@ from typing import Any, Literal
 from jsonschema import Draft202012Validator
 
 from composite_llm import InvalidOption, ToolGuard
+from composite_llm.work.database import state_file
 from composite_llm.work.errors import CommandRefused, PathRefused, SandboxUnavailable
 from composite_llm.work.fencing import fenced
 from composite_llm.work.secrets import mapping_without_secrets
@@ -169,6 +170,8 @@ class ToolRunner:
             raise SandboxUnavailable("mode='trust' runs commands in a sandbox only, and sandbox is 'none'")
         kind = working_sandbox(self._sandbox, self._surroundings)
         os.close(self._root.opened())
+        # So that it is there to be hidden: a command must not be the one who makes it.
+        state_file(self._root.path, "")
         try:
             finished = await run_process(
                 wrapped(kind, argv, self._surroundings),
@@ -201,8 +204,10 @@ async def run_in_sandbox(root: Root, argv: Sequence[str], *, output_bytes: int =
 
 
 def _readable(*more: str | os.PathLike[str]) -> tuple[str, ...]:
-    """Folders that commands may read: those named, and the running interpreter's."""
-    return tuple(dict.fromkeys(str(Path(folder).resolve()) for folder in (*more, sys.prefix, sys.base_prefix)))
+    """Folders that commands may read: those named, and the running interpreter's, unless that is half of the machine."""
+    own = [Path(prefix).resolve() for prefix in (sys.prefix, sys.base_prefix)]
+    narrow = [folder for folder in own if folder not in (Path.home(), *Path.home().parents)]
+    return tuple(dict.fromkeys(str(folder) for folder in (*(Path(one).resolve() for one in more), *narrow)))
 
 
 def _split_rules(allow: Collection[str | Sequence[str]] | None) -> tuple[list[str], list[CommandRule]]:

@@ -14,7 +14,8 @@ from typing import Any
 import pytest
 
 from composite_llm import InvalidOption
-from composite_llm.work import READ_TOOLS, CommandRefused, PathRefused, SandboxUnavailable, ToolRunner
+from composite_llm.work import READ_TOOLS, CommandRefused, PathRefused, SandboxUnavailable, StoreUnusable, ToolRunner
+from composite_llm.work.tools import runner as runner_module
 from composite_llm.work.tools import sandbox
 from composite_llm.work.tools.process import run_process
 from composite_llm.work.tools.sandbox import Limits, Surroundings, wrapped
@@ -221,6 +222,30 @@ async def test_a_command_changes_neither_gits_folder_nor_the_projects_state(proj
     assert "state-content" not in result
     assert not list((project / ".git" / "hooks").iterdir())
     assert (project / ".composite" / "memory").read_text() == "state-content"
+
+
+@pytest.mark.parametrize("kind", HERE)
+async def test_a_command_does_not_make_the_projects_state_either(project: Path, kind: Any) -> None:
+    runner = ToolRunner(project, mode="trust", sandbox=kind)
+    script = "mkdir .composite; echo x > .composite/tasks.sqlite; rm -rf .composite; ln -s src .composite; true"
+    await runner("run_command", {"command": ["sh", "-c", script]})
+    assert not (project / ".composite").is_symlink()
+    assert [path.name for path in (project / ".composite").iterdir()] == [".gitignore"]
+
+
+async def test_where_the_projects_state_is_a_link_no_command_runs(project: Path) -> None:
+    (project / ".composite").symlink_to("src")
+    with pytest.raises(StoreUnusable):
+        await ToolRunner(project, mode="trust")("run_command", {"command": "touch was-here"})
+    assert not (project / "was-here").exists()
+
+
+def test_an_interpreter_at_the_root_does_not_open_the_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    for prefix in ("/", str(Path.home()), str(Path.home().parent)):
+        monkeypatch.setattr(sys, "prefix", prefix)
+        monkeypatch.setattr(sys, "base_prefix", prefix)
+        assert runner_module._readable() == ()
+    assert runner_module._readable("/opt") == ("/opt",)
 
 
 @pytest.mark.parametrize("kind", HERE)
