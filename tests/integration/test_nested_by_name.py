@@ -12,6 +12,8 @@ import pytest
 
 import composite_llm
 from composite_llm import Trace
+from composite_llm.provider.registration import services as composite_llm_services
+from composite_llm.proxy.request import ProxyRequest, begin_request
 from fake_server import ThreadedServer
 from tests.support.asking import KEY, MESSAGES
 from tests.support.listening import Listener, listening
@@ -117,6 +119,38 @@ async def test_what_runs_inside_is_counted_once(
     if trace.error is None:
         assert cost == pytest.approx(billed(server))
         assert usage.total_tokens == tokens(server)
+
+
+@both
+@pytest.mark.parametrize("kind", ALL_KINDS)
+async def test_in_a_request_of_the_proxy_no_level_is_charged_on_top(
+    router: litellm.Router, server: ThreadedServer, kind: str, streamed: bool
+) -> None:
+    request = ProxyRequest()
+    begin_request(request)
+    model, options = ALL_KINDS[kind]
+    trace, _, cost = await asked(litellm.acompletion, model, streamed=streamed, **options)
+    server.wait_until(lambda ledger: ledger.open_requests == 0)
+    if trace.error is None:
+        assert cost == pytest.approx(billed(server))
+        assert request.failed_usd == 0.0
+    else:
+        assert request.spent is not None
+        assert request.spent[1] == pytest.approx(billed(server))
+        assert request.failed_usd == pytest.approx(billed(server))
+
+
+@both
+async def test_a_request_is_charged_for_each_of_its_runs_that_failed(
+    router: litellm.Router, server: ThreadedServer, streamed: bool
+) -> None:
+    begin_request(ProxyRequest())
+    for _ in range(2):
+        await asked(litellm.acompletion, "composite/moa/broken-inner", streamed=streamed, proposers=["small"])
+        # What a failed run was answered is kept for the next one, which would cost nothing.
+        composite_llm_services().salvages._entries.clear()
+    _, _, cost = await asked(litellm.acompletion, "composite/moa/inner", streamed=streamed, proposers=["small"])
+    assert cost == pytest.approx(billed(server))
 
 
 @both

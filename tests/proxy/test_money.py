@@ -163,17 +163,38 @@ def test_a_client_that_hangs_up_ends_the_run_and_is_charged_what_it_spent(
     assert charge["cost_usd"] > 0
 
 
+def test_a_plain_completion_whose_client_hangs_up_runs_to_its_end_and_is_charged(
+    proxy: Proxy, key: str, upstream: ThreadedServer
+) -> None:
+    upstream.set_scenario("gpt-4o", {"latency_s": 1.0})
+    body = json.dumps({"model": "team-moa", "prompt": "Hello"}).encode()
+    with connected(proxy) as client:
+        client.sendall(request_head(proxy, key, "/v1/completions", body) + body)
+        upstream.wait_until(lambda ledger: any(record.model == "gpt-4o" for record in ledger.records))
+    upstream.wait_until(lambda ledger: ledger.open_requests == 0)
+    (charge,) = charges(proxy, key)
+    assert charge["cost_usd"] == pytest.approx(spent_upstream(upstream))
+    assert not any(record.disconnected for record in upstream.ledger.records)
+
+
+def connected(proxy: Proxy) -> socket.socket:
+    address = urlsplit(proxy.url)
+    return socket.create_connection((address.hostname, address.port), timeout=20)
+
+
+def request_head(proxy: Proxy, key: str, path: str, body: bytes) -> bytes:
+    return (
+        f"POST {path} HTTP/1.1\r\nHost: {urlsplit(proxy.url).netloc}\r\nAuthorization: Bearer {key}\r\n"
+        f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+    ).encode()
+
+
 def _hang_up(proxy: Proxy, upstream: ThreadedServer, key: str, path: str, *, stream: bool) -> None:
     """Ask, and leave while the final model keeps one waiting; every call upstream ends with it."""
     upstream.set_scenario("gpt-4o", {"hang": True})
     body = json.dumps({"model": "team-moa", "stream": stream, **_ASKED[path]}).encode()
-    address = urlsplit(proxy.url)
-    head = (
-        f"POST {path} HTTP/1.1\r\nHost: {address.netloc}\r\nAuthorization: Bearer {key}\r\n"
-        f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
-    )
-    with socket.create_connection((address.hostname, address.port)) as client:
-        client.sendall(head.encode() + body)
+    with connected(proxy) as client:
+        client.sendall(request_head(proxy, key, path, body) + body)
         upstream.wait_until(lambda ledger: any(record.model == "gpt-4o" for record in ledger.records))
     upstream.wait_until(lambda ledger: ledger.open_requests == 0)
     final = [record for record in upstream.ledger.records if record.model == "gpt-4o"]

@@ -15,7 +15,6 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlsplit
 
 import pytest
 from litellm.proxy._types import hash_token
@@ -24,7 +23,7 @@ from composite_llm import Trace, TraceStore
 from composite_llm.observe.store import StoreUnavailable
 from fake_server import ThreadedServer
 from fake_server.ledger import Record
-from tests.proxy.test_money import PRICES, settle
+from tests.proxy.test_money import PRICES, connected, request_head, settle
 from tests.support.proxies import Proxy, eventually
 
 FINAL, SLOW, QUICK = "gpt-4o", "gpt-4.1-mini", "gpt-4o-mini"
@@ -228,15 +227,10 @@ def _billed(proxy: Proxy, upstream: ThreadedServer, row: Row, key: str) -> float
 
 def _ask_and_leave(proxy: Proxy, upstream: ThreadedServer, key: str, row: Row, ending: Ending) -> None:
     body = json.dumps(row.body()).encode()
-    address = urlsplit(proxy.url)
-    head = (
-        f"POST {PATHS[row.endpoint]} HTTP/1.1\r\nHost: {address.netloc}\r\nAuthorization: Bearer {key}\r\n"
-        f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
-    )
     seen = ending.seen
     assert seen is not None
-    with socket.create_connection((address.hostname, address.port), timeout=20) as client:
-        client.sendall(head.encode() + body)
+    with connected(proxy) as client:
+        client.sendall(request_head(proxy, key, PATHS[row.endpoint], body) + body)
         upstream.wait_until(lambda _: seen(row.records(upstream)))
         if row.streamed:
             _read_until(client, ending.read)
