@@ -37,6 +37,9 @@ def chat(
     options: OptionsOption = None,
     config: ConfigOption = None,
     offline: OfflineOption = False,
+    session: Annotated[
+        str | None, typer.Option("--session", help="Keep the conversation under this name, or go on with it.")
+    ] = None,
 ) -> None:
     """Talk with several models as with one.
 
@@ -56,9 +59,24 @@ def chat(
         conversation = Conversation(at, setting, progress, full=reasoning is Reasoning.full)
         # A mistake in the words is told now, not with the first question.
         conversation.check()
+        if session is not None:
+            _go_on(conversation, session)
         failed = _talk(conversation, reader(), quiet=reasoning is Reasoning.off)
     if failed and not sys.stdin.isatty():
         raise typer.Exit(1)
+
+
+def _go_on(conversation: Conversation, name: str) -> None:
+    """Take up what was said under that name, and keep what is said from now on."""
+    from composite_llm.cli.chat.reading import state_folder
+    from composite_llm.work import Session
+
+    folder = state_folder()
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    conversation.session = Session(name, path=folder / "sessions.sqlite")
+    conversation.said += conversation.session.turns()
+    if conversation.said:
+        print(f"Going on with {name!r}: {len(conversation.said)} messages.", file=sys.stderr)
 
 
 def _talk(conversation: Conversation, lines: Reader, *, quiet: bool) -> bool:

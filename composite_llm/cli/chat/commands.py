@@ -124,7 +124,7 @@ def _trace(conversation: Conversation, argument: str) -> None:
 
 
 def _reset(conversation: Conversation, _argument: str) -> None:
-    conversation.said.clear()
+    conversation.forget()
     print("forgotten; what it cost stays in /stats")
 
 

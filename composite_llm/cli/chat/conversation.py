@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from composite_llm.cli.asking import answered, expect
 from composite_llm.cli.offline import Models
@@ -12,6 +12,9 @@ from composite_llm.cli.progress import Progress
 from composite_llm.cli.target import StrategyName, Target
 from composite_llm.cli.views import LiveView, PlainView, View
 from composite_llm.trace import Trace
+
+if TYPE_CHECKING:
+    from composite_llm.work import Session
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +40,7 @@ class Conversation:
         full: Whether each member's own text is shown.
         said: The messages until now, without a system prompt.
         traces: Of its runs, failed and broken off ones included.
+        session: Keeps what is said, to go on with another time.
     """
 
     at: Models
@@ -45,6 +49,7 @@ class Conversation:
     full: bool = False
     said: list[dict[str, Any]] = field(default_factory=list)
     traces: list[Trace] = field(default_factory=list)
+    session: Session | None = None
 
     def target(self, setting: Setting | None = None) -> Target:
         """What the next question is put to.
@@ -80,7 +85,16 @@ class Conversation:
         finally:
             if self.progress.trace is not None:
                 self.traces.append(self.progress.trace)
-        self.said += [question, {"role": "assistant", "content": answer.text}]
+        for message in (question, {"role": "assistant", "content": answer.text}):
+            self.said.append(message)
+            if self.session is not None:
+                self.session.append(message)
+
+    def forget(self) -> None:
+        """Begin anew."""
+        self.said.clear()
+        if self.session is not None:
+            self.session.reset()
 
     def _view(self, *, quiet: bool) -> View:
         if drawing():

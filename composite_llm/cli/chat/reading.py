@@ -56,11 +56,16 @@ def _edited() -> Reader:
             return
 
 
-def history_file() -> Path | None:
-    """`composite_llm/chat_history` in the user's directory for state (XDG); None where it cannot be made."""
+def state_folder() -> Path:
+    """`composite_llm` in the user's directory for state (XDG); it may not be there yet."""
     state = os.environ.get("XDG_STATE_HOME") or ""
     base = Path(state) if Path(state).is_absolute() else Path.home() / ".local" / "state"
-    path = base / "composite_llm" / "chat_history"
+    return base / "composite_llm"
+
+
+def history_file() -> Path | None:
+    """`composite_llm/chat_history` in the user's directory for state (XDG); None where it cannot be made."""
+    path = state_folder() / "chat_history"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         # What people ask is theirs alone.

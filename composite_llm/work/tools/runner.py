@@ -262,7 +262,7 @@ class _AuditSink:
         self._lock = threading.Lock()
         if self._path is not None:
             try:
-                self._path.parent.mkdir(parents=True, exist_ok=True)
+                self._path.parent.mkdir(mode=0o700, exist_ok=True)
                 os.close(self._opened())
             except (OSError, ValueError) as error:
                 reason = f"{str(audit)!r} cannot be written: {getattr(error, 'strerror', None) or error}"

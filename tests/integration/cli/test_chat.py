@@ -153,3 +153,17 @@ def test_on_a_terminal_ctrl_c_breaks_off_the_answer_and_not_the_conversation(
         history = tmp_path / "composite_llm" / "chat_history"
         assert "+one?" in history.read_text(encoding="utf-8")
         assert history.stat().st_mode & 0o077 == 0
+
+
+def test_a_conversation_goes_on_under_its_name(server: ThreadedServer, tmp_path: Path) -> None:
+    server.set_scenario("gpt-4.1", {"texts": ["first answer", "second answer", "third answer"]})
+    more = {"XDG_STATE_HOME": str(tmp_path / "state")}
+    words = [*chatting(server), "--session", "bridges"]
+    run_command(words, stdin="one? password='hunter2hunter'\n", cwd=tmp_path, more=more)
+    second = run_command(words, stdin="two?\n/reset\nthree?\n", cwd=tmp_path, more=more)
+    assert "Going on with 'bridges': 2 messages." in second.stderr
+    said = [[message["content"] for message in messages] for messages in asked(server, FINAL)]
+    assert said[1][:3] == ["one? password='***'", "first answer", "two?"]
+    assert said[2][0] == "three?"
+    kept = tmp_path / "state" / "composite_llm"
+    assert b"hunter2" not in b"".join(path.read_bytes() for path in kept.glob("sessions*"))

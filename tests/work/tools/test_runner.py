@@ -89,7 +89,7 @@ async def test_in_trust_a_list_makes_the_rest_asked_for(project: Path) -> None:
         {"max_memory_mb": 0},
         {"max_memory_mb": "1G"},
         {"approve": "yes"},
-        {"audit": "/nowhere/at/all/\0"},
+        {"audit": "a\0b"},
         {"test_command": "pytest; ls"},
         {"timeout_s": -1},
         {"max_output_bytes": 0},
@@ -174,7 +174,7 @@ async def test_a_sandbox_that_fails_to_start_does_not_run_the_command(
     assert not (project / "was-here").exists()
 
 
-@pytest.mark.parametrize("program", ["/bin/true", "/bin/echo", "/nowhere/bwrap"])
+@pytest.mark.parametrize("program", ["/bin/true", "/bin/echo", "/no/such/bwrap"])
 def test_a_program_that_only_says_it_is_a_sandbox_is_not_one(monkeypatch: pytest.MonkeyPatch, program: str) -> None:
     monkeypatch.setattr(sandbox, "_bwrap", lambda: program)
     assert not sandbox._works.__wrapped__("bwrap", None)
