@@ -38,6 +38,11 @@ def note_led_back(response_id: str) -> None:
         passage.led_back.add(response_id)
 
 
+def in_a_run() -> bool:
+    """Whether the present call belongs to a run of ours; asked by what looks on, which is not the run nested in it."""
+    return _PASSAGE.get() is not None
+
+
 @contextlib.contextmanager
 def within(passage: Passage | None) -> Iterator[None]:
     """Make it the current one. LiteLLM and its Router keep context variables on the way to a custom provider."""

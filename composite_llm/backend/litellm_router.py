@@ -73,22 +73,45 @@ def knows(router: Any, model: str) -> bool:
     return model in router.model_names or model in (router.model_group_alias or {})
 
 
-def deployment(router: Any, model_id: str) -> Any:
-    """The deployment of that id; None if there is none."""
+def deployment_row(router: Any, model_id: str) -> Mapping[str, Any] | None:
+    """The deployment of that id as the Router keeps it: `model_name`, `litellm_params`, `model_info`; None for none."""
     registry = getattr(router, "registry", None)
-    return registry().deployment(model_id) if registry is not None else router.get_deployment(model_id)
+    if registry is not None:
+        return _as_row(registry().deployment(model_id))
+    row: Any = router.get_model_info(model_id)
+    return _as_row(row)
+
+
+def deployment_rows(router: Any) -> list[Mapping[str, Any]]:
+    """All deployments, in the same form."""
+    rows = [_as_row(row) for row in router.get_model_list() or ()]
+    return [row for row in rows if row is not None]
+
+
+def _as_row(found: Any) -> Mapping[str, Any] | None:
+    if found is None or isinstance(found, Mapping):
+        return found
+    row: Mapping[str, Any] = found.model_dump(exclude_none=True)
+    return row
+
+
+def default_params(router: Any) -> Mapping[str, Any]:
+    """What the Router adds to the call of every deployment."""
+    settings = getattr(router, "settings", None)
+    found = getattr(settings() if callable(settings) else router, "default_litellm_params", None)
+    return {key: value for key, value in found.items() if value is not None} if isinstance(found, Mapping) else {}
 
 
 def deployed_as(router: Any, model_id: str) -> Deployed | None:
     """What the deployment of that id is; None if there is none."""
-    found = deployment(router, model_id)
-    return None if found is None else _deployed(found.model_dump(exclude_none=True))
+    row = deployment_row(router, model_id)
+    return None if row is None else _deployed(row)
 
 
 def deployed(router: Any, model: str) -> list[Deployed]:
     """What may answer for a name or an alias, equal deployments once; asked anew, since a proxy's change at any time."""
     registry = getattr(router, "registry", None)
-    rows = registry().deployments(model) if registry is not None else router.get_model_list(_meant(router, model))
+    rows = registry().deployments(model) if registry is not None else router.get_model_list(meant_by(router, model))
     found: list[Deployed] = []
     for row in rows or ():
         one = _deployed(row)
@@ -97,8 +120,8 @@ def deployed(router: Any, model: str) -> list[Deployed]:
     return found
 
 
-def _meant(router: Any, name: str) -> str:
-    """The name that an alias stands for; LiteLLM 1.94 lists nothing for a hidden one."""
+def meant_by(router: Any, name: str) -> str:
+    """The name that an alias stands for, or the name itself; LiteLLM 1.94 lists nothing for a hidden one."""
     alias = (router.model_group_alias or {}).get(name, name)
     return str(alias["model"] if isinstance(alias, Mapping) else alias)
 

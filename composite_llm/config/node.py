@@ -26,7 +26,9 @@ class NodeSettings(BaseModel):
     Every other key is a LiteLLM call parameter (`temperature`, `api_base`, …) or, for a nested composite, its option.
     """
 
-    model_config = ConfigDict(frozen=True, extra="allow", json_schema_extra=describe_fields, protected_namespaces=())
+    model_config = ConfigDict(
+        frozen=True, extra="allow", json_schema_extra=describe_fields, protected_namespaces=(), allow_inf_nan=False
+    )
 
     model: str | None = None
     """A LiteLLM model string."""
@@ -85,10 +87,15 @@ def resolved_params(params: Mapping[str, Any]) -> dict[str, Any]:
     return {key: _from_environment(key, value) for key, value in params.items()}
 
 
+def is_from_environment(value: Any) -> bool:
+    """Whether a setting names an environment variable instead of a value."""
+    return isinstance(value, str) and value.startswith(_ENVIRONMENT_PREFIX)
+
+
 def _from_environment(key: str, value: Any) -> Any:
     if isinstance(value, Mapping):
         return resolved_params(value)
-    if not isinstance(value, str) or not value.startswith(_ENVIRONMENT_PREFIX):
+    if not is_from_environment(value):
         return value
     variable = value.removeprefix(_ENVIRONMENT_PREFIX)
     if variable not in os.environ:

@@ -22,6 +22,8 @@ class Options(BaseModel):
         json_schema_extra=describe_fields,
         arbitrary_types_allowed=True,
         protected_namespaces=(),
+        # JSON as Python reads it has the word Infinity.
+        allow_inf_nan=False,
     )
 
     strategy: ClassVar[str]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -11,6 +10,7 @@ from typing import Any
 from composite_llm.config.checking import checked
 from composite_llm.config.nearest import near_miss, nearest
 from composite_llm.config.node import COMPOSITE_PREFIX, Node, NodeSettings, resolved_params
+from composite_llm.config.numbers import check_numbers, seconds_of
 from composite_llm.config.options import ALL_OPTIONS, STRATEGIES, CouncilOptions, MoaOptions, Options
 from composite_llm.config.parameters import CONNECTION, PROFILE_PARAMETERS, present
 from composite_llm.config.problems import check_all_nodes
@@ -73,7 +73,9 @@ def make_plan(model: str, given: Mapping[str, Any], profiles: Profiles, *, ances
     params = {**parameters, **{key: value for key, value in flat.items() if key not in options_type.model_fields}}
     if options.seed is not None:
         params["seed"] = options.seed
-    timeout_s = _timeout(params.pop("timeout", None))
+    timeout = params.pop("timeout", None)
+    timeout_s = None if timeout is None else seconds_of(timeout)
+    check_numbers(params)
     plan = Plan(
         logical_model=model,
         options=options,
@@ -193,15 +195,3 @@ def _check_quorum(options: Options) -> None:
         raise InvalidOption(
             "quorum", f"got {options.quorum}", allowed=f"at most the {size} {key}", value=options.quorum
         )
-
-
-def _timeout(value: Any) -> float | None:
-    if value is None:
-        return None
-    try:
-        seconds = float(value)
-    except (TypeError, ValueError, OverflowError):
-        raise InvalidOption("timeout", "is not a number", allowed="seconds above 0", value=value) from None
-    if not 0 < seconds < math.inf:
-        raise InvalidOption("timeout", f"got {seconds:g}", allowed="seconds above 0", value=value)
-    return seconds

@@ -8,7 +8,8 @@ from typing import Any
 
 from composite_llm.config.checking import errors_in, misspelt_node_keys, shown
 from composite_llm.config.nearest import near_miss
-from composite_llm.config.node import NodeSettings
+from composite_llm.config.node import NodeSettings, is_from_environment
+from composite_llm.config.numbers import number_problem
 from composite_llm.config.options import STRATEGIES, Options
 from composite_llm.config.parameters import PROFILE_PARAMETERS
 from composite_llm.config.telemetry import configured_telemetry
@@ -159,5 +160,8 @@ def node_key_errors(options: Options) -> Iterator[InvalidOption]:
 
 def _node_errors(node: NodeSettings, path: str) -> Iterator[InvalidOption]:
     yield from misspelt_node_keys(node, path)
+    for key, value in node.params.items():
+        if not is_from_environment(value) and (problem := number_problem(key, value)) is not None:
+            yield InvalidOption(f"{path}.{key}", f"got {shown(key, value)}", allowed=problem.allowed, value=value)
     for index, fallback in enumerate(node.fallbacks):
         yield from _node_errors(fallback, f"{path}.fallbacks.{index}")

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from composite_llm.backend.interface import Message, ModelFacts
 from composite_llm.config.node import Node
+from composite_llm.config.numbers import ANSWER_LIMITS, MULTIPLIERS
 from composite_llm.engine.fit import at_most_tokens, window_of
 from composite_llm.personas import persona_text
 
@@ -72,10 +74,28 @@ def longest_answer(facts: ModelFacts, node: Node, params: Mapping[str, Any] = _N
         node: Whom to ask.
         params: The request's parameters that reach the call.
     """
-    asked = _max_tokens(node.params) or _max_tokens(params)
-    limits = (facts.max_output_tokens(node.model) or UNKNOWN_OUTPUT_TOKENS, asked, node.context_window)
-    choices = node.params.get("n") or params.get("n")
-    return min(limit for limit in limits if limit is not None) * (choices if isinstance(choices, int) else 1)
+    sent = _as_sent(params, node.params)
+    limits = (facts.max_output_tokens(node.model) or UNKNOWN_OUTPUT_TOKENS, _asked_limit(sent), node.context_window)
+    # A prediction's tokens that come to nothing are billed as the answer's.
+    predicted = len(json.dumps(sent["prediction"], default=str)) if sent.get("prediction") else 0
+    return (min(limit for limit in limits if limit is not None) + predicted) * _answers(sent)
+
+
+def _as_sent(inherited: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
+    """A call's parameters as they stand in its body: those of `extra_body` win over the others."""
+    merged = {**inherited, **own}
+    body = merged.get("extra_body")
+    return {**merged, **body} if isinstance(body, Mapping) else merged
+
+
+def _asked_limit(sent: Mapping[str, Any]) -> int | None:
+    """The loosest of the limits that a call names, since its model knows one of them; None for none."""
+    limits = [sent[key] for key in ANSWER_LIMITS if isinstance(sent.get(key), int)]
+    return max(limits) if limits and min(limits) > 0 else None
+
+
+def _answers(sent: Mapping[str, Any]) -> int:
+    return math.prod(sent[key] for key in MULTIPLIERS if isinstance(sent.get(key), int) and sent[key] > 0)
 
 
 def _max_tokens(params: Mapping[str, Any]) -> int | None:

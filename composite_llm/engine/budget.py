@@ -52,6 +52,12 @@ class Budget:
         self.refusal: BudgetExceeded | None = None
         """The last call that was refused, and by which cap."""
 
+    def lower(self, max_calls: int | None, max_cost_usd: float | None) -> None:
+        """Take over caps that are lower than the present ones."""
+        calls = [cap for cap in (self._max_calls, max_calls) if cap is not None]
+        costs = [cap for cap in (self._max_cost_usd, max_cost_usd) if cap is not None]
+        self._max_calls, self._max_cost_usd = min(calls, default=None), min(costs, default=None)
+
     @property
     def calls(self) -> int:
         """Attempts started."""

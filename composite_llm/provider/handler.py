@@ -23,6 +23,7 @@ from composite_llm.provider.sync_stream import SyncStream
 from composite_llm.provider.traces import leave_on_logging
 from composite_llm.proxy.blame import told_to_client
 from composite_llm.proxy.request import current_request
+from composite_llm.proxy.visible import ClientView, view_of
 from composite_llm.run import Run, Services
 
 _log = logging.getLogger("composite_llm")
@@ -98,19 +99,22 @@ class CompositeLLM(litellm.CustomLLM):
 
     async def _plain(self, run: Run, kwargs: dict[str, Any]) -> litellm.ModelResponse:
         charge = Charge(run, kwargs.get("logging_obj"))
-        with _as_litellm_errors(kwargs, run), charge.recorded():
+        view = view_of(run)
+        with _as_litellm_errors(kwargs, run, view), charge.recorded():
             reply = await run.reply()
             trace = run.trace
             assert trace is not None
             charge.answered(trace)
             usage = charge.priced_usage(trace.usage, reasoning_tokens(trace), trace.cost_usd)
             cost_usd = charge.cost_usd(trace.cost_usd)
-            return response_of(reply, trace, usage, cost_usd, reasoning=run.plan.options.reasoning)
+            shown, reasoning = view.trace(trace), run.plan.options.reasoning
+            return response_of(reply, trace, usage, cost_usd, reasoning=reasoning, shown=shown)
 
     async def _chunks(self, run: Run, kwargs: dict[str, Any]) -> AsyncGenerator[ModelResponseStream, None]:
         charge = Charge(run, kwargs.get("logging_obj"))
         maker = ChunkMaker(run.id, run.plan.logical_model, run.plan.options.reasoning, charge.priced_usage)
-        with _as_litellm_errors(kwargs, run):
+        view = view_of(run)
+        with _as_litellm_errors(kwargs, run, view):
             async with charge.booked_when_cut_off():
                 with charge.recorded():
                     try:
@@ -121,7 +125,7 @@ class CompositeLLM(litellm.CustomLLM):
                                     if chunk is not None:
                                         yield chunk
                                 elif not isinstance(item, Reply):
-                                    for chunk in maker.of_event(item):
+                                    for chunk in maker.of_event(view.event(item)):
                                         yield chunk
                     except Exception:
                         for chunk in _last_bill(run, maker):
@@ -131,7 +135,7 @@ class CompositeLLM(litellm.CustomLLM):
                     assert trace is not None
                     charge.answered(trace)
                     assert run.result is not None
-                    for chunk in maker.of_end(run.result, trace):
+                    for chunk in maker.of_end(run.result, view.trace(trace)):
                         yield chunk
 
 
@@ -147,13 +151,17 @@ def _chats_only(what: str, kwargs: Mapping[str, Any]) -> Exception:
 
 
 @contextlib.contextmanager
-def _as_litellm_errors(kwargs: dict[str, Any], run: Run | None = None) -> Iterator[None]:
+def _as_litellm_errors(
+    kwargs: dict[str, Any], run: Run | None = None, view: ClientView | None = None
+) -> Iterator[None]:
     model = f"{COMPOSITE_PREFIX}{kwargs['model']}"
     try:
         yield
     except CompositeError as error:
         # A Router takes a deployment that failed from everybody: not for what one request brought about.
         cools = run is not None and run.blames_models(error)
+        if view is not None:
+            error.message = view.text(error.message)
         raise raised(told_to_client(error) if current_request() is not None else error, model, cools=cools) from None
     except Exception as error:  # noqa: BLE001  # the other door to LiteLLM
         # A mistake of ours. LiteLLM would put its traceback into the caller's message; it belongs into the log.

@@ -23,7 +23,7 @@ def response_id(run_id: str) -> str:
 
 
 def response_of(
-    reply: Reply, trace: Trace, usage: litellm.Usage, cost_usd: float | None, *, reasoning: str
+    reply: Reply, trace: Trace, usage: litellm.Usage, cost_usd: float | None, *, reasoning: str, shown: Trace
 ) -> litellm.ModelResponse:
     """A new response: the final call's own choices, the whole run's usage and cost.
 
@@ -33,11 +33,12 @@ def response_of(
         usage: To be booked.
         cost_usd: To be charged; None when it is unknown.
         reasoning: `summary`, `full` or `off`.
+        shown: The same run as the caller may see it.
     """
     response = litellm.ModelResponse(
         id=response_id(trace.id),
         model=trace.model,
-        choices=[_choice(choice, trace, reasoning) for choice in reply.choices],
+        choices=[_choice(choice, shown, reasoning) for choice in reply.choices],
         usage=usage,
     )
     for name, value in reply.extra.items():

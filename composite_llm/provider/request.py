@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -11,9 +10,9 @@ import httpx
 
 from composite_llm.backend.current import current_scope, note_led_back
 from composite_llm.config.node import COMPOSITE_PREFIX
+from composite_llm.config.numbers import seconds_of
 from composite_llm.config.plan import Plan, make_plan
 from composite_llm.engine.scope import Scope
-from composite_llm.errors import InvalidOption
 from composite_llm.messages import checked_messages
 from composite_llm.provider.reply import response_id
 from composite_llm.proxy.client import proxy_client
@@ -69,21 +68,22 @@ def run_of(kwargs: Mapping[str, Any], services: Services) -> Run:
     """
     check_values({"messages": kwargs.get("messages"), **(kwargs.get("optional_params") or {})})
     model = _logical_model(kwargs["model"])
-    client = proxy_client(kwargs)
+    scope = current_scope()
+    parent = scope if isinstance(scope, Scope) else None
+    given = _given(kwargs)
+    # What comes back through the Router has the options of the run around it, which were judged there.
+    client = proxy_client(kwargs, given) if parent is None else None
     limits = client.limits(model, services.profiles) if client is not None else {}
     if client is not None:
         client.check_options(limits)
-    parent = current_scope()
-    ancestors = parent.ancestors if isinstance(parent, Scope) else ()
+        given = client.merged()
+    ancestors = parent.ancestors if parent is not None else ()
     messages = checked_messages(kwargs.get("messages"))
-    given = _given(kwargs)
     check_sendable(messages, given)
-    if client is not None:
-        given = client.merged(given)
     plan = make_plan(model, given, services.profiles, ancestors=ancestors)
     if client is not None:
         plan = client.within_caps(plan)
-    caller = _caller(kwargs, plan, parent if isinstance(parent, Scope) else None)
+    caller = _caller(kwargs, plan, parent)
     if client is not None:
         chosen = client.chosen_models(plan, services.profiles)
         # A header can ask for more time than the body may.
@@ -95,6 +95,8 @@ def run_of(kwargs: Mapping[str, Any], services: Services) -> Run:
             timeout_s=timeout_s,
             chose_models=bool(chosen),
             chose_time=client.chose_time and timeout_s != limits["timeout"],
+            shared=client.shared_limits,
+            operators_timeout_s=limits["timeout"],
         )
     run = Run(plan, messages, services, caller)
     note_led_back(response_id(run.id))
@@ -181,10 +183,4 @@ def _seconds(timeout: Any) -> float | None:
     if isinstance(timeout, httpx.Timeout):
         limits = [limit for limit in (timeout.read, timeout.write, timeout.connect, timeout.pool) if limit is not None]
         return max(limits, default=None)
-    try:
-        seconds = float(timeout)
-    except (TypeError, ValueError, OverflowError):
-        raise InvalidOption("timeout", "is not a number", allowed="seconds above 0", value=timeout) from None
-    if not 0 < seconds < math.inf:
-        raise InvalidOption("timeout", f"got {seconds:g}", allowed="seconds above 0", value=timeout)
-    return seconds
+    return seconds_of(timeout)

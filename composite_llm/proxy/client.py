@@ -1,73 +1,72 @@
-"""Who asks when LiteLLM's proxy asks: what came from its client, what the operator set, and which models the client reaches."""
+"""Who asks when LiteLLM's proxy asks: what its client set, what the operator set, and which models the client reaches."""
 
 from __future__ import annotations
 
 import contextlib
 import sys
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
-from composite_llm.backend.litellm_router import deployment as deployment_of
-from composite_llm.backend.litellm_router import public_names
-from composite_llm.config.node import COMPOSITE_PREFIX, Node, resolved_params
+from composite_llm.backend.litellm_router import meant_by, proxy_router, public_names
+from composite_llm.config.node import COMPOSITE_PREFIX, Node
 from composite_llm.config.options import ALL_OPTIONS
 from composite_llm.config.parameters import CONNECTION
 from composite_llm.config.plan import Plan, make_plan, nested_options, nodes_of
-from composite_llm.config.policy import FINAL, NODES, check_client, key_shown
 from composite_llm.config.profiles import Profiles
 from composite_llm.errors import InvalidOption, OptionNotAllowed
-from composite_llm.proxy.request import current_request
+from composite_llm.proxy.deployment import CONTAINERS, OwnDeployment, own_deployment
+from composite_llm.proxy.policy import FINAL, NODES, check_client
+from composite_llm.proxy.request import ProxyRequest, current_request
+from composite_llm.proxy.share import Given, clients_share, merged
+from composite_llm.run import SharedLimits
 
 MAX_MODEL_CHARACTERS = 512
 
-_CONTAINERS = ("optional_params", "extra_body")
 _CAPS = ("max_calls", "max_cost_usd")
 _TIMES = frozenset({"timeout", "stream_timeout", "request_timeout"})
 
 
 @dataclass(frozen=True, slots=True)
 class ProxyClient:
-    """A client of the proxy and its request.
+    """A client of the proxy and its call.
 
     Attributes:
-        sent: The options and parameters in its body, from each place where one can stand.
-        operator: The deployment's own settings.
-        operator_model: The deployment's model string; a wildcard lets the client name the models.
-        may_set: Options the operator allows clients by name.
-        token: LiteLLM's record of the key; None where the proxy has no authentication.
-        inside: Of what it sent, what stood in `optional_params` or `extra_body` alone.
+        model: The call's model string, without the provider's prefix.
+        request: The request that the call belongs to.
+        own: The deployment that the call goes to.
+        call: The call's options and parameters.
+        share: Those of them that are not the deployment's own.
     """
 
-    sent: tuple[tuple[str, Any], ...]
-    operator: Mapping[str, Any]
-    operator_model: str | None
-    may_set: tuple[str, ...]
-    token: Any
-    inside: Mapping[str, Any] = field(default_factory=dict)
+    model: str
+    request: ProxyRequest
+    own: OwnDeployment
+    call: Mapping[str, Any]
+    share: tuple[Given, ...]
 
     @property
-    def names_the_models(self) -> bool:
-        """Whether the model string is the client's own."""
-        return self.operator_model is None or "*" in self.operator_model
+    def shared_limits(self) -> SharedLimits:
+        """What this run uses up together with the others of its request."""
+        return self.request.limits(self.own.names[0])
 
     @property
     def chose_time(self) -> bool:
         """Whether it asked for a limit of its own; LiteLLM puts one from a header among what was sent."""
-        request = current_request()
-        return any(key in _TIMES for key, _ in (*self.sent, *(request.sent.items() if request is not None else ())))
+        return any(key in _TIMES for key in (*(given.key for given in self.share), *self.request.sent))
 
     def limits(self, model: str, profiles: Profiles) -> dict[str, Any]:
-        """The operator's values of what a client may only lower.
+        """The operator's values of what a client may set only so far.
 
         Raises:
             InvalidOption: The model string is of no use.
         """
         if len(model) > MAX_MODEL_CHARACTERS:
             raise InvalidOption("model", "is too long", allowed=f"at most {MAX_MODEL_CHARACTERS} characters")
-        plan = make_plan(model, _options_in(self.operator), profiles)
+        plan = make_plan(model, _options_in(self.own.params), profiles)
         limits = plan.options.model_dump(include={"max_cost_usd", "max_calls", "max_tool_rounds", "samples", "layers"})
-        return {**limits, "timeout": plan.timeout_s}
+        reasoning = plan.options.reasoning if "reasoning" in plan.options.model_fields_set else None
+        return {**limits, "reasoning": reasoning, "timeout": plan.timeout_s}
 
     def check_options(self, limits: Mapping[str, Any]) -> None:
         """Refuse options that are not the client's to set.
@@ -75,26 +74,11 @@ class ProxyClient:
         Raises:
             OptionNotAllowed: names the first.
         """
-        check_client(self.sent, limits, self.may_set)
+        check_client(((given.key, given.value) for given in self.share), limits, self.own.may_set)
 
-    def merged(self, given: Mapping[str, Any]) -> dict[str, Any]:
-        """The call's parameters, with the client's over the operator's one by one.
-
-        LiteLLM puts a mapping that a client sent in the place of the deployment's as a whole, which would drop the
-        operator's options in it, and likewise a key or headers, without showing where they came from.
-        """
-        flat = {key: value for key, value in given.items() if key not in CONNECTION and key not in _CONTAINERS}
-        rest: dict[str, Any] = {}
-        for name in _CONTAINERS:
-            own, sent = _mapping(self.operator.get(name)), _mapping(given.get(name))
-            for key, value in own.items():
-                if name == "optional_params" or key in ALL_OPTIONS:
-                    flat.setdefault(key, value)
-            if name == "extra_body":
-                rest = {key: value for key, value in {**own, **sent}.items() if key not in ALL_OPTIONS}
-        flat.update({key: value for key, value in self.inside.items() if key in ALL_OPTIONS or key == "timeout"})
-        connection = {key: value for key, value in self.operator.items() if key in CONNECTION}
-        return {**flat, **({"extra_body": rest} if rest else {}), **resolved_params(connection)}
+    def merged(self) -> dict[str, Any]:
+        """The run's options and parameters: the operator's own, and above them what the client may set."""
+        return merged(self.call, self.own, self.share)
 
     def within_caps(self, plan: Plan) -> Plan:
         """The plan within what the operator allows this key, and its team, for one run: `metadata.composite`."""
@@ -108,7 +92,7 @@ class ProxyClient:
 
     def _caps(self, name: str) -> Iterator[float | None]:
         for holder in ("metadata", "team_metadata"):
-            metadata = getattr(self.token, holder, None)
+            metadata = getattr(self.request.key, holder, None)
             limits = metadata.get("composite") if isinstance(metadata, Mapping) else None
             if limits is None:
                 continue
@@ -122,9 +106,9 @@ class ProxyClient:
 
     def chosen_models(self, plan: Plan, profiles: Profiles) -> Choice:
         """The underlying models that the client's own choices reach."""
-        if self.names_the_models:
+        if self.own.names_the_models:
             return _reached(plan, profiles)
-        sent = {key for key, value in self.sent if value is not None}
+        sent = {given.key for given in self.share}
         options = [getattr(plan.options, key, None) for key in sorted(sent & NODES)]
         nodes = [node for option in options for node in option or ()]
         if sent & FINAL:
@@ -137,9 +121,12 @@ class ProxyClient:
         Raises:
             OptionNotAllowed: names the model.
         """
+        proxy = _proxy_server()
+        unchecked = self._names_to_check()
+        if unchecked and not any([await self._may_call(name, proxy) for name in unchecked]):
+            raise OptionNotAllowed(f"model {unchecked[-1]!r} is not allowed for this key")
         if not choice:
             return
-        proxy = _proxy_server()
         router = getattr(proxy, "llm_router", None)
         names = public_names(router) if router is not None else frozenset()
         for model in choice.named:
@@ -150,19 +137,27 @@ class ProxyClient:
             if model in names and not await self._may_call(model, proxy):
                 raise OptionNotAllowed(f"model {model!r} is not allowed for this key")
 
+    def _names_to_check(self) -> tuple[str, ...]:
+        """The names of this call's model, where LiteLLM has not checked it with the key's lists."""
+        checked = self.request.checked_models
+        if checked is None:
+            return ()
+        names = (f"{COMPOSITE_PREFIX}{self.model}",) if self.own.names_the_models else self.own.names
+        router = proxy_router()
+        return () if any(meant_by(router, name) in names for name in checked) else names
+
     async def _may_call(self, model: str, proxy: Any) -> bool:
         """What LiteLLM asks before it lets a key call a model: the lists of the key, its team, its project and its user."""
-        if self.token is None:
+        token = self.request.key
+        if token is None:
             return True
         from litellm.proxy.auth.auth_checks import can_key_call_resolved_model, can_user_call_model
 
         router, models = getattr(proxy, "llm_router", None), getattr(proxy, "llm_model_list", None)
         try:
-            await can_key_call_resolved_model(
-                model=model, llm_model_list=models, valid_token=self.token, llm_router=router
-            )
+            await can_key_call_resolved_model(model=model, llm_model_list=models, valid_token=token, llm_router=router)
             # As LiteLLM: a team's key has the team's models, whoever made it.
-            user = None if self.token.team_id is not None else await _user(self.token, proxy)
+            user = None if token.team_id is not None else await _user(token, proxy)
             await can_user_call_model(model=model, llm_router=router, user_object=user)
         except Exception:  # noqa: BLE001  # whatever kept the check from passing, the model is not allowed
             return False
@@ -219,86 +214,73 @@ async def _user(token: Any, proxy: Any) -> Any:
     return None
 
 
+def _authenticates() -> bool:
+    """Whether this proxy knows who asks: then every request has a record of its key."""
+    proxy = _proxy_server()
+    return any(getattr(proxy, name, None) is not None for name in ("master_key", "user_custom_auth"))
+
+
 def _proxy_server() -> Any:
     return sys.modules.get("litellm.proxy.proxy_server")
 
 
-def proxy_client(kwargs: Mapping[str, Any]) -> ProxyClient | None:
+def proxy_client(kwargs: Mapping[str, Any], call: Mapping[str, Any]) -> ProxyClient | None:
     """The proxy's client behind a call of the handler; None for a call of the SDK.
 
+    Args:
+        kwargs: What LiteLLM handed to the handler.
+        call: The options and parameters in it.
+
     Raises:
-        OptionNotAllowed: It put options into one another.
+        OptionNotAllowed: Nobody can say whose call it is, or which deployment's.
     """
-    litellm_params = kwargs.get("litellm_params") or {}
-    metadata = litellm_params.get("metadata") or {}
-    request = litellm_params.get("proxy_server_request")
-    body = request.get("body") if isinstance(request, Mapping) else None
-    if not isinstance(body, Mapping):
-        if "user_api_key_auth" not in metadata:
-            return None
-        body = None
-    model_info = litellm_params.get("model_info") or {}
-    policy = model_info.get("composite") if isinstance(model_info, Mapping) else None
-    deployment = _deployment(model_info.get("id") if isinstance(model_info, Mapping) else None)
-    if body is None:
-        # A route whose body LiteLLM does not show: whatever is not the deployment's own counts as the client's.
-        given = kwargs.get("optional_params") or {}
-        body = {key: value for key, value in given.items() if deployment.get(key) != value}
+    if getattr(kwargs.get("logging_obj"), "raw_request_only", False):
+        # LiteLLM wants to show what it would send, and takes what we send for that.
+        raise OptionNotAllowed("a composite has no raw request to show")
+    if proxy_router() is None:
+        return None
+    request = current_request()
+    if request is None or (request.key is None and request.health_of is None and _authenticates()):
+        raise no_request()
+    model = str(kwargs["model"]).removeprefix(COMPOSITE_PREFIX)
+    own = request.health_of or own_deployment(model, _model_id(kwargs.get("litellm_params")))
+    if own is None:
+        raise no_deployment(call)
+    # Endpoint and key are the deployment's whatever the call says; LiteLLM reads them from credentials too.
+    judged = {key: value for key, value in call.items() if key not in CONNECTION}
     return ProxyClient(
-        sent=tuple(_sent(body)),
-        operator=deployment,
-        operator_model=deployment.get("model"),
-        may_set=_names(policy.get("client_may_set") if isinstance(policy, Mapping) else None),
-        token=metadata.get("user_api_key_auth"),
-        inside={
-            key: value
-            for name in _CONTAINERS
-            for key, value in _mapping(body.get(name)).items()
-            if value is not None and body.get(key) is None
-        },
+        model, request, own, judged, (*clients_share(judged, own, request.names), *_asked_timeout(request))
     )
 
 
-def _mapping(value: Any) -> Mapping[str, Any]:
-    return value if isinstance(value, Mapping) else {}
+def _asked_timeout(request: ProxyRequest) -> Iterator[Given]:
+    """The limit that the client asked for, in its body or by a header; LiteLLM mixes it with limits of its own."""
+    if (asked := request.sent.get("timeout")) is not None:
+        yield Given("timeout", asked)
 
 
-def _names(value: Any) -> tuple[str, ...]:
-    if isinstance(value, str):
-        return (value,)
-    return tuple(name for name in value if isinstance(name, str)) if isinstance(value, list | tuple) else ()
+def no_request() -> OptionNotAllowed:
+    """The refusal of a call that nobody known has asked for."""
+    return OptionNotAllowed(
+        "this call belongs to no request that the proxy has authenticated, so a composite does not answer it"
+    )
 
 
-def _deployment(model_id: Any) -> dict[str, Any]:
-    router = getattr(_proxy_server(), "llm_router", None)
-    if router is None:
-        return {}
-    deployment = deployment_of(router, model_id) if isinstance(model_id, str) else None
-    if deployment is None:
-        # LiteLLM gives a deployment another id when the client brings a key of its own. Without the deployment the
-        # operator's limits are unknown, which must not be none.
-        raise OptionNotAllowed("api_key: a client of the proxy may not set it")
-    settings: dict[str, Any] = deployment.litellm_params.model_dump(exclude_none=True)
-    return settings
+def no_deployment(call: Mapping[str, Any]) -> OptionNotAllowed:
+    """The refusal of a call whose deployment is unknown: without it the operator's limits are, which must not be none."""
+    # LiteLLM gives a deployment another id when the client brings an endpoint or a key of its own.
+    for key in ("api_key", "api_base", "base_url"):
+        if call.get(key) is not None:
+            return OptionNotAllowed(f"{key}: a client of the proxy may not set it")
+    return OptionNotAllowed("model: this call comes from no deployment of the proxy, so a composite does not answer it")
 
 
-def _sent(body: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    """Every option and parameter of the body, once for each place where it stands."""
-    for key, value in body.items():
-        if key not in _CONTAINERS:
-            yield key, value
-            continue
-        if value is not None and not isinstance(value, Mapping):
-            raise InvalidOption(key, "is not a mapping", allowed="a mapping of options")
-        for inner, inner_value in _mapping(value).items():
-            if inner in _CONTAINERS:
-                raise OptionNotAllowed(f"{key}.{inner}: a client of the proxy may not set it")
-            if key == "optional_params" and inner not in ALL_OPTIONS and inner != "timeout":
-                # LiteLLM, which looks through the body for endpoints and credentials, does not look in here.
-                raise OptionNotAllowed(f"optional_params.{key_shown(inner)}: from a client of the proxy, options alone")
-            yield inner, inner_value
+def _model_id(litellm_params: Any) -> Any:
+    """The deployment's id, which the Router writes into every call of its own."""
+    info = litellm_params.get("model_info") if isinstance(litellm_params, Mapping) else None
+    return info.get("id") if isinstance(info, Mapping) else None
 
 
 def _options_in(operator: Mapping[str, Any]) -> dict[str, Any]:
     """A deployment's settings without what LiteLLM keeps there for itself."""
-    return {key: value for key, value in operator.items() if key in ALL_OPTIONS or key in ("timeout", *_CONTAINERS)}
+    return {key: value for key, value in operator.items() if key in ALL_OPTIONS or key in ("timeout", *CONTAINERS)}

@@ -7,13 +7,20 @@ from typing import Any
 import litellm
 from litellm.integrations.custom_logger import CustomLogger
 
+from composite_llm.backend.current import in_a_run
 from composite_llm.backend.litellm_raised import PROVIDER, raised
+from composite_llm.backend.litellm_router import deployed, proxy_router
 from composite_llm.config.node import COMPOSITE_PREFIX
-from composite_llm.errors import InvalidOption, OptionNotAllowed
+from composite_llm.errors import CompositeError
+from composite_llm.proxy.client import no_deployment, no_request
+from composite_llm.proxy.deployment import own_deployment
+from composite_llm.proxy.health import recognise_health_checks
+from composite_llm.proxy.identity import with_identity
+from composite_llm.proxy.litellm_names import ENVELOPE
+from composite_llm.proxy.policy import check_closed
 from composite_llm.proxy.request import ProxyRequest, begin_request, current_request
-
-_CHATS = frozenset({"completion", "text_completion", "responses", "anthropic_messages"})
-"""LiteLLM's names of what it makes a chat of."""
+from composite_llm.proxy.shape import check_chat, check_shape
+from composite_llm.proxy.share import clients_share, restored
 
 
 class ProxyHooks(CustomLogger):
@@ -22,28 +29,42 @@ class ProxyHooks(CustomLogger):
     async def async_pre_call_hook(
         self, user_api_key_dict: Any, cache: Any, data: dict[str, Any], call_type: Any
     ) -> None:
-        """LiteLLM's proxy asks it before each request."""
-        begin_request(ProxyRequest(key=user_api_key_dict, sent=dict(data or {}), call_type=str(call_type)))
-
-    async def async_pre_call_deployment_hook(self, kwargs: dict[str, Any], call_type: Any) -> dict[str, Any] | None:
-        """LiteLLM asks it after a deployment is chosen and before the provider is.
+        """LiteLLM's proxy asks it once for each authenticated request, before any call.
 
         Raises:
-            OptionNotAllowed: A client's request leads a composite to another provider.
-            InvalidOption: It asks a composite for something else than a chat.
+            InvalidOption: The request asks a composite for what no request can have.
         """
-        model, provider = kwargs.get("model"), kwargs.get("custom_llm_provider")
-        if not isinstance(model, str) or not model.startswith(COMPOSITE_PREFIX):
+        sent = dict(data or {})
+        begin_request(ProxyRequest(user_api_key_dict, sent, _body_of(sent), str(call_type)))
+        model = sent.get("model")
+        if _leads_to_a_composite(model):
+            try:
+                check_chat(call_type)
+                check_shape(sent)
+            except CompositeError as error:
+                raise raised(error, str(model), cools=False) from None
+
+    async def async_pre_call_deployment_hook(self, kwargs: dict[str, Any], call_type: Any) -> dict[str, Any] | None:
+        """LiteLLM asks it for every call, after a deployment is chosen and before a provider is.
+
+        Returns:
+            The keywords to go on with: the operator's own in the place of what a client may not set.
+
+        Raises:
+            OptionNotAllowed: A client's words would lead the call of a composite elsewhere.
+        """
+        model, request = kwargs.get("model"), current_request()
+        if proxy_router() is None or in_a_run() or not _is_composite(kwargs):
             return None
-        if provider not in (None, PROVIDER):
-            # LiteLLM would send `composite/…` as a model's name to that provider, with the operator's key.
-            error = OptionNotAllowed("custom_llm_provider: a composite's provider cannot be another one")
-            raise raised(error, model)
-        call = str(getattr(call_type, "value", call_type) or "")
-        if call and not {call, call.removeprefix("a")} & _CHATS:
-            # LiteLLM has no such call for a custom provider, and says so with a 500 and a traceback.
-            raise raised(InvalidOption("model", f"a composite has no {call}", allowed="chats"), model, cools=False)
-        return None
+        try:
+            if request is None:
+                raise no_request()
+            if request.health_of is not None:
+                return None
+            check_chat(call_type)
+            return _operators_call(kwargs, request)
+        except CompositeError as error:
+            raise raised(error, str(model), cools=False) from None
 
     async def async_post_call_failure_hook(
         self,
@@ -58,7 +79,51 @@ class ProxyHooks(CustomLogger):
             request_data["combined_usage_object"], request_data["response_cost"] = request.spent
 
 
+def _body_of(sent: dict[str, Any]) -> dict[str, Any]:
+    # A copy: LiteLLM soon writes into its own what it has made of the request, such as a query's model.
+    request = sent.get("proxy_server_request")
+    body = request.get("body") if isinstance(request, dict) else None
+    return dict(body) if isinstance(body, dict) else {}
+
+
+def _operators_call(kwargs: dict[str, Any], request: ProxyRequest) -> dict[str, Any]:
+    info = kwargs.get("model_info")
+    own = own_deployment(str(kwargs["model"]), info.get("id") if isinstance(info, dict) else None)
+    if own is None:
+        raise no_deployment(kwargs)
+    check_shape(kwargs)
+    # LiteLLM names a composite's provider itself on some endpoints; any other one would be sent `composite/…` as a
+    # model's name, with the operator's key. Headers come from the proxy's own forwarding too, and are left out.
+    asked = {
+        key: value
+        for key, value in kwargs.items()
+        if key not in ENVELOPE and key != "headers" and not (key == "custom_llm_provider" and value == PROVIDER)
+    }
+    check_closed((given.key, given.value) for given in clients_share(asked, own, request.names))
+    return with_identity(restored(kwargs, own, ENVELOPE | {"custom_llm_provider"}), request)
+
+
+def _is_composite(kwargs: dict[str, Any]) -> bool:
+    model = kwargs.get("model")
+    return isinstance(model, str) and (
+        model.startswith(COMPOSITE_PREFIX) or kwargs.get("custom_llm_provider") == PROVIDER
+    )
+
+
+def _leads_to_a_composite(asked: Any) -> bool:
+    """Whether a composite is behind one of the names that a request asks for, as far as can be told."""
+    router = proxy_router()
+    names = asked.split(",") if isinstance(asked, str) else asked if isinstance(asked, list) else ()
+    for name in names:
+        if isinstance(name, str) and (name := name.strip()):
+            found = deployed(router, name) if router is not None else ()
+            if name.startswith(COMPOSITE_PREFIX) or any(one.model.startswith(COMPOSITE_PREFIX) for one in found):
+                return True
+    return False
+
+
 def install_hooks() -> None:
     """Put them before LiteLLM's other callbacks, the one that charges among them; once."""
     if not any(isinstance(callback, ProxyHooks) for callback in litellm.callbacks):
         litellm.callbacks.insert(0, ProxyHooks())
+    recognise_health_checks()

@@ -9,6 +9,19 @@ from typing import Any
 
 import litellm
 
+from composite_llm.proxy.deployment import CONTAINERS, OwnDeployment
+from composite_llm.run import SharedLimits
+
+_REPEATING = (
+    "fallbacks",
+    "context_window_fallbacks",
+    "content_policy_fallbacks",
+    "router_settings_override",
+    "num_retries",
+    "max_retries",
+)
+"""With these a client has LiteLLM make further calls for its request."""
+
 
 @dataclass(slots=True, eq=False)
 class ProxyRequest:
@@ -17,16 +30,60 @@ class ProxyRequest:
     Attributes:
         key: LiteLLM's record of the key, `UserAPIKeyAuth`; None where the proxy has no authentication.
         sent: The request as LiteLLM handed it to its hooks.
+        body: The client's body as it came.
         call_type: LiteLLM's name of the endpoint's call, such as `acompletion`.
+        health_of: The deployment that LiteLLM checks by this call; None for a request of a client.
         spent: Tokens of the last run that failed in it, and the money of all that failed.
         failed_usd: That money, as far as it is known.
     """
 
     key: Any = None
     sent: Mapping[str, Any] = field(default_factory=dict)
+    body: Mapping[str, Any] = field(default_factory=dict)
     call_type: str = ""
+    health_of: OwnDeployment | None = None
     spent: tuple[litellm.Usage, float | None] | None = None
     failed_usd: float = 0.0
+    _limits: dict[str, SharedLimits] = field(default_factory=dict)
+
+    def limits(self, group: str) -> SharedLimits:
+        """What the runs of a model group may use together in this request.
+
+        One limit for all groups where the client asked for more than one call; fallbacks that only the operator
+        configured have limits of their own, since the operator gave each group its own.
+        """
+        return self._limits.setdefault("" if self.repeats else group, SharedLimits())
+
+    @property
+    def names(self) -> frozenset[str]:
+        """Every parameter in its body that has a value, those inside of others too."""
+        inside = [self.sent.get(container) for container in CONTAINERS]
+        places = [self.sent, *(mapping for mapping in inside if isinstance(mapping, Mapping))]
+        return frozenset(key for place in places for key, value in place.items() if value is not None)
+
+    @property
+    def checked_models(self) -> tuple[str, ...] | None:
+        """The models in its body, which LiteLLM has checked with the key's lists; None where all that it calls was checked.
+
+        A client adds to them by fallbacks, and by a query, whose `model` LiteLLM takes without a further check.
+        """
+        asked = self.body.get("model")
+        if not self.repeats and (asked is None or asked == self.sent.get("model")):
+            return None
+        names = asked.split(",") if isinstance(asked, str) else asked if isinstance(asked, list) else ()
+        named = [name.strip() for name in names if isinstance(name, str)]
+        aliases = getattr(self.key, "aliases", None)
+        known = aliases if isinstance(aliases, Mapping) else {}
+        return (*named, *(str(known[name]) for name in named if name in known))
+
+    @property
+    def repeats(self) -> bool:
+        """Whether the client has LiteLLM make further calls for its request."""
+        model = self.sent.get("model")
+        several = isinstance(model, list) or (isinstance(model, str) and "," in model)
+        # Retries can be asked for by a header; the rest can be the operator's settings for the key.
+        asked = [self.sent.get("num_retries"), *(self.body.get(name) for name in _REPEATING)]
+        return several or any(value is not None for value in asked)
 
 
 _REQUEST: ContextVar[ProxyRequest | None] = ContextVar("composite_proxy_request", default=None)

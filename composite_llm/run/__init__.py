@@ -2,5 +2,6 @@
 
 from composite_llm.run.context import Caller, Services
 from composite_llm.run.run import Item, Run
+from composite_llm.run.shared import SharedLimits
 
-__all__ = ["Caller", "Item", "Run", "Services"]
+__all__ = ["Caller", "Item", "Run", "Services", "SharedLimits"]

@@ -15,6 +15,7 @@ from composite_llm.engine.salvage import SalvageStore
 from composite_llm.engine.scope import Scope
 from composite_llm.observe.observer import Observers
 from composite_llm.observe.spending import Spending
+from composite_llm.run.shared import SharedLimits
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +29,8 @@ class Caller:
         identity: Who asks, as a digest may know it: on the proxy the key's hash.
         timeout_s: Limit of the whole run.
         parent: The run around this one, when LiteLLM led a node's call back to us.
+        shared: What this run uses up together with others; None for a run that stands alone.
+        operators_timeout_s: The operator's limit for one run, where the caller is not the operator.
         permission: Raises if the caller may not reach the models it chose; asked before anything is spent.
         parent_span: The caller's OpenTelemetry span, where LiteLLM handed one over.
         chose_models: On the proxy, whether the models are its own choice and not the operator's.
@@ -41,6 +44,8 @@ class Caller:
     identity: str | None = None
     timeout_s: float | None = None
     parent: Scope | None = None
+    shared: SharedLimits | None = None
+    operators_timeout_s: float | None = None
     permission: Callable[[], Awaitable[None]] | None = None
     parent_span: Any = None
     chose_models: bool = False

@@ -97,6 +97,12 @@ class Run:
         return error.is_providers and not chosen
 
     @property
+    def endpoints(self) -> frozenset[str]:
+        """Hosts and ports that it has asked until now, nested runs' included."""
+        calls = self._scope.recorder.calls if self._scope is not None else ()
+        return frozenset(attempt.endpoint for call in calls for attempt in call.attempts if attempt.endpoint)
+
+    @property
     def notes(self) -> tuple[str, ...]:
         """What a user should know before the run starts."""
         return self._strategy.notes
@@ -283,21 +289,26 @@ class Run:
             self._services.salvages.put(self._request_key(), kept)
 
     def _open_scope(self, emit: Callable[[Event], None], *, watched: bool = True) -> Scope:
-        options, parent = self.plan.options, self._caller.parent
+        options, parent, shared = self.plan.options, self._caller.parent, self._caller.shared
         recorder = parent.recorder if parent is not None else Recorder(self.id)
         # A nested run is repeated by the run around it, whose own salvage holds its answer.
         salvage = self._taken_salvage() if parent is None else None
         own_limiter = asyncio.Semaphore(options.max_parallel) if options.max_parallel else None
         timeout_s = self._caller.timeout_s
-        own_deadline = None if timeout_s is None else recorder.clock() + timeout_s
+        deadline = None if timeout_s is None else recorder.clock() + timeout_s
+        around = parent.budget if parent is not None else None
+        if shared is not None and parent is None:
+            shared.hold(options, self._caller.operators_timeout_s, recorder.clock())
+            around = shared.budget
+            deadline = min((end for end in (deadline, shared.deadline) if end is not None), default=None)
         self._scope = Scope(
             backend=NestingBackend(self._services, Run),
             facts=self._services.facts,
             recorder=recorder,
-            budget=Budget(options.max_calls, options.max_cost_usd, parent.budget if parent is not None else None),
+            budget=Budget(options.max_calls, options.max_cost_usd, around),
             secret=salvage.secret if salvage is not None else self._new_secret(),
             limiter=(parent.limiter if parent is not None else None) or own_limiter,
-            deadline=own_deadline,
+            deadline=deadline,
             breakers=self._services.breakers,
             learned=self._services.learned,
             salvage=salvage,

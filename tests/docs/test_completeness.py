@@ -14,7 +14,7 @@ from composite_llm import errors, personas
 from composite_llm.config.node import Node, NodeSettings
 from composite_llm.config.options import STRATEGIES
 from composite_llm.config.parameters import CONNECTION, EVERY_CALL, FINAL_ONLY
-from composite_llm.config.policy import FREE, LOWER_ONLY, MAX_CLIENT_NODES, NEVER
+from composite_llm.proxy.policy import FREE, LOWER_ONLY, MAX_CLIENT_NODES, NEVER, UP_TO
 from tests.docs.blocks import ROOT, codes, document, documents, section, table
 from tests.docs.running import make_targets
 
@@ -138,7 +138,9 @@ def test_the_parameters_of_each_kind_of_call_are_those_of_the_code() -> None:
 
 def test_what_a_client_of_the_proxy_may_set_is_what_the_policy_says() -> None:
     rows = [set(codes(row[1])) for row in table(section(README, "### A client is not the operator"))]
-    assert rows[:3] == [set(FREE), set(LOWER_ONLY), set(NEVER)]
+    assert rows[0] == set(FREE)
+    assert rows[1] == set(UP_TO) | {step for steps in UP_TO.values() for step in steps}
+    assert rows[2:4] == [set(LOWER_ONLY), set(NEVER)]
     assert f"at most {MAX_CLIENT_NODES}," in README
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from composite_llm.config.options import ALL_OPTIONS
-from composite_llm.config.policy import FREE, LOWER_ONLY, MAX_CLIENT_NODES
+from composite_llm.proxy.policy import FREE, LOWER_ONLY, MAX_CLIENT_NODES, UP_TO
 from fake_server import ThreadedServer
 from tests.support import wire
 from tests.support.proxies import Proxy
@@ -51,7 +51,7 @@ def _refused(proxy: Proxy, body: dict[str, Any], *, key: str | None = None) -> s
 
 
 def test_this_file_knows_every_option() -> None:
-    assert set(OPERATORS) | FREE | LOWER_ONLY == ALL_OPTIONS | {"timeout"}
+    assert set(OPERATORS) | FREE | LOWER_ONLY | set(UP_TO) == ALL_OPTIONS | {"timeout"}
 
 
 @pytest.mark.parametrize("place", PLACES)

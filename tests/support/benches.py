@@ -16,7 +16,7 @@ from composite_llm.engine.scope import Scope
 from composite_llm.engine.want import Want
 from composite_llm.events import Event
 from composite_llm.messages import checked_messages
-from composite_llm.run import Caller, Item, Run, Services
+from composite_llm.run import Caller, Item, Run, Services, SharedLimits
 from composite_llm.summary import event_text
 from composite_llm.trace import Call, Trace
 from tests.support.scripted_backend import Script, ScriptedBackend, ScriptedFacts
@@ -59,6 +59,8 @@ def bench(
     facts: ModelFacts | None = None,
     tool_executors: Mapping[str, Any] | None = None,
     services: Services | None = None,
+    shared: SharedLimits | None = None,
+    operators_timeout_s: float | None = None,
     given: Mapping[str, Any] | None = None,
     **options: Any,
 ) -> Bench:
@@ -69,7 +71,8 @@ def bench(
     backend = services.backend
     assert isinstance(backend, ScriptedBackend)
     plan = make_plan(model, {**(given or {}), **options}, loaded)
-    return Bench(Run(plan, checked_messages(messages), services, Caller(timeout_s=timeout_s)), backend, services)
+    caller = Caller(timeout_s=timeout_s, shared=shared, operators_timeout_s=operators_timeout_s)
+    return Bench(Run(plan, checked_messages(messages), services, caller), backend, services)
 
 
 def streamed_text(items: Sequence[Item], key: str = "content") -> str:

@@ -58,6 +58,23 @@ def test_each_choice_of_an_answer_may_be_as_long() -> None:
     assert longest_answer(FACTS, node(max_tokens=20), {"n": 3}) == 60
 
 
+@pytest.mark.parametrize(
+    ("params", "tokens"),
+    [
+        ({"extra_body": {"n": 3}}, 60),
+        ({"n": 2, "best_of": 5}, 200),
+        ({"n": 1, "extra_body": {"n": 4}}, 80),
+        ({"extra_body": {"max_tokens": 500}}, 500),
+        ({"extra_body": {"max_completion_tokens": 500, "n": 2}}, 1000),
+        ({"extra_body": {"max_tokens": -1}}, UNKNOWN_OUTPUT_TOKENS),
+        ({"prediction": {"type": "content", "content": "x" * 66}}, 120),
+    ],
+    ids=["n-inside", "both", "n-twice", "limit-inside", "newer-limit-inside", "no-limit-inside", "prediction"],
+)
+def test_what_multiplies_an_answer_counts_wherever_it_stands(params: dict[str, Any], tokens: int) -> None:
+    assert longest_answer(FACTS, node(max_tokens=20), params) == tokens
+
+
 def test_an_answer_is_no_longer_than_the_window_that_the_node_states() -> None:
     assert longest_answer(FACTS, node(context_window=300)) == 300
 

@@ -9,18 +9,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from composite_llm.config.options import ALL_OPTIONS
-from composite_llm.config.policy import (
+from composite_llm.errors import OptionNotAllowed
+from composite_llm.proxy.policy import (
     FREE,
     LOWER_ONLY,
     MAX_CLIENT_CHARACTERS,
     MAX_CLIENT_NODES,
     NEVER,
+    UP_TO,
     check_client,
 )
-from composite_llm.errors import OptionNotAllowed
 
 
-@pytest.mark.parametrize("option", sorted(ALL_OPTIONS - FREE - LOWER_ONLY))
+@pytest.mark.parametrize("option", sorted(ALL_OPTIONS - FREE - LOWER_ONLY - set(UP_TO)))
 def test_every_option_that_the_policy_does_not_name_is_closed(option: str) -> None:
     with pytest.raises(OptionNotAllowed, match=option):
         check_client([(option, 1)], {}, ())
@@ -45,6 +46,13 @@ def test_what_leads_elsewhere_stays_closed_though_the_operator_names_it(name: st
         "apikey",
         "https_proxy",
         "no-log",
+        "azure_endpoint",
+        "aws_region_name",
+        "vertex_project",
+        "sagemaker_base_url",
+        "aws_" + "x" * 60,
+        "model_id",
+        "deployment_id",
         "line\nbreak_api_key\n",
     ],
 )
@@ -68,6 +76,25 @@ def test_a_limit_goes_down_and_not_up(option: str) -> None:
         with pytest.raises(OptionNotAllowed, match=option) as caught:
             check_client([(option, value)], {option: 4}, ())
         assert len(str(caught.value)) < 300
+
+
+@pytest.mark.parametrize(
+    ("ceiling", "allowed"),
+    {"off": {"off"}, "summary": {"off", "summary"}, "full": {"off", "summary", "full"}}.items(),
+)
+def test_reasoning_goes_up_to_what_the_operator_states(ceiling: str, allowed: set[str]) -> None:
+    for value in ("off", "summary", "full", "", "everything", ["off"], {"off": 1}, 5):
+        if isinstance(value, str) and value in allowed:
+            check_client([("reasoning", value)], {"reasoning": ceiling}, ())
+        else:
+            with pytest.raises(OptionNotAllowed, match="reasoning"):
+                check_client([("reasoning", value)], {"reasoning": ceiling}, ())
+
+
+@pytest.mark.parametrize("value", ["off", "summary", "full"])
+def test_where_the_operator_states_nothing_reasoning_is_free(value: str) -> None:
+    check_client([("reasoning", value)], {"reasoning": None}, ())
+    check_client([("reasoning", value)], {"reasoning": "off"}, ("reasoning",))
 
 
 def test_the_second_of_two_places_is_looked_at_too() -> None:
@@ -113,7 +140,7 @@ def test_whatever_a_client_sends_is_let_through_or_refused_in_one_line(
     else:
         message = ""
         for key, value in sent:
-            closed = key in NEVER or (key in ALL_OPTIONS and key not in FREE | LOWER_ONLY | set(may_set))
+            closed = key in NEVER or (key in ALL_OPTIONS and key not in FREE | LOWER_ONLY | set(UP_TO) | set(may_set))
             assert value is None or not closed
     assert "\n" not in message
     assert len(message) < 400

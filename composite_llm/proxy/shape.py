@@ -1,0 +1,151 @@
+"""Requests that no model could answer: found before LiteLLM stumbles over them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from composite_llm.config.checking import shown
+from composite_llm.config.numbers import number_problem, seconds_of
+from composite_llm.errors import InvalidOption
+from composite_llm.sendable import check_values
+
+Check = Callable[[Any], bool]
+
+
+def _a(*types: type) -> Check:
+    return lambda value: isinstance(value, types) and not (isinstance(value, bool) and bool not in types)
+
+
+def _list_of(*types: type) -> Check:
+    item = _a(*types)
+    return lambda value: isinstance(value, list) and all(item(one) for one in value)
+
+
+def _either(*checks: Check) -> Check:
+    return lambda value: any(check(value) for check in checks)
+
+
+_TEXT, _MAPPING, _NUMBER, _FLAG = _a(str), _a(dict), _a(int, float), _a(bool)
+_TEXTS, _MAPPINGS = _list_of(str), _list_of(dict)
+
+_KINDS: Mapping[str, tuple[Check, str]] = {
+    "stream": (_FLAG, "true or false"),
+    "store": (_FLAG, "true or false"),
+    "parallel_tool_calls": (_FLAG, "true or false"),
+    "drop_params": (_FLAG, "true or false"),
+    "logprobs": (_a(bool, int), "true or false"),
+    "stop": (_either(_TEXT, _TEXTS), "a text or a list of texts"),
+    "stop_sequences": (_TEXTS, "a list of texts"),
+    "tools": (_MAPPINGS, "a list of tools"),
+    "functions": (_MAPPINGS, "a list of functions"),
+    "tool_choice": (_either(_TEXT, _MAPPING), "a word or a mapping"),
+    "function_call": (_either(_TEXT, _MAPPING), "a word or a mapping"),
+    "response_format": (_MAPPING, "a mapping"),
+    "stream_options": (_MAPPING, "a mapping"),
+    "logit_bias": (_MAPPING, "a mapping"),
+    "audio": (_MAPPING, "a mapping"),
+    "prediction": (_MAPPING, "a mapping"),
+    "thinking": (_MAPPING, "a mapping"),
+    "web_search_options": (_MAPPING, "a mapping"),
+    "metadata": (_MAPPING, "a mapping"),
+    "litellm_metadata": (_MAPPING, "a mapping"),
+    "extra_headers": (_MAPPING, "a mapping"),
+    "headers": (_MAPPING, "a mapping"),
+    "router_settings_override": (_MAPPING, "a mapping"),
+    "text": (_MAPPING, "a mapping"),
+    "modalities": (_TEXTS, "a list of words"),
+    "tags": (_TEXTS, "a list of texts"),
+    "allowed_openai_params": (_TEXTS, "a list of names"),
+    "additional_drop_params": (_TEXTS, "a list of names"),
+    "reasoning": (_either(_TEXT, _MAPPING), "a word or a mapping"),
+    "reasoning_effort": (_either(_TEXT, _MAPPING), "a word"),
+    "verbosity": (_TEXT, "a word"),
+    "service_tier": (_TEXT, "a word"),
+    "user": (_TEXT, "a text"),
+    "prompt_id": (_TEXT, "a text"),
+    "prompt_cache_key": (_TEXT, "a text"),
+    "safety_identifier": (_TEXT, "a text"),
+    "previous_response_id": (_TEXT, "a text"),
+    "instructions": (_TEXT, "a text"),
+    "litellm_trace_id": (_TEXT, "a text"),
+    "litellm_session_id": (_TEXT, "a text"),
+    "messages": (_MAPPINGS, "a list of messages"),
+    "input": (_either(_TEXT, _MAPPINGS), "a text or a list of items"),
+    "system": (_either(_TEXT, _MAPPINGS), "a text or a list of parts"),
+}
+"""What each parameter is, where LiteLLM fails inside on anything else."""
+
+_MAY_BE_EMPTY = frozenset({"tools", "functions", "stop", "tool_choice"})
+"""Frameworks send an empty text or list for "none"."""
+
+_INTERNAL = frozenset(
+    {"proxy_server_request", "secret_fields", "litellm_logging_obj", "shared_session", "metadata", "litellm_metadata"}
+)
+"""Hold the proxy's own objects, a client's part of them among it."""
+
+
+_CHATS = frozenset({"completion", "text_completion", "responses", "anthropic_messages"})
+"""LiteLLM's names of what it makes a chat of."""
+
+
+def check_chat(call_type: Any) -> None:
+    """Refuse what LiteLLM has no call for with a custom provider, and says so with a 500 and a traceback.
+
+    Args:
+        call_type: LiteLLM's name of the call, or its entry of that name.
+
+    Raises:
+        InvalidOption: It is no chat.
+    """
+    call = str(getattr(call_type, "value", call_type) or "")
+    if call and not {call, call.removeprefix("a")} & _CHATS:
+        raise InvalidOption("model", f"a composite has no {call}", allowed="chats")
+
+
+def check_shape(request: Mapping[str, Any]) -> None:
+    """Refuse what is of the wrong kind, too deep, or a number that is none.
+
+    Args:
+        request: A request's body, or a call's keywords.
+
+    Raises:
+        InvalidOption: names the first.
+    """
+    for key, value in request.items():
+        if value is None or key.startswith("_"):
+            continue
+        _check_kind(key, value)
+        if key in ("timeout", "request_timeout", "stream_timeout"):
+            seconds_of(value)
+        if (problem := number_problem(key, value)) is not None:
+            raise problem
+    check_values({key: value for key, value in request.items() if key not in _INTERNAL})
+    for name in ("messages", "input"):
+        if isinstance(request.get(name), list):
+            _check_messages(name, request[name])
+
+
+def _check_kind(key: str, value: Any) -> None:
+    fits, allowed = _KINDS.get(key, (None, ""))
+    if fits is None or fits(value) or (key in _MAY_BE_EMPTY and not value and value is not False):
+        return
+    raise InvalidOption(key, f"got {shown(key, value)}", allowed=allowed, value=value)
+
+
+def _check_messages(name: str, messages: list[Any]) -> None:
+    for index, message in enumerate(messages):
+        content = message.get("content")
+        if isinstance(content, list):
+            for part_index, part in enumerate(content):
+                if not isinstance(part, dict):
+                    raise InvalidOption(
+                        f"{name}.{index}.content.{part_index}", f"got {shown('part', part)}", allowed="a mapping"
+                    )
+        elif content is not None and not isinstance(content, str):
+            raise InvalidOption(
+                f"{name}.{index}.content", f"got {shown('content', content)}", allowed="a text or a list of parts"
+            )
+        calls = message.get("tool_calls")
+        if calls is not None and not _MAPPINGS(calls):
+            raise InvalidOption(f"{name}.{index}.tool_calls", f"got {shown('calls', calls)}", allowed="a list of calls")
