@@ -10,7 +10,7 @@ from composite_llm.config.node import Node
 from composite_llm.engine.fit import fits, window_of
 from composite_llm.engine.want import chain
 from composite_llm.errors import ContextWindowExceeded, InvalidOption
-from composite_llm.messages import modalities_in
+from composite_llm.messages import modalities_in, text_of
 from composite_llm.run.spending import PERIODS
 from composite_llm.strategies import Strategy
 
@@ -22,11 +22,12 @@ def check_before_start(strategy: Strategy[Any], messages: Sequence[Message], fac
 
     Raises:
         InvalidOption: No member can take what the messages hold, or a money cap could not be kept.
-        ContextWindowExceeded: No final node can hold the messages.
+        ContextWindowExceeded: No final node can hold the messages, as far as they are quickly counted.
     """
     _check_readable(strategy, messages, facts)
     _check_priced(strategy, facts)
-    _check_fits(strategy, messages, facts)
+    if not is_long(messages):
+        check_fits(strategy, messages, facts)
 
 
 def _check_readable(strategy: Strategy[Any], messages: Sequence[Message], facts: ModelFacts) -> None:
@@ -54,7 +55,37 @@ def _check_priced(strategy: Strategy[Any], facts: ModelFacts) -> None:
             )
 
 
-def _check_fits(strategy: Strategy[Any], messages: Sequence[Message], facts: ModelFacts) -> None:
+LONG_CHARACTERS = 400_000
+"""A conversation of so many takes a tokenizer longer than an event loop should be held up."""
+
+
+def is_long(messages: Sequence[Message]) -> bool:
+    """Whether its tokens must not be counted on an event loop."""
+    return sum(len(text_of(message.get("content"))) for message in messages) > LONG_CHARACTERS
+
+
+def count_beforehand(strategy: Strategy[Any], messages: Sequence[Message], facts: ModelFacts) -> None:
+    """Count a long conversation for every model that will be asked, so that the counts are known when they are needed.
+
+    Raises:
+        ContextWindowExceeded: No final node can hold it.
+    """
+    check_fits(strategy, messages, facts)
+    capped = any(getattr(strategy.plan.options, name) is not None for name in MONEY_CAPS)
+    for model, window in dict.fromkeys((node.model, window_of(facts, node, None)) for _, node in strategy.leaves()):
+        if capped:
+            facts.count_tokens(model, messages)
+        else:
+            # Counts where the length alone does not tell.
+            fits(facts, model, messages, window)
+
+
+def check_fits(strategy: Strategy[Any], messages: Sequence[Message], facts: ModelFacts) -> None:
+    """Refuse a conversation that no final node can hold.
+
+    Raises:
+        ContextWindowExceeded: names the node and its window.
+    """
     limit = _limit(strategy.plan.params.get("max_tokens"))
     windows = [(node, window_of(facts, node, limit)) for node in _final_models(strategy)]
     if windows and not any(fits(facts, node.model, messages, window) for node, window in windows):

@@ -27,7 +27,7 @@ from composite_llm.events import Event, RunStarted, StageDone, StageStarted
 from composite_llm.observe.observer import RunInfo
 from composite_llm.run.context import Caller, Services
 from composite_llm.run.nesting import NestingBackend
-from composite_llm.run.preflight import check_before_start
+from composite_llm.run.preflight import check_before_start, count_beforehand, is_long
 from composite_llm.run.spending import check_countable, check_spending
 from composite_llm.run.turn import UserTurn, request_key
 from composite_llm.schema_bounds import check_schemas, has_much
@@ -174,6 +174,8 @@ class Run:
         """What has to be known before anything is spent, and could not be without waiting."""
         if self._caller.parent is None and has_much(self.plan.params):
             await in_daemon_thread(check_schemas, self.plan.params)
+        if is_long(self._messages):
+            await in_daemon_thread(count_beforehand, self._strategy, self._messages, self._services.facts)
         if self._caller.permission is not None:
             await self._caller.permission()
         check_spending(self.plan.options, self.plan.logical_model, self._services.spending, datetime.now(UTC))

@@ -123,6 +123,7 @@ def _deployments(upstream: ThreadedServer) -> list[dict[str, Any]]:
             {"composite": {"client_may_set": ["proposers", "aggregator", "layers", "samples"]}},
             proposers=["small", "medium"],
         ),
+        deployment("large-window", "composite/moa/medium", proposers=["medium"]),
         deployment("one-shot", "composite/moa/large", proposers=["small"]),
         deployment(
             "priced",
