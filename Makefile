@@ -47,6 +47,7 @@ lock: .venv-lock/.ready ## Write the lock files anew, from pyproject.toml and re
 		--output-file requirements/newest.txt
 	$(LOCK_BARE) requirements/ecosystem.in --extra mcp --output-file requirements/ecosystem.txt
 	$(LOCK_BARE) requirements/ecosystem-crewai.in --output-file requirements/ecosystem-crewai.txt
+	$(subst pyproject.toml,,$(LOCK_BARE)) --no-deps requirements/real.in --output-file requirements/real.txt
 
 .PHONY: clean
 clean: ## Remove environments, caches and reports.
@@ -127,6 +128,11 @@ test-ecosystem: .venv-ecosystem/.ready .venv-ecosystem-crewai/.ready ## Run agen
 	.venv-ecosystem-crewai/bin/python $(PYTEST) tests/ecosystem/test_crewai.py
 	.venv-ecosystem/bin/python $(PYTEST) tests/ecosystem --ignore=tests/ecosystem/test_crewai.py
 
+.PHONY: test-real
+test-real: .venv/.ready .venv-real/.locked ## Run against llama.cpp's server with a small model; MODEL=path.gguf or API_BASE=... names another one.
+	REAL_PYTHON=.venv-real/bin/python $(if $(MODEL),REAL_MODEL='$(MODEL)') $(if $(API_BASE),REAL_ENDPOINT='$(API_BASE)') \
+		$(BIN)/python $(PYTEST) $(if $(API_BASE),--force-enable-socket) tests/real
+
 # Environments. Two stamps: `.locked` when the lock is in, `.ready` when the checkout is in too, so that an edit of
 # pyproject.toml costs seconds.
 # $(call environment,directory,interpreter,lock)
@@ -151,6 +157,7 @@ $(eval $(call environment,.venv-py312,$(PYTHON312),requirements/dev.txt))
 $(eval $(call environment,.venv-py313,$(PYTHON313),requirements/dev.txt))
 $(eval $(call environment,.venv-ecosystem,$(PYTHON),requirements/ecosystem.txt))
 $(eval $(call environment,.venv-ecosystem-crewai,$(PYTHON),requirements/ecosystem-crewai.txt))
+$(eval $(call environment,.venv-real,$(PYTHON),requirements/real.txt))
 
 # One lock for every supported Python and platform; an address never enters it.
 LOCK = $(LOCK_BARE) --group dev --extra proxy

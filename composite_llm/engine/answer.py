@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from composite_llm.backend.interface import NO_DELTA, Choice, ChoiceDelta, Chunk, Message, Reply
 from composite_llm.engine.checked import Turn
@@ -16,8 +17,11 @@ from composite_llm.engine.validate import OutputCheck
 from composite_llm.engine.want import Want
 from composite_llm.events import ToolsRun
 from composite_llm.messages import text_of
+from composite_llm.trace import ToolCall
 
 _BETWEEN_TURNS = "\n\n"
+_ALIKE = 3
+"""So many rounds in a row with the same calls and the same results are worth a word: the model is going in circles."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +73,8 @@ class _ToolLoop:
         self._check = check
         self._spoken: list[str] = []
         self._between_turns = False
+        self._last_round: list[tuple[str, Any, str | None]] = []
+        self._alike = 0
         # The caller must get valid JSON, so a turn's text is held until it is known to be the last.
         self._holds_text = bool(want.params.get("response_format"))
 
@@ -76,6 +82,10 @@ class _ToolLoop:
         for round_number in range(1, self._policy.max_rounds + 2):
             exhausted = round_number > self._policy.max_rounds
             if exhausted:
+                rounds = f"max_tool_rounds ({self._policy.max_rounds})"
+                self._scope.degrade(
+                    "tool_rounds_used_up", f"{self._want.name}: had to answer without tools after {rounds}"
+                )
                 self._want = replace(self._want, params=_without_tools(self._want))
             turn = Turn(self._scope, self._want, self._check, self._must_hold)
             async with contextlib.aclosing(turn.items(streamed=streamed)) as chunks:
@@ -86,13 +96,20 @@ class _ToolLoop:
                 await self._run_tools(turn.reply, round_number)
                 yield NO_DELTA
                 continue
-            if exhausted and names:
-                self._scope.degrade("tool_rounds_used_up", f"{self._want.name}: asked for tools after max_tool_rounds")
             for chunk in turn.held:
                 if not (exhausted and _has_tool_delta(chunk)):
                     yield self._joined(chunk)
             yield self._whole(_without_tool_calls(turn.reply) if exhausted else turn.reply)
             return
+
+    def _note_alike(self, records: Sequence[ToolCall]) -> None:
+        """Not the end of it: a tool that is waited for gives the same result until it gives another."""
+        made = [(record.name, record.arguments, record.result or record.error) for record in records]
+        self._alike = self._alike + 1 if made == self._last_round else 1
+        self._last_round = made
+        if self._alike == _ALIKE:
+            text = f"{self._want.name}: made the same tool calls {_ALIKE} times in a row, with the same results"
+            self._scope.degrade("tool_calls_repeated", text)
 
     async def _run_tools(self, reply: Reply, round_number: int) -> None:
         # A streamed run has no limit around it as a whole, and nothing is yielded in here.
@@ -101,6 +118,7 @@ class _ToolLoop:
                 self._executor, reply.message, self._scope.recorder, self._want.name, round_number
             )
         self._scope.recorder.tool_calls.extend(records)
+        self._note_alike(records)
         self._scope.emit(ToolsRun(tuple(records)))
         text = text_of(reply.message.get("content"))
         if text and not self._holds_text:

@@ -6,6 +6,7 @@ once, so neither `asyncio.run` nor the caller's loop will do.
 
 from __future__ import annotations
 
+import asyncio
 import os
 import threading
 from collections.abc import Awaitable, Callable
@@ -14,6 +15,8 @@ from contextlib import AbstractContextManager
 from typing import Any, TypeVar
 
 from anyio.from_thread import BlockingPortal, start_blocking_portal
+
+from composite_llm.provider.log_worker import give_own_log_worker
 
 T = TypeVar("T")
 
@@ -54,6 +57,7 @@ class Portal:
                 _before_threads_are_joined(self.close)
                 self._context = start_blocking_portal("asyncio", name="composite_llm")
                 self._portal = self._context.__enter__()
+                give_own_log_worker(self._portal.call(_this_loop))
             return self._portal
 
     def close(self) -> None:
@@ -70,6 +74,10 @@ class Portal:
         self._inherited.append(self._context)
         self._lock, self._context, self._portal = threading.Lock(), None, None
         self._waited_for = set()
+
+
+async def _this_loop() -> asyncio.AbstractEventLoop:
+    return asyncio.get_running_loop()
 
 
 def _before_threads_are_joined(function: Callable[[], None]) -> None:

@@ -225,3 +225,63 @@ async def test_cancelling_acompletion_closes_every_request(server: ThreadedServe
         await task
     await server.until(lambda ledger: ledger.open_requests == 0)
     assert all(record.disconnected for record in server.ledger.records)
+
+
+_BESIDE: dict[str, str] = {
+    "in a thread beside it": "asyncio.run(beside())",
+    "before, inside and after": "sync(); asyncio.run(inside()); sync()",
+    "from many at once": "asyncio.run(at_once())",
+}
+
+
+@pytest.mark.parametrize("way", _BESIDE)
+def test_an_application_with_a_loop_of_its_own_hears_of_no_destroyed_tasks_and_of_every_call(
+    way: str, server: ThreadedServer
+) -> None:
+    done = run_program(
+        f"""
+        import asyncio
+        import litellm
+        from litellm.integrations.custom_logger import CustomLogger
+        import composite_llm
+
+        class Heard(CustomLogger):
+            count = 0
+            async def async_log_success_event(self, kwargs, response_obj, start_time, end_time):
+                Heard.count += 1
+
+        composite_llm.register(config={{}})
+        litellm.callbacks = [Heard()]
+        call = dict(messages={MESSAGES!r}, api_base={server.base_url!r}, api_key="none")
+
+        def sync():
+            litellm.completion("{MOA}", proposers=["{FIRST}"], **call)
+
+        def plain():
+            return litellm.acompletion("{FIRST}", **call)
+
+        async def heard(expected):
+            while Heard.count < expected:
+                await asyncio.sleep(0.01)
+
+        async def beside():
+            await plain()
+            await asyncio.to_thread(sync)
+            await plain()
+            await asyncio.to_thread(sync)
+            await asyncio.wait_for(heard(6), 20)
+
+        async def inside():
+            sync()
+            await plain()
+            sync()
+            await asyncio.wait_for(heard(7), 20)
+
+        async def at_once():
+            await asyncio.gather(*[asyncio.to_thread(sync) for _ in range(4)], *[plain() for _ in range(4)])
+            await asyncio.wait_for(heard(12), 20)
+
+        {_BESIDE[way]}
+        """
+    )
+    assert (done.stdout, done.stderr, done.returncode) == ("", "", 0)

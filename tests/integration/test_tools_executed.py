@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import copy
+import itertools
 import json
 import threading
 from collections.abc import Callable, Iterator
@@ -255,6 +256,32 @@ def test_a_tool_called_forever_ends_when_the_rounds_are_used_up(run: Run, server
     assert [body.get("tool_choice") for body in asked] == [None, None, None, "none"]
     assert all(body["tools"] == TOOLS for body in asked)
     assert any(reason.startswith("tool_rounds_used_up") for reason in trace.degraded)
+
+
+@pytest.mark.parametrize(("rounds", "noticed"), [(2, False), (3, True), (7, True)])
+def test_rounds_of_the_same_calls_are_noticed_at_the_third(
+    rounds: int, noticed: bool, run: Run, server: ThreadedServer
+) -> None:
+    text, trace, reasoning = run(by_name, *[asks((f"c{n}", "look", {"at": "sky"})) for n in range(rounds)])
+    assert text == "It is done."
+    entries = [reason for reason in trace.degraded if reason.startswith("tool_calls_repeated")]
+    assert len(entries) == noticed
+    assert ("the same tool calls 3 times in a row" in reasoning) is noticed
+
+
+def test_rounds_with_other_arguments_or_results_are_not_alike(run: Run, server: ThreadedServer) -> None:
+    count = itertools.count()
+    other_results = [asks((f"c{n}", "look", {"at": "sky"})) for n in range(5)]
+    _, trace, _ = run(lambda name, arguments: next(count), *other_results)
+    assert list(trace.degraded) == []
+    _, trace, _ = run(by_name, *[asks((f"c{n}", "look", {"at": f"sky {n % 2}"})) for n in range(6)])
+    assert list(trace.degraded) == []
+
+
+def test_rounds_that_are_used_up_are_told_also_when_an_answer_follows(run: Run, server: ThreadedServer) -> None:
+    text, trace, _ = run(by_name, asks(("c1", "look", {})), max_tool_rounds=1)
+    assert text == "It is done."
+    assert [reason.split(":")[0] for reason in trace.degraded] == ["tool_rounds_used_up"]
 
 
 def test_eight_rounds_are_the_default(run: Run, server: ThreadedServer) -> None:
