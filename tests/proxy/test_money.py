@@ -142,15 +142,9 @@ _ASKED: dict[str, dict[str, Any]] = {
     "/v1/chat/completions": _CHAT,
     "/v1/messages": _CHAT,
     "/v1/responses": {"input": "Hello"},
+    "/v1/completions": {"prompt": "Hello"},
 }
-HANGING_UP = [
-    ("/v1/chat/completions", False),
-    ("/v1/chat/completions", True),
-    ("/v1/messages", False),
-    ("/v1/messages", True),
-    ("/v1/responses", False),
-    ("/v1/responses", True),
-]
+HANGING_UP = [(path, stream) for path in _ASKED for stream in (False, True)]
 
 
 @pytest.mark.parametrize(("path", "stream"), HANGING_UP)
@@ -161,20 +155,6 @@ def test_a_client_that_hangs_up_ends_the_run_and_is_charged_what_it_spent(
     (charge,) = charges(proxy, key)
     assert charge["cost_usd"] == pytest.approx(spent_upstream(upstream))
     assert charge["cost_usd"] > 0
-
-
-def test_a_plain_completion_whose_client_hangs_up_runs_to_its_end_and_is_charged(
-    proxy: Proxy, key: str, upstream: ThreadedServer
-) -> None:
-    upstream.set_scenario("gpt-4o", {"latency_s": 1.0})
-    body = json.dumps({"model": "team-moa", "prompt": "Hello"}).encode()
-    with connected(proxy) as client:
-        client.sendall(request_head(proxy, key, "/v1/completions", body) + body)
-        upstream.wait_until(lambda ledger: any(record.model == "gpt-4o" for record in ledger.records))
-    upstream.wait_until(lambda ledger: ledger.open_requests == 0)
-    (charge,) = charges(proxy, key)
-    assert charge["cost_usd"] == pytest.approx(spent_upstream(upstream))
-    assert not any(record.disconnected for record in upstream.ledger.records)
 
 
 def connected(proxy: Proxy) -> socket.socket:

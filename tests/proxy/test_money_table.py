@@ -129,14 +129,13 @@ ENDINGS = {
 }
 STAYS = [name for name, ending in ENDINGS.items() if ending.seen is None]
 LEAVES = [name for name, ending in ENDINGS.items() if ending.seen is not None]
-# Nobody can leave the midst of an answer that comes whole; LiteLLM runs a plain `/v1/completions` to its end.
+# Nobody can leave the midst of an answer that comes whole.
 PLAIN = {"leaves-in-proposals", "leaves-before-accepted"}
 
 
 def _rows() -> Iterator[Row]:
     for endpoint, streamed, ending in itertools.product(PATHS, (False, True), ENDINGS):
-        leaves = ending in LEAVES
-        if streamed or not leaves or (ending in PLAIN and endpoint != "completions"):
+        if streamed or ending in STAYS or ending in PLAIN:
             yield Row(endpoint, streamed, ending)
     for endpoint, ending, reasoning in itertools.product(PATHS, LEAVES, ("off", "full")):
         yield Row(endpoint, True, ending, reasoning=reasoning)
