@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from composite_llm import CompositeError, ExecutionContext, InvalidOption, Trace, get_trace, mask_secrets
+from composite_llm import CompositeError, ExecutionContext, InvalidOption, Trace, explain, get_trace, mask_secrets
 from composite_llm.work.errors import WorkError
 
 _log = logging.getLogger("composite_llm")
@@ -231,6 +231,7 @@ async def completion(
     """
     import litellm
 
+    install()
     parameters = call_parameters(model, context, options)
     executor, rounds = parameters.pop("own_tool_executor", None), parameters.pop("own_max_tool_rounds", 8)
     said = [dict(message) for message in messages]
@@ -245,6 +246,13 @@ async def completion(
         said.append(message.model_dump(exclude_none=True))
         said += await asyncio.gather(*(_tool_result(executor, call) for call in message.tool_calls))
     return responses
+
+
+def install() -> None:
+    """Composites are known to LiteLLM; what the application registered stays as it is."""
+    import composite_llm
+
+    assert composite_llm.handler is not None
 
 
 def call_parameters(model: str, context: ExecutionContext, options: Mapping[str, Any]) -> dict[str, Any]:
@@ -278,11 +286,8 @@ async def _tool_result(executor: Any, call: Any) -> dict[str, Any]:
 
 @functools.cache
 def _has_single_models() -> bool:
-    import composite_llm
-
-    composite_llm.register()
     try:
-        return composite_llm.explain("composite/moa/openai/gpt-4o", deliberate="never").calls == 1
+        return explain("composite/moa/openai/gpt-4o", deliberate="never").calls == 1
     except CompositeError:
         return False
 

@@ -17,7 +17,7 @@ from typing import Any
 from composite_llm import ExecutionContext, InvalidOption
 from composite_llm.work.database import Database, estimated_tokens, now, state_file
 from composite_llm.work.errors import PathRefused, WorkError
-from composite_llm.work.executor import LLMExecutor
+from composite_llm.work.executor import Executor, LLMExecutor
 from composite_llm.work.fencing import fenced
 from composite_llm.work.secrets import holds_secret, without_secrets
 from composite_llm.work.tools.files import FileTools
@@ -92,6 +92,7 @@ class Memory:
     Args:
         project: The folder.
         path: The file; default: in the project's `.composite` folder.
+        executor: Writes summaries; default: one whose model the configuration says.
         embedding_model: LiteLLM's name of an embedding model, to find passages by meaning too. What is indexed and
             searched is sent to that model, secrets hidden. With `sqlite-vec` installed, large projects are faster.
         embedding_options: Call parameters for it, such as `api_base`.
@@ -102,10 +103,12 @@ class Memory:
         project: str | os.PathLike[str],
         *,
         path: str | os.PathLike[str] | None = None,
+        executor: LLMExecutor | None = None,
         embedding_model: str | None = None,
         embedding_options: dict[str, Any] | None = None,
     ) -> None:
         self._root = Root(project)
+        self._executor = executor or Executor()
         self._embedding = embedding_model
         self._embedding_options = dict(embedding_options or {})
         prepare = _load_vectors if embedding_model is not None else None
@@ -210,7 +213,7 @@ class Memory:
             return ""
         return fenced("\n\n".join(f"## {one.source}\n{one.text}" for one in found), "excerpts of the project's memory")
 
-    async def summarize_file(self, path: str, executor: LLMExecutor, max_tokens: int = 300) -> str:
+    async def summarize_file(self, path: str, max_tokens: int = 300) -> str:
         """A file in few words, by the tier for summaries; kept until the file changes.
 
         Raises:
@@ -230,7 +233,7 @@ class Memory:
             f"Say what the file {path} is for, what is in it, and what its reader has to know, "
             f"in no more than {max(20, max_tokens // 2)} words.\n\n{fenced(text, f'file {path}')}"
         )
-        answer = await executor.run(prompt, ExecutionContext(task_type="summarize", project=self._root.path.name))
+        answer = await self._executor.run(prompt, ExecutionContext(task_type="summarize", project=self._root.path.name))
         summary = without_secrets(answer.content).strip()
         if summary:
             with self._database.transaction() as connection:

@@ -18,6 +18,7 @@ from composite_llm.work.executor import (
     believed,
     call_parameters,
     cost_of,
+    install,
     table_entry,
     trace_of,
 )
@@ -244,6 +245,7 @@ class Orchestrator:
         model = given.pop("model")
         parameters = call_parameters(model, context, {**settings, **given})
         parameters = {key: value for key, value in parameters.items() if not key.startswith("own_")}
+        install()
         stream: Any = await litellm.acompletion(messages=self._asked(name, messages), **parameters)
         usage: Any = None
         async for chunk in stream:

@@ -151,3 +151,17 @@ async def test_a_composites_answer_carries_its_run_and_what_it_cost(executor: Ex
     assert answer.metadata["run_id"]
     assert answer.metadata["finish_reason"] == "stop"
     assert answer.cost_estimate == answer.metadata["attempts"][0]["cost_usd"]
+
+
+async def test_what_the_application_registered_stays(server: ThreadedServer) -> None:
+    import composite_llm
+
+    server.set_scenario("gpt-4o", {"text": "by the profile"})
+    nodes = {"model": "openai/gpt-4o", "proposers": ["openai/gpt-4o"]}
+    composite_llm.register(config={"profiles": {"mine": {"strategy": "moa", **nodes}}})
+    try:
+        executor = Executor("composite/profile/mine", options={"api_base": server.base_url, "api_key": "sk-test"})
+        await executor.run("x", model="openai/gpt-4o")
+        assert (await executor.run("x")).content == "by the profile"
+    finally:
+        composite_llm.register(config={})

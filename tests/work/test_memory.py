@@ -175,21 +175,22 @@ def test_any_text_can_be_searched_for(memory: Memory, query: str) -> None:
     memory.search(query)
 
 
-async def test_a_files_summary_is_kept_until_the_file_changes(memory: Memory, project: Path) -> None:
-    executor = ScriptedExecutor("It adds; password='hunter2hunter'.", "It subtracts.")
-    assert await memory.summarize_file("src/app.py", executor) == "It adds; password='***'."
-    assert await memory.summarize_file("src/app.py", executor) == "It adds; password='***'."
+async def test_a_files_summary_is_kept_until_the_file_changes(project: Path) -> None:
+    executor = ScriptedExecutor("It adds; password='hunter2hunter'.", "It subtracts.", NOBODY)
+    memory = Memory(project, executor=executor)
+    assert await memory.summarize_file("src/app.py") == "It adds; password='***'."
+    assert await memory.summarize_file("src/app.py") == "It adds; password='***'."
     assert len(executor.asked) == 1
     prompt, context = executor.asked[0]
     assert "return a - b" in prompt
     assert context.task_type == "summarize"
     (project / "src" / "app.py").write_text("new\n")
-    assert await memory.summarize_file("src/app.py", executor) == "It subtracts."
+    assert await memory.summarize_file("src/app.py") == "It subtracts."
     with pytest.raises(AllProvidersFailedError):
-        await memory.summarize_file("README", ScriptedExecutor(NOBODY))
+        await memory.summarize_file("README")
     for path in (".env", "../outside.txt"):
         with pytest.raises(PathRefused):
-            await memory.summarize_file(path, executor)
+            await memory.summarize_file(path)
 
 
 def test_with_embeddings_a_passage_is_found_by_meaning(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -33,6 +33,14 @@ class Finding(BaseModel):
     reason: str = ""
     fix: str = ""
 
+    @field_validator("confidence", mode="before")
+    @classmethod
+    def _between_0_and_1(cls, value: Any) -> Any:
+        """Small models answer in percent, or beyond what there is."""
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            return value
+        return min(1.0, max(0.0, value / 100 if 1 < value <= 100 else value))
+
     @field_validator("title", "evidence", "reason", "fix")
     @classmethod
     def _hidden(cls, text: str) -> str:

@@ -156,6 +156,18 @@ async def test_under_a_cap_an_unknown_price_stops_too(tmp_path: Path) -> None:
     assert "price of a call is unknown" in result.notes[-1]
 
 
+@pytest.mark.parametrize(("said", "kept"), [(0.4, 0.4), (80, 0.8), (-3, 0.0), (1e9, 1.0), (1, 1.0)])
+async def test_a_small_models_confidence_is_brought_into_range(tmp_path: Path, said: float, kept: float) -> None:
+    def loud(messages: Sequence[Mapping[str, Any]]) -> str:
+        if "has marked line" in str(messages[-1]["content"]):
+            return json.dumps({"real": True, "severity": "low", "confidence": said, "reason": ""})
+        return auditor(messages)
+
+    root = write(tmp_path / "repo", {"a.py": "eval(x)\n"})
+    result = await run_workflow("security-audit", str(root), executor=ScriptedExecutor(loud))
+    assert [one.confidence for one in result.findings] == [kept]
+
+
 async def test_an_empty_folder_has_no_findings(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     for name in spec.SHIPPED:
