@@ -52,7 +52,8 @@ def total_usage(usages: Iterable[Usage]) -> Usage:
     some = [usage for usage in usages if usage is not NO_USAGE]
     if len(some) < 2:
         return some[0] if some else NO_USAGE
-    return Usage(**{name: sum([getattr(usage, name) for usage in some]) for name in _FIELDS})
+    columns = zip(*[vars(usage).values() for usage in some], strict=True)
+    return Usage(**dict(zip(_FIELDS, map(sum, columns), strict=True)))
 
 
 def total_cost(costs: Iterable[float | None]) -> float | None:

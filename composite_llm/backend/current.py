@@ -14,11 +14,15 @@ class Passage:
 
     Attributes:
         scope: The run that the attempt belongs to.
+        fast: It may be sent without the OpenAI SDK.
+        once: LiteLLM is asked not to repeat it.
         led_back: Ids of the responses of the runs that LiteLLM led it back to: a response with such an id comes from a
             composite, whose calls count themselves. With fallbacks of a Router, another may be what answers in the end.
     """
 
     scope: object | None
+    fast: bool = False
+    once: bool = True
     led_back: set[str] = field(default_factory=set)
 
 
@@ -41,6 +45,11 @@ def note_led_back(response_id: str) -> None:
 def in_a_run() -> bool:
     """Whether the present call belongs to a run of ours; asked by what looks on, which is not the run nested in it."""
     return _PASSAGE.get() is not None
+
+
+def current_passage() -> Passage | None:
+    """The attempt that is being made; None outside of any."""
+    return _PASSAGE.get()
 
 
 @contextlib.contextmanager

@@ -11,15 +11,16 @@ import litellm
 
 from composite_llm.backend.cleaning import StreamCleaner, cleaned_message
 from composite_llm.backend.current import Passage, within
+from composite_llm.backend.fast_openai import install
 from composite_llm.backend.interface import AttemptRequest, Choice, ChoiceDelta, Chunk, Message, Reply, as_nested
 from composite_llm.backend.litellm_bill import StreamBill, is_open, plain_bill
 from composite_llm.backend.litellm_errors import as_failure
 from composite_llm.backend.litellm_facts import LiteLLMFacts
-from composite_llm.backend.litellm_openai import client_for
 from composite_llm.backend.litellm_prices import names_prices, rates_of, told_to_litellm, without_prices
 from composite_llm.backend.litellm_router import RouterInUse
 from composite_llm.backend.litellm_tap import Tap
 from composite_llm.backend.thoughts import begins_unopened
+from composite_llm.backend.unheard import unheard
 from composite_llm.errors import AttemptFailed, Failure
 from composite_llm.wellformed import well_formed_value
 
@@ -48,6 +49,7 @@ class LiteLLMBackend:
     def __init__(self, facts: LiteLLMFacts, router: RouterInUse | None = None) -> None:
         self._router = router or RouterInUse()
         self.fast_openai = True
+        install()
         self._facts = facts
         # Models, by their endpoint, whose template begins their thoughts for them; bounded.
         self._unopened: dict[tuple[str, str | None], None] = {}
@@ -74,7 +76,7 @@ class LiteLLMBackend:
             AttemptFailed: with what LiteLLM's exception means.
         """
         answered = False
-        passage = Passage(request.scope)
+        passage = self._passage(request)
         try:
             with within(passage):
                 response = await self._call(request, stream=False)
@@ -92,7 +94,7 @@ class LiteLLMBackend:
             AttemptFailed: with what LiteLLM's exception means, or that the stream broke off.
         """
         stream: Any = None
-        passage = Passage(request.scope)
+        passage = self._passage(request)
         try:
             with within(passage):
                 stream = await self._call(request, stream=True)
@@ -123,6 +125,10 @@ class LiteLLMBackend:
                 Failure("unavailable", f"{where + ' ' if where else ''}ended its stream without finishing the answer")
             )
 
+    def _passage(self, request: AttemptRequest) -> Passage:
+        # A Router's deployment says itself how often the SDK is to try.
+        return Passage(request.scope, fast=self.fast_openai, once=not self.routed(request.model))
+
     async def _call(self, request: AttemptRequest, *, stream: bool) -> Any:
         params = self._params(request)
         if stream:
@@ -149,11 +155,8 @@ class LiteLLMBackend:
             call = _booked_at_its_own_prices(call, request, routed=router is not None)
         if router is not None:
             return await router.acompletion(**call)
-        if self.fast_openai and self._facts.provider(request.model, params) == "openai":
-            client = client_for(params, request.timeout_s)
-            if client is not None:
-                call["client"] = client
-        return await litellm.acompletion(**call, max_retries=0, num_retries=0)
+        with unheard(params, self._facts.provider(request.model, params)):
+            return await litellm.acompletion(**call, max_retries=0, num_retries=0)
 
     def _params(self, request: AttemptRequest) -> dict[str, Any]:
         if self.routed(request.model):

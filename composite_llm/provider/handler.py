@@ -12,6 +12,7 @@ from litellm.types.utils import ModelResponseStream
 
 from composite_llm.backend.interface import Chunk, Reply
 from composite_llm.backend.litellm_raised import raised
+from composite_llm.backend.unheard import leave_unlogged
 from composite_llm.config.node import COMPOSITE_PREFIX
 from composite_llm.errors import CompositeError, InvalidOption
 from composite_llm.provider.charge import Charge
@@ -107,6 +108,7 @@ class CompositeLLM(litellm.CustomLLM):
             charge.answered(trace)
             usage = charge.priced_usage(trace.usage, reasoning_tokens(trace), trace.cost_usd)
             cost_usd = charge.cost_usd(trace.cost_usd)
+            leave_unlogged(kwargs.get("logging_obj"))
             shown, reasoning = view.trace(trace), run.plan.options.reasoning
             return response_of(reply, trace, usage, cost_usd, reasoning=reasoning, shown=shown)
 

@@ -114,8 +114,8 @@ def register(
             configuration's `otel` says.
         telemetry: Keep what runs did in an SQLite file: True, its path, or settings (`path`, `privacy`, `max_age_days`,
             `max_size_mb`); False for none. Default: as `COMPOSITE_LLM_TELEMETRY` or the configuration says.
-        fast_openai: Ask nodes of the provider `openai` through the OpenAI SDK's untyped `post`, which does the same with
-            less work; False: through its typed methods, as LiteLLM by itself.
+        fast_openai: Send what LiteLLM sends through the OpenAI SDK without the SDK, which is the same with less than half
+            of the work; False: as LiteLLM by itself.
         models: Composites to be listed in LiteLLM's model table: model strings, or mappings with `model` and the options
             that it will be called with. Without it a name is known when it is asked for, by what its own model can.
         check: Ask the endpoints of all profiles now whether they serve their models; see `check`.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+import litellm
 import pytest
 from anyio.from_thread import BlockingPortal, start_blocking_portal
 
@@ -44,6 +45,19 @@ def configure(provider: None) -> Iterator[Callable[[Any], None]]:
 
     yield lambda config: composite_llm.register(config=config)
     composite_llm.register(config={})
+
+
+@pytest.fixture
+def nobody_listens(provider: None) -> Iterator[None]:
+    """No callback is registered in LiteLLM; other tests' Routers leave theirs, and LiteLLM moves them between its lists."""
+    kinds = ("input", "success", "failure", "service")
+    names = ["callbacks", *(f"{kind}_callback" for kind in kinds), *(f"_async_{kind}_callback" for kind in kinds[:3])]
+    before = {name: list(getattr(litellm, name)) for name in names}
+    for name in names:
+        getattr(litellm, name).clear()
+    yield
+    for name, callbacks in before.items():
+        getattr(litellm, name)[:] = callbacks
 
 
 @pytest.fixture
