@@ -225,7 +225,8 @@ def shortened(text: str, limit: int) -> str:
 _ADVISOR_NOTE = (
     "You are advising the assistant that will answer this conversation. You cannot call tools and have not called any; "
     "what you see of tool calls and their results are records of the assistant's own. Do not claim to have done "
-    "anything and do not write tool calls: say what the assistant should answer or do next, and why."
+    "anything and do not write tool calls: say what the assistant should answer or do next, and why. "
+    "Write in the language of the user's message."
 )
 
 

@@ -16,6 +16,7 @@ from composite_llm.events import (
     StageStarted,
     ToolsRun,
 )
+from composite_llm.review_labels import readable
 from composite_llm.trace import Call, Ranking, ToolCall, Trace
 from composite_llm.usage import Usage, total_cost, total_usage
 
@@ -46,7 +47,7 @@ def summary(trace: Trace, *, full: bool = False, final_reasoning: str | None = N
     for stage, calls in _by_stage(below.get(None, ())):
         lines = [title(stage), *(_line_with_all_below(call, below) for call in calls)]
         if full and not _is_final(stage):
-            lines += [f"\n{call.name} wrote:\n{call.content}" for call in calls if call.content]
+            lines += [f"\n{call.name} wrote:\n{readable(call)}" for call in calls if call.content]
         if stage == "review" and trace.ranking is not None:
             lines.append(vote_table(trace.ranking))
         parts.append("\n".join(lines))
@@ -80,7 +81,7 @@ def event_text(event: Event, *, full: bool = False) -> str | None:
         case CallDone(call, spent, cost_usd):
             text = call_line(call, spent, cost_usd) + "\n"
             return (
-                text + f"\n{call.name} wrote:\n{call.content}\n\n"
+                text + f"\n{call.name} wrote:\n{readable(call)}\n\n"
                 if full and call.content and not _is_final(call.stage)
                 else text
             )

@@ -82,7 +82,11 @@ class Call(_Record):
     composites: list[str] = []
     """Model strings of the composites that ran inside of it, also where a Router's name led there."""
     content: str | None = None
-    """The answer's text; None if there was none."""
+    """The answer's text; None if there was none. Of a reviewer as it was written, with its own labels in it."""
+    labels: dict[str, str] = {}
+    """Of a reviewer: under which label it saw whose answer, in the order in which it saw them."""
+    critiques: dict[str, str] = {}
+    """Of a reviewer: what it says of each answer, by the author's name, with authors' names in the place of labels."""
 
     @property
     def cut_off(self) -> bool:
@@ -140,6 +144,10 @@ class ReviewRecord(_Record):
     """Names of the answers, best first, without the reviewer's own."""
     abstained: bool = False
     problems: list[str] = []
+    labels: dict[str, str] = {}
+    """Under which label it saw whose answer, in the order in which it saw them."""
+    critiques: dict[str, str] = {}
+    """What it says of each answer, by the author's name; as it was written in its call's `content`."""
 
 
 class Ranking(_Record):

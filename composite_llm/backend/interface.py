@@ -187,6 +187,10 @@ class ModelFacts(Protocol):
         """Whether messages may hold `image`, `audio` or `file` parts; None when unknown."""
         ...
 
+    def takes_schema(self, model: str) -> bool:
+        """Whether `response_format` may ask for JSON that follows a schema."""
+        ...
+
     def price(self, model: str, prompt_tokens: int, completion_tokens: int, params: Params = NO_PARAMS) -> float | None:
         """US dollars for so many tokens; None when unknown. Prices among the call's parameters count before all others."""
         ...

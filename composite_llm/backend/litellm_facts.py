@@ -78,6 +78,11 @@ class LiteLLMFacts:
         except Exception:  # noqa: BLE001  # counting is a courtesy; an odd message must not end a run
             return sum(len(str(message.get("content") or "")) for message in messages) // 4 + 1
 
+    def takes_schema(self, model: str) -> bool:
+        """Whether LiteLLM says so of the model, or its server is one that serves any model with schemas."""
+        behind = self._deployed(model)
+        return all(_takes_schema(one.described_as) for one in behind) if behind else _takes_schema(model)
+
     def counts_exactly(self, model: str) -> bool:
         """Whether LiteLLM's counter knows the tokenizer: OpenAI's own models'."""
         behind = self._deployed(model)
@@ -158,6 +163,24 @@ class LiteLLMFacts:
         if isinstance(value, dict | list):
             return _takes_name(model, name)
         return _takes_value(model, name, value)
+
+
+_SERVERS_OF_ANY_MODEL = frozenset(
+    {"openai", "custom_openai", "hosted_vllm", "lm_studio", "llamafile", "ollama", "ollama_chat", "docker_model_runner"}
+)
+"""They force JSON by a grammar, whatever the model; small models need it most, and LiteLLM's table has none of them."""
+
+
+def _takes_schema(model: str) -> bool:
+    # Not remembered: applications register models at any time.
+    bare, provider, _ = split(model)
+    if provider is None or not _takes_name(model, "response_format"):
+        return False
+    if row := row_of(model):
+        return bool(row.get("supports_response_schema"))
+    return provider in _SERVERS_OF_ANY_MODEL or bool(
+        litellm.supports_response_schema(model=bare, custom_llm_provider=provider)
+    )
 
 
 @lru_cache(maxsize=2048)

@@ -71,7 +71,7 @@ def _answer(error: BaseException) -> Any:
     for link in chain(error):
         if isinstance(link, openai.APIConnectionError | httpx.TransportError | OSError):
             return None
-        if isinstance(link, httpx.HTTPStatusError | openai.APIStatusError) and (found := _text(link.response)):
+        if isinstance(link, httpx.HTTPStatusError | openai.APIStatusError) and (found := _text(link)):
             return _parsed(found)
         # An answer that could not be read is no refusal; what LiteLLM quotes then is Python's.
         quoted = quoted and not isinstance(link, ValueError | TypeError | LookupError | AttributeError)
@@ -79,10 +79,10 @@ def _answer(error: BaseException) -> Any:
     return _parsed(text) if text is not None and quoted else None
 
 
-def _text(response: Any) -> str:
+def _text(link: BaseException) -> str:
     try:
-        return str(response.text)[:_LONGEST_READ]
-    except Exception:  # noqa: BLE001  # a stream that nobody has read
+        return str(link.response.text)[:_LONGEST_READ]  # type: ignore[attr-defined]
+    except Exception:  # noqa: BLE001  # a stream that nobody has read; some of LiteLLM's have no response
         return ""
 
 

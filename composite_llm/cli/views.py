@@ -13,6 +13,7 @@ from composite_llm.cli.progress import Progress, provider_message
 from composite_llm.cli.screen import Frame
 from composite_llm.cli.table import members_table, remarks, said_by_provider
 from composite_llm.events import CallDone, Event
+from composite_llm.review_labels import readable
 from composite_llm.summary import event_text, vote_table
 
 if TYPE_CHECKING:
@@ -94,7 +95,7 @@ class LiveView:
             if call.content:
                 self._console.print()
                 self._console.rule(f"{call.name} ({call.role})", align="left", style="dim")
-                self._console.print(rendered(call.content))
+                self._console.print(rendered(readable(call) or ""))
         if trace.ranking is not None:
             self._console.print()
             self._console.print(vote_table(trace.ranking), style="dim", markup=False)

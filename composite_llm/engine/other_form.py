@@ -90,4 +90,11 @@ def lifted_by(want: Want, node: Node, sent: AttemptRequest, failure: Failure) ->
         found = "no_system_role"
     if found == "no_system_role" and not has_system:
         return None
+    if found is None or found == "no_response_format":
+        # What only helps is left out whatever the refusal was about.
+        found = "no_response_format" if failure.kind == "rejected" and _was_asked_for(want, sent) else None
     return None if found is None or found in sent.restrictions or node.is_composite else found
+
+
+def _was_asked_for(want: Want, sent: AttemptRequest) -> bool:
+    return want.response_format is not None and sent.params.get("response_format") is want.response_format

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
@@ -72,6 +72,8 @@ class OpenCall:
     error: str | None = None
     content: str | None = None
     attempts: list[OpenAttempt] = field(default_factory=list)
+    labels: Mapping[str, str] = field(default_factory=dict)
+    critiques: Mapping[str, str] = field(default_factory=dict)
     composites: list[str] = field(default_factory=list)
 
     @property
@@ -169,6 +171,8 @@ class Recorder:
             attempts=[self._attempt_record(attempt, now) for attempt in call.attempts],
             composites=list(call.composites),
             content=call.content,
+            labels=dict(call.labels),
+            critiques=dict(call.critiques),
         )
 
     def _attempt_record(self, attempt: OpenAttempt, now: float) -> Attempt:

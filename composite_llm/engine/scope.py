@@ -11,6 +11,7 @@ from composite_llm.backend.interface import Backend, ModelFacts
 from composite_llm.engine.breaker import Breakers
 from composite_llm.engine.budget import Budget
 from composite_llm.engine.learned import Learned
+from composite_llm.engine.positional import PositionalBallots
 from composite_llm.engine.recorder import OpenCall, Recorder
 from composite_llm.engine.salvage import Salvage
 from composite_llm.events import Degraded, Event
@@ -34,6 +35,7 @@ class Scope:
         secret: The codes that candidates are fenced with are made with it, so that they cannot pose as instructions.
         breakers: Shared by the whole process; None for none.
         learned: What endpoints were found to refuse; shared by the whole process.
+        positional: Which reviewers only repeat the order shown; shared by the whole process.
         salvage: What the same request had been answered when it failed a moment ago.
         kept: Where this run's own answers are put, in case that it fails.
         emit: Told what happens.
@@ -59,6 +61,7 @@ class Scope:
     deadline: float | None = None
     breakers: Breakers | None = None
     learned: Learned = field(default_factory=Learned)
+    positional: PositionalBallots = field(default_factory=PositionalBallots)
     salvage: Salvage | None = None
     kept: Salvage | None = None
     emit: Callable[[Event], None] = ignore_event

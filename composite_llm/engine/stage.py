@@ -24,6 +24,7 @@ class StagePolicy:
         quorum: Usable answers it needs.
         straggler_grace_s: Seconds the rest gets once they are in; None until the stage's time is over.
         stage_timeout_s: Seconds for the whole stage; None for no limit of its own.
+        required: Whether the run needs them: a stage that is not required ends with what there is.
         stages_left: Stages still to come, this one and the final call counted: without `stage_timeout_s`, a stage
             that has its quorum may use this share of the run's time left.
     """
@@ -31,6 +32,7 @@ class StagePolicy:
     quorum: int = 1
     straggler_grace_s: float | None = None
     stage_timeout_s: float | None = None
+    required: bool = True
     stages_left: int = 2
 
 
@@ -41,8 +43,8 @@ async def run_stage(scope: Scope, wants: Sequence[Want], policy: StagePolicy) ->
         The usable answers, in configuration order.
 
     Raises:
-        QuorumNotMet: Too few answered usably.
-        BudgetExceeded: Too few could be asked under the run's caps.
+        QuorumNotMet: Too few answered usably, and the stage is required.
+        BudgetExceeded: Too few could be asked under the run's caps, and the stage is required.
     """
     stage = wants[0].stage
     scope.emit(StageStarted(stage, tuple(want.name for want in wants)))
@@ -65,7 +67,7 @@ async def run_stage(scope: Scope, wants: Sequence[Want], policy: StagePolicy) ->
             scope.degrade("member_truncated", f"{stage}: {answer.name} ran out of tokens")
     for failed in failures:
         scope.degrade("member_missing", f"{stage}: {failed.name} ({failed.failure.reason})")
-    if len(answers) < policy.quorum:
+    if len(answers) < policy.quorum and policy.required:
         raise _shortfall(scope, stage, policy.quorum, answers, failures)
     return answers
 
@@ -98,9 +100,11 @@ class _Conductor:
         self._clock = scope.recorder.clock
         self._started = self._clock()
         self._usable = 0
+        self._quorum_met = False
         self._outstanding = members
         self._running: dict[asyncio.Timeout, str | None] = {}
-        self._quorum_in = False
+        # What is not required has no more than its share of the time, quorum or not.
+        self._quorum_in = not policy.required
         self._grace_end: float | None = None
         self._stage_end = None if policy.stage_timeout_s is None else self._started + policy.stage_timeout_s
         self._share = self._share_of_time(scope)
@@ -128,8 +132,8 @@ class _Conductor:
         self._running.pop(timeout, None)
         self._outstanding -= 1
         self._usable += usable
-        if not self._quorum_in and self._usable >= self._policy.quorum:
-            self._quorum_in = True
+        if not self._quorum_met and self._usable >= self._policy.quorum:
+            self._quorum_in = self._quorum_met = True
             if self._policy.straggler_grace_s is not None:
                 self._grace_end = self._clock() + self._policy.straggler_grace_s
             self._reschedule("the quorum was in and the time for stragglers over")
@@ -164,6 +168,9 @@ async def _member(scope: Scope, want: Want, conductor: _Conductor) -> Reply | Fa
             answered = _salvaged(scope, want, call) or await ask(scope, want, call)
             outcome = answered if isinstance(answered, Reply) else answered[-1].failure
             usable = isinstance(outcome, Reply)
+            if isinstance(outcome, Reply) and want.review is not None:
+                review = want.review(outcome)
+                call.labels, call.critiques = review.labels, review.critiques
             if isinstance(outcome, Reply) and scope.kept is not None:
                 # At once, since the run's time may end before the stage does.
                 scope.kept.keep(want.stage, want.name, want.messages, outcome)

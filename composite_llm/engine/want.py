@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -18,6 +18,19 @@ from composite_llm.errors import AttemptFailed, Failure, Restriction
 from composite_llm.message_roles import with_one_system_message, with_turns, without_system_role
 from composite_llm.messages import modalities_in, with_persona, without_modalities
 from composite_llm.personas import persona_text
+
+
+@dataclass(frozen=True, slots=True)
+class Review:
+    """What a reviewer's answer says.
+
+    Attributes:
+        labels: Under which label it saw whose answer.
+        critiques: What it says of each, by author.
+    """
+
+    labels: Mapping[str, str]
+    critiques: Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +51,8 @@ class Want:
         final: Whether its answer goes to the caller.
         materials: Texts in the prompt that may be cut to make it fit: other models' answers.
         compose: Makes the prompt from them; None when there are none.
+        response_format: Helps, but is not needed: sent where the model takes it, and left out where that is refused.
+        review: Reads a reviewer's answer when it comes, for the record.
     """
 
     stage: str
@@ -53,6 +68,8 @@ class Want:
     final: bool = False
     materials: tuple[str, ...] = ()
     compose: Compose | None = None
+    response_format: Mapping[str, Any] | None = None
+    review: Callable[[Reply], Review] | None = None
 
     def with_more(self, further: Sequence[Message]) -> Want:
         """The same want with messages added to its prompt."""
@@ -124,6 +141,8 @@ def attempt_request(scope: Scope, want: Want, node: Node, form: Form = Form()) -
     bare = AttemptRequest(node.model, (), params)
     endpoint = scope.backend.endpoint(bare)
     form = replace(form, restrictions=form.restrictions | scope.learned.restrictions(node.model, endpoint))
+    if want.response_format is not None and _takes_format(scope.facts, node, params, form):
+        params["response_format"] = want.response_format
     return AttemptRequest(
         model=node.model,
         messages=_prompt(scope, want, node, params, form, scope.learned.window(node.model, endpoint)),
@@ -142,6 +161,15 @@ def attempt_request(scope: Scope, want: Want, node: Node, form: Form = Form()) -
         unique=want.unique,
         final=want.final,
         scope=scope,
+    )
+
+
+def _takes_format(facts: ModelFacts, node: Node, params: Mapping[str, Any], form: Form) -> bool:
+    return (
+        "response_format" not in params
+        and "no_response_format" not in form.restrictions
+        and not node.is_composite
+        and facts.takes_schema(node.model)
     )
 
 

@@ -11,7 +11,9 @@ from composite_llm.picture.limits import Limits, ends_of, shortened
 from composite_llm.picture.markup import Html, element
 from composite_llm.picture.rows import status_word
 from composite_llm.picture.text_block import text_block
+from composite_llm.review_labels import readable
 from composite_llm.summary import title
+from composite_llm.trace import Call
 
 _FINAL = ("aggregate", "synthesize")
 _NO_TEXT = {"full": "No text.", "preview": "No text.", "metadata": "Not kept."}
@@ -79,6 +81,20 @@ def _card(one: Kin, framing: Framing, limits: Limits, text_limit: int, *, final:
 
 def _written(one: Kin, framing: Framing, final: bool, text_limit: int) -> Html | None:
     call = one.call
+    if call.critiques or (call.content and call.labels):
+        return _review(call, framing, text_limit)
     if call.content:
         return text_block(framing.named(_WRITES.get(call.stage, "Answer")), call.content, text_limit, unfolded=final)
     return element("p", _NO_TEXT[framing.kept], class_="note") if call.status == "ok" else None
+
+
+def _review(call: Call, framing: Framing, text_limit: int) -> Html:
+    """A review by whose answer each part is about, and below as it was written, with the reviewer's own labels."""
+    said = text_block(framing.named(_WRITES.get(call.stage, "Answer")), readable(call) or "", text_limit)
+    raw = call.content
+    if not raw:
+        return said
+    shown = ", ".join(f"{label}: {name}" for label, name in call.labels.items())
+    legend = element("p", f"Its labels: {shown}", class_="note", dir="auto") if shown else None
+    written = element("details", element("summary", "As it was written"), legend, text_block("Text", raw, text_limit))
+    return element("div", said, written)

@@ -24,6 +24,7 @@ from composite_llm.config.profiles import Profiles, load_profiles
 from composite_llm.config.telemetry import telemetry_settings
 from composite_llm.engine.breaker import Breakers, BreakerSettings, BreakerState
 from composite_llm.engine.learned import Learned
+from composite_llm.engine.positional import PositionalBallots
 from composite_llm.engine.salvage import SalvageStore
 from composite_llm.engine.tools import executor_of
 from composite_llm.errors import InvalidConfig, InvalidOption
@@ -52,6 +53,7 @@ _store = LiteLLMStore()
 _breakers = Breakers()
 _salvages = SalvageStore()
 _learned = Learned()
+_positional = PositionalBallots()
 _served = ServedModels()
 _telemetry = Telemetry(lambda model: _facts.provider(model, {}))
 _services: Services | None = None
@@ -82,7 +84,9 @@ def _made(
     store = _telemetry.observer(telemetry)
     told = observers if store is None else observers.with_one_more(store)
     spending = store.spending if store is not None else None
-    return Services(_backend, _facts, profiles, tool_executors, _store, _breakers, _salvages, told, spending, _learned)
+    return Services(
+        _backend, _facts, profiles, tool_executors, _store, _breakers, _salvages, told, spending, _learned, _positional
+    )
 
 
 handler = CompositeLLM(services)
@@ -247,6 +251,7 @@ def reset_breakers() -> None:
     """Close all of them and forget their failures."""
     _breakers.reset()
     _learned.reset()
+    _positional.reset()
 
 
 def install() -> None:

@@ -11,6 +11,7 @@ from composite_llm.backend.store import MemoryStore, ReuseStore
 from composite_llm.config.profiles import Profiles
 from composite_llm.engine.breaker import Breakers
 from composite_llm.engine.learned import Learned
+from composite_llm.engine.positional import PositionalBallots
 from composite_llm.engine.salvage import SalvageStore
 from composite_llm.engine.scope import Scope
 from composite_llm.observe.observer import Observers
@@ -65,6 +66,7 @@ class Services:
         store: Where deliberations are kept for the tool steps that follow them.
         breakers: Which models failed too often just now.
         learned: What endpoints were found to refuse.
+        positional: Which reviewers only repeat the order in which they were shown the answers.
         salvages: What failed runs had been answered.
         observers: Told about each run.
         spending: Knows what composites spent, for budgets over time; None without telemetry.
@@ -80,3 +82,4 @@ class Services:
     observers: Observers = field(default_factory=Observers)
     spending: Spending | None = None
     learned: Learned = field(default_factory=Learned)
+    positional: PositionalBallots = field(default_factory=PositionalBallots)

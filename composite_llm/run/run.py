@@ -313,6 +313,7 @@ class Run:
             deadline=deadline,
             breakers=self._services.breakers,
             learned=self._services.learned,
+            positional=self._services.positional,
             salvage=salvage,
             emit=emit,
             watched=watched,

@@ -6,9 +6,8 @@ named rule.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import ClassVar
 
 from composite_llm.backend.interface import Message, ModelFacts
@@ -22,22 +21,13 @@ from composite_llm.engine.want import Answer, cut_off_in, numbered
 from composite_llm.events import BallotsCounted
 from composite_llm.messages import advisor_view, insert_after_last_user, with_system_block
 from composite_llm.personas import PREFIX, ZERO_CONFIGURATION
-from composite_llm.strategies.ballots import Ballot, candidates_of, labels, parse_ballot
+from composite_llm.strategies.ballots import labels
 from composite_llm.strategies.base import Deliberation, Prompt, Strategy
 from composite_llm.strategies.fences import fence_code
-from composite_llm.strategies.prompts import chairman_request, review_request
+from composite_llm.strategies.prompts import ballot_format, chairman_request, review_request
+from composite_llm.strategies.reviews import Reader, ReadReview
 from composite_llm.strategies.voting import Vote, dissent, kendall_w, rank, without_self
 from composite_llm.trace import Dissent, RankedAnswer, Ranking, ReviewRecord
-
-
-@dataclass(frozen=True, slots=True)
-class _Review:
-    """One reviewer's reply, read: the ballot by author, and its text with the common labels."""
-
-    reviewer: str
-    ballot: Ballot
-    ranking: tuple[str, ...]
-    text: str
 
 
 class Council(Strategy[CouncilOptions]):
@@ -153,20 +143,38 @@ class Council(Strategy[CouncilOptions]):
             self._review_prompt(view, answers, order, scope.secret, name)
             for name, order in zip(names, orders, strict=True)
         ]
-        wants = self.wants(scope, "review", "reviewer", reviewers, prompts, names)
-        replies = await run_stage(scope, wants, self.policy(2, len(wants)))
-        reviews = [self._read(reply, answers, orders[reply.index]) for reply in replies]
-        for review in reviews:
-            if review.ballot.abstained:
-                scope.degrade("review_abstained", review.reviewer)
         answered = [answer.name for answer in answers]
-        ranking = self._count(reviews, answered)
+        readers = [Reader(name, answered, order) for name, order in zip(names, orders, strict=True)]
+        form = ballot_format(labels(len(answers)))
+        wants = [
+            replace(want, response_format=form, review=reader.record)
+            for want, reader in zip(
+                self.wants(scope, "review", "reviewer", reviewers, prompts, names), readers, strict=True
+            )
+        ]
+        # The quorum counts answers: without a review there is no vote, and an answer all the same.
+        replies = await run_stage(scope, wants, replace(self.policy(2, len(wants)), required=False))
+        reviews = [readers[reply.index].read(reply.reply) for reply in replies]
+        for reply, review in zip(replies, reviews, strict=True):
+            self._note_ballot(scope, reviewers[reply.index], review)
+        ranking = self._count(reviews, answered, {reader.reviewer: reader.labels for reader in readers})
         if ranking is not None:
             scope.emit(BallotsCounted(ranking))
+        elif not replies:
+            scope.degrade("no_ballot", "no review came")
         elif any(len(self._vote(name, (), answered).eligible) > 1 for name in names):
             # Two members who do not vote for themselves have nothing to rank; that is no departure from the plan.
             scope.degrade("no_ballot", "no ballot could be counted")
-        return ranking, {f"reviewer {number}": review.text for number, review in enumerate(reviews, start=1)}
+        return ranking, {f"reviewer {number}": review.material for number, review in enumerate(reviews, start=1)}
+
+    def _note_ballot(self, scope: Scope, node: Node, review: ReadReview) -> None:
+        if review.ballot.abstained:
+            scope.degrade("review_abstained", review.reviewer)
+        reviewer = f"{node.model} at {node.params.get('api_base')}"
+        if scope.positional.note(reviewer, len(review.ballot.ranking), as_shown=review.as_shown):
+            scope.degrade(
+                "positional_ballot", f"{review.reviewer} only repeats the order in which it is shown the answers"
+            )
 
     def _afforded_reviews(self, scope: Scope, reviewers: Sequence[Node], answers: Sequence[Answer]) -> bool:
         """Whether the reviews and the final call still fit, now that the answers' length is known."""
@@ -199,13 +207,6 @@ class Council(Strategy[CouncilOptions]):
 
         return Prompt(compose, tuple(answers[place].text for place in order))
 
-    def _read(self, reply: Answer, answers: Sequence[Answer], order: Sequence[int]) -> _Review:
-        shown = labels(len(order))
-        ballot = parse_ballot(reply.text, shown)
-        author = {label: answers[place].name for label, place in zip(shown, order, strict=True)}
-        common = dict(zip(shown, (labels(len(order))[place] for place in order), strict=True))
-        return _Review(reply.name, ballot, candidates_of(ballot, author), _review_text(ballot, reply.text, common))
-
     def _vote(self, reviewer: str, ranking: Sequence[str], names: Sequence[str]) -> Vote:
         if not self.options.exclude_self:
             return Vote(reviewer, tuple(names), tuple(ranking))
@@ -221,7 +222,9 @@ class Council(Strategy[CouncilOptions]):
             name for name, node in zip(self.member_names, self.members, strict=True) if node.label == label
         )
 
-    def _count(self, reviews: Sequence[_Review], names: Sequence[str]) -> Ranking | None:
+    def _count(
+        self, reviews: Sequence[ReadReview], names: Sequence[str], labels_of: Mapping[str, Mapping[str, str]]
+    ) -> Ranking | None:
         ballots = {review.reviewer: review.ranking for review in reviews if not review.ballot.abstained}
         votes = [self._vote(reviewer, ranking, names) for reviewer, ranking in ballots.items()]
         votes = [vote for vote in votes if vote.ranking]
@@ -250,6 +253,8 @@ class Council(Strategy[CouncilOptions]):
                     ranking=list(ranking_of.get(review.reviewer, ())),
                     abstained=review.reviewer not in ranking_of,
                     problems=list(review.ballot.problems),
+                    labels=dict(labels_of[review.reviewer]),
+                    critiques=dict(review.critiques),
                 )
                 for review in reviews
             ],
@@ -273,22 +278,6 @@ def _places(order: Sequence[str], ties: Sequence[Sequence[str]]) -> dict[str, in
         shared = min(place[name] for name in group)
         place.update(dict.fromkeys(group, shared))
     return place
-
-
-def _review_text(ballot: Ballot, text: str, common: Mapping[str, str]) -> str:
-    """The review with the labels that all share in the place of the reviewer's own."""
-    if ballot.reviews:
-        return "\n".join(f"{common[label]}: {_relabelled(review, common)}" for label, review in ballot.reviews.items())
-    if all(label in text for label in ballot.ranking):
-        return _relabelled(text, common)
-    # Short labels ("C > A") look like words; what is certain is the ranking that was read, so that is told.
-    prose = "" if ballot.form == "json" else re.split(r"(?i)\W*final ranking", text, maxsplit=1)[0].strip()
-    told = "Ranking: " + " > ".join(common[label] for label in ballot.ranking)
-    return f"{_relabelled(prose, common)}\n{told}".strip()
-
-
-def _relabelled(text: str, common: Mapping[str, str]) -> str:
-    return re.sub(r"\bResponse [A-Z]+\b", lambda match: common.get(match.group(), match.group()), text)
 
 
 def members_of(plan: Plan, options: CouncilOptions) -> tuple[Node, ...]:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from typing import Any
 
+from composite_llm.review_labels import LABEL_WORD
 from composite_llm.trace import Ranking
 
 # The form is Together's (arXiv 2406.04692, `utils.py` of togethercomputer/MoA): one instruction, this line, then the
@@ -14,7 +16,8 @@ _SYNTHESIZE = (
     "Several models have each answered the latest user message, and their responses are given to you. Write one answer "
     "of high quality from them. Judge every response critically, for any of them may be wrong or biased; check them "
     "against each other and against what you know. Do not merely repeat or list them: give one refined, accurate, "
-    "complete and well-structured answer to the user, and keep to the highest standard of correctness."
+    "complete and well-structured answer to the user, in the language of the user's message, and keep to the highest "
+    "standard of correctness."
 )
 
 
@@ -62,23 +65,61 @@ def trailing_references(references: Sequence[str], code: str, cut_off: Collectio
 def review_request(
     labels: Sequence[str], answers: Sequence[str], code: str, criteria: str | None, cut_off: Collection[int] = ()
 ) -> str:
-    """What a reviewer is asked, after the conversation; `cut_off` has the places of answers that a token limit ended."""
+    """What a reviewer is asked, after the conversation; `cut_off` has the places of answers that a token limit ended.
+
+    The form is described, not shown: a small model repeated the order of an example in 15 ballots of 15. And it asks for
+    letters alone, which no language translates.
+    """
     quoted = "\n\n".join(
         fenced(label, text, code, cut_off=place in cut_off)
         for place, (label, text) in enumerate(zip(labels, answers, strict=True))
     )
-    example = ", ".join(f'"{label}"' for label in reversed(labels[-2:]))
+    letters = letters_of(labels)
     return (
         f"[Note from the system, not from the user]\nYou are reviewing {len(labels)} answers to the user's latest "
         "message above. Their authors are hidden, and you may be one of them. Judge each by correctness first, then by "
         "completeness, reasoning and usefulness; length alone is no merit."
         + (f"\nThe criteria that count here: {criteria}" if criteria else "")
         + f"\n{_material_note(code)}\n\n{quoted}\n\n"
-        "Do not answer the user. Reply with one JSON object and nothing else:\n"
-        '{"reviews": {"<label>": "<one or two sentences: what is right, what is wrong>", ...}, '
-        f'"ranking": [{example}, ...]}}\n'
-        f"The ranking holds every one of these labels exactly once, best first: {', '.join(labels)}."
+        "Do not answer the user. Reply with one JSON object and nothing else. It has two fields. "
+        '"reviews": an object with the letter of each answer as a key and one or two sentences as its value: what is '
+        'right, what is wrong. "ranking": a list of all the letters, each exactly once, the letter of the best answer '
+        f"first. The letters are {letters[0]} to {letters[-1]}; the order in which the answers stand above means nothing. "
+        f'Where a review speaks of another answer, call it "{LABEL_WORD}" and its letter. {_LANGUAGE} Leave the names of '
+        "the fields and the letters as they are."
     )
+
+
+_LANGUAGE = "Write in the language of the user's message."
+
+
+def letters_of(labels: Sequence[str]) -> list[str]:
+    """What tells the labels apart, and survives a translation."""
+    return [label.split()[-1] for label in labels]
+
+
+def ballot_format(labels: Sequence[str]) -> dict[str, Any]:
+    """The form of a ballot as `response_format`."""
+    letters = letters_of(labels)
+    reviews = {
+        "type": "object",
+        "properties": {letter: {"type": "string"} for letter in letters},
+        "required": letters,
+        "additionalProperties": False,
+    }
+    ranking = {
+        "type": "array",
+        "items": {"type": "string", "enum": letters},
+        "minItems": len(letters),
+        "maxItems": len(letters),
+    }
+    schema = {
+        "type": "object",
+        "properties": {"reviews": reviews, "ranking": ranking},
+        "required": ["reviews", "ranking"],
+        "additionalProperties": False,
+    }
+    return {"type": "json_schema", "json_schema": {"name": "ballot", "schema": schema, "strict": True}}
 
 
 def chairman_request(
@@ -99,12 +140,13 @@ def chairman_request(
         criteria: The caller's own criteria.
         cut_off: Places of answers that a token limit ended.
     """
+    vote = "The vote is advice, not an order. " if ranking is not None else ""
     parts = [
         "[Note from the system, not from the user]\nYou chair a council. Its members have each answered the user's "
         "latest message above and reviewed each other's answers without knowing the authors. Write the council's one "
         "answer to the user. Use what the answers and reviews agree on, settle what they dispute on its merits, correct "
-        "what the reviews show to be wrong, and keep a good point that only one of them makes. The vote is advice, not "
-        "an order. Answer the user directly; do not mention the council, its votes or this note."
+        f"what the reviews show to be wrong, and keep a good point that only one of them makes. {vote}Answer the user "
+        "directly, in the language of the user's message; do not mention the council, its votes or this note."
         + (f"\nThe criteria that count here: {criteria}" if criteria else ""),
         _material_note(code),
         *(fenced(label, text, code, cut_off=place in cut_off) for place, (label, text) in enumerate(answers.items())),

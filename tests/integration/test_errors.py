@@ -105,15 +105,6 @@ def test_a_quorum_of_two_is_not_met_by_one(failing: Callable[..., Any], server: 
     assert_clean(error)
 
 
-def test_a_councils_review_may_miss_its_quorum(failing: Callable[..., Any], server: ThreadedServer) -> None:
-    server.set_scenario("reviewer", body(429))
-    reviewer = {"model": "openai/reviewer", "num_retries": 0}
-    error = failing(COUNCIL, members=[FIRST, SECOND], reviewers=[reviewer])
-    assert isinstance(error, composite_llm.QuorumNotMet)
-    assert (error.status_code, error.stage) == (429, "review")
-    assert composite_llm.get_trace(error).usage.total_tokens == wire.tokens(server)["total_tokens"] > 0
-
-
 FINAL_CASES: dict[str, tuple[dict[str, Any], type[Exception] | None, int]] = {
     "429": (body(429), exceptions.RateLimitError, 429),
     "400": (body(400), exceptions.BadRequestError, 400),

@@ -75,7 +75,10 @@ def test_no_reviewer_gets(name: str, ask: Ask, server: ThreadedServer) -> None:
     server.set_scenario("gpt-4o", {"text": '{"a": 1}'})
     given, _ = FINAL_ONLY[name]
     ask(COUNCIL, members=[FIRST, SECOND], reviewers=[THIRD], **given)
-    assert [wire.params(server, model) for model in ("gpt-4o-mini", "gpt-4.1-mini", "gpt-4.1-nano")] == [{}, {}, {}]
+    reviewer = wire.params(server, "gpt-4.1-nano")
+    # Its ballot's own form, never the caller's.
+    assert reviewer.pop("response_format")["json_schema"]["name"] == "ballot"
+    assert [wire.params(server, "gpt-4o-mini"), wire.params(server, "gpt-4.1-mini"), reviewer] == [{}, {}, {}]
 
 
 def test_store_reaches_the_final_call_as_it_reaches_a_plain_one(ask_both: Ask, server: ThreadedServer) -> None:
@@ -112,7 +115,8 @@ def test_a_node_of_its_own_mind_keeps(name: str, ask: Ask, server: ThreadedServe
 
 def test_reviewers_inherit_like_members(ask: Ask, server: ThreadedServer) -> None:
     ask(COUNCIL, members=[FIRST, SECOND], reviewers=[{"model": THIRD, "temperature": 0.9}], temperature=0.1)
-    assert wire.params(server, "gpt-4.1-nano") == {"temperature": 0.9}
+    assert wire.params(server, "gpt-4.1-nano").keys() == {"temperature", "response_format"}
+    assert wire.params(server, "gpt-4.1-nano")["temperature"] == 0.9
     assert wire.params(server, "gpt-4o-mini") == {"temperature": 0.1}
 
 

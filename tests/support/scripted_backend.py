@@ -226,12 +226,14 @@ class ScriptedFacts:
         refused: Modalities that a model does not take.
         windows: Prompt tokens by model.
         foreign: Models whose tokens are not words.
+        schemas: Models that take a JSON schema.
     """
 
     prices: Mapping[str, float] = field(default_factory=dict)
     refused: Mapping[str, frozenset[str]] = field(default_factory=dict)
     windows: Mapping[str, int] = field(default_factory=dict)
     foreign: frozenset[str] = frozenset()
+    schemas: frozenset[str] = frozenset()
 
     def provider(self, model: str, params: Params) -> str | None:
         """The model's prefix."""
@@ -244,6 +246,10 @@ class ScriptedFacts:
     def count_tokens(self, model: str, messages: Sequence[Message]) -> int:
         """Words."""
         return sum(len(str(message.get("content") or "").split()) for message in messages)
+
+    def takes_schema(self, model: str) -> bool:
+        """As told."""
+        return model in self.schemas
 
     def counts_exactly(self, model: str) -> bool:
         """Unless told otherwise."""

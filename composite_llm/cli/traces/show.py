@@ -11,6 +11,7 @@ from composite_llm.cli.output import Json, print_json, print_table
 from composite_llm.cli.store_file import StoreOption, store_failures, store_of
 from composite_llm.cli.terminal_text import harmless
 from composite_llm.cli.traces.list import cost_of, status_of
+from composite_llm.review_labels import readable
 from composite_llm.summary import money
 
 if TYPE_CHECKING:
@@ -93,5 +94,5 @@ def _remarks(calls: list[CallRecord], trace: Trace) -> Iterator[str]:
 def _print_answers(calls: list[CallRecord]) -> None:
     """What was kept of the answers; by default nothing."""
     for call in calls:
-        if call.content:
-            print(f"\n--- {harmless(call.stage)}, {harmless(call.name)} ---\n{harmless(call.content)}")
+        if text := readable(call):
+            print(f"\n--- {harmless(call.stage)}, {harmless(call.name)} ---\n{harmless(text)}")

@@ -49,6 +49,7 @@ def kept_call(call: Call, privacy: Privacy) -> Call:
         update={
             "error": _shown(call.error),
             "content": kept_text(call.content, privacy),
+            "critiques": _kept_critiques(call.critiques, privacy),
             "attempts": [_kept_attempt(attempt, privacy) for attempt in call.attempts],
         }
     )
@@ -97,9 +98,19 @@ def _kept_ranking(ranking: Ranking | None, privacy: Privacy) -> Ranking | None:
         return None
     # What is said about a ballot may quote it.
     ballots = [
-        ballot.model_copy(update={"problems": _kept_texts(ballot.problems, privacy)}) for ballot in ranking.ballots
+        ballot.model_copy(
+            update={
+                "problems": _kept_texts(ballot.problems, privacy),
+                "critiques": _kept_critiques(ballot.critiques, privacy),
+            }
+        )
+        for ballot in ranking.ballots
     ]
     return ranking.model_copy(update={"ballots": ballots})
+
+
+def _kept_critiques(critiques: Mapping[str, str], privacy: Privacy) -> dict[str, str]:
+    return {name: kept for name, text in critiques.items() if (kept := kept_text(text, privacy)) is not None}
 
 
 def _kept_texts(texts: Sequence[str], privacy: Privacy) -> list[str]:

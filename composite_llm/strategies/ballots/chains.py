@@ -9,10 +9,13 @@ from composite_llm.strategies.ballots.heads import head, is_last, whole
 from composite_llm.strategies.ballots.lexicon import Lexicon, Mention
 from composite_llm.strategies.ballots.span import Span
 
-BETTER = re.compile(r"&gt;|[>\u227b\u2192\u2265]")
+BETTER = re.compile(r"&gt;|[>\u227b\u2192\u2265\u27f6\u27a1]\ufe0f?")
 
 _CHAIN = re.compile(f"(?:{BETTER.pattern})=?|=")
-_LIST = re.compile(r",[ \t]*+and(?!\w)|[>\u227b\u2192\u2265=,;/&+]|(?<!\w)(?:and|then)(?!\w)", re.IGNORECASE)
+_AND = r"(?:and|then|und|et|en|og|och|ja|\u03ba\u03b1\u03b9)(?!\w)|(?-i:(?<=[ \t])[eiy\u0438](?=[ \t]+[^\W\d_a-z\u0430-\u044f]))"
+_LIST = re.compile(
+    rf",[ \t]*+(?:{_AND})|[>\u227b\u2192\u2265=,;/&+\uff0c\u3001\uff1b]|(?<!\w)(?:{_AND})", re.IGNORECASE
+)
 # In a piece, the label before the ">" is looked for no further back.
 _TAIL = 200
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import islice, pairwise
 from typing import Literal
 
 from composite_llm.strategies.ballots.chains import labels_in
-from composite_llm.strategies.ballots.heads import is_last, numbered
+from composite_llm.strategies.ballots.heads import head, is_last, numbered
 from composite_llm.strategies.ballots.lexicon import Lexicon, Mention
-from composite_llm.strategies.ballots.span import Span
+from composite_llm.strategies.ballots.span import MAX_PARTS, Span
 
 _BULLET = re.compile(r"[ \t]*+[-*+\u2022\u2013\u2014\u2023\u25e6][ \t]++")
 
@@ -39,8 +39,11 @@ def item_of(line: Span, lexicon: Lexicon) -> Item | None:
 
 def numbered_item(line: Span, lexicon: Lexicon) -> Item | None:
     """The line as an item with a number."""
-    number = numbered(line)
-    return Item("number", _item_labels(line.after(number), lexicon), int(number[1])) if number else None
+    found = numbered(line)
+    if found is None:
+        return None
+    number, rest = found
+    return Item("number", _item_labels(rest, lexicon), number)
 
 
 def _item_labels(rest: Span, lexicon: Lexicon) -> list[Mention]:
@@ -51,6 +54,24 @@ def _item_labels(rest: Span, lexicon: Lexicon) -> list[Mention]:
     for mention in lexicon.full_in(rest):
         named.setdefault(mention.name, mention)
     return list(named.values()) if len(named) == 1 else []
+
+
+def labelled_places(body: Span, lexicon: Lexicon) -> list[Mention]:
+    """The labels of lines "Response A: 2", by these places; none where the places are not 1, 2, 3 and so on."""
+    pairs: list[tuple[int, Mention]] = []
+    for line in islice(body.lines(), MAX_PARTS):
+        mention = head(line, lexicon)
+        place = mention.rest.match(_PLACE) if mention else None
+        if mention and place and place.end() == line.end:
+            pairs.append((int(place[1]), mention))
+        elif pairs:
+            break
+    ordered = sorted(pairs, key=lambda pair: pair[0])
+    in_full = [place for place, _ in ordered] == list(range(1, len(ordered) + 1))
+    return [mention for _, mention in ordered] if in_full and len(ordered) > 1 else []
+
+
+_PLACE = re.compile(r"[*_\"' \t]{0,4}[:=\uff1a\u2013\u2014-][*_ \t]{0,4}#?(\d{1,3})(?:st|nd|rd|th)?[*_,. \t]{0,4}")
 
 
 def mentions_of(items: Sequence[Item]) -> Iterator[Mention]:

@@ -12,14 +12,14 @@ from composite_llm.strategies.ballots.heads import label_of
 from composite_llm.strategies.ballots.json_objects import key_name
 from composite_llm.strategies.ballots.lenient_json import Array, Object, Scalar, Value
 from composite_llm.strategies.ballots.lexicon import Lexicon
+from composite_llm.strategies.ballots.ordinals import place_of
 from composite_llm.strategies.ballots.span import Span
 
 _SCORE = re.compile(
     r"\s*+([+-]?\d{1,15}(?:[.,]\d{1,15})?)\s*+(?:(?:/|out\s{1,3}of)\s*+\d{1,15}(?:[.,]\d{1,15})?|%|points?|pts)?\s*+",
     re.IGNORECASE,
 )
-_RANK = re.compile(r"\s*+#?(\d{1,6})(?:st|nd|rd|th)?\.?\s*+", re.IGNORECASE)
-_LABEL_KEYS = ("label", "response", "candidate", "answer", "id", "name")
+LABEL_KEYS = ("label", "response", "candidate", "answer", "id", "name")
 _RANK_KEYS = ("rank", "position", "place")
 
 _Pairs: TypeAlias = list[tuple[str, float]]
@@ -39,6 +39,22 @@ def add_array(array: Array, found: Found) -> None:
             found.unknown(_shown(entry))
 
 
+def strings_in(ranking: Value) -> list[object]:
+    """The entries of a list, or the keys of an object, as far as they may be labels."""
+    if isinstance(ranking, Array):
+        return [_label_text(entry) for entry in _flat(ranking) if entry is not None]
+    if isinstance(ranking, Object):
+        texts = [key for key in ranking.items if _rank(key) is None]
+        return list(texts or ranking.items.values())
+    return []
+
+
+def _label_text(entry: Scalar | Object) -> object:
+    if isinstance(entry, Object):
+        return next(iter(_under(LABEL_KEYS, entry)), None)
+    return entry
+
+
 def add_ranks(pairs: _Pairs, found: Found, *, closed: bool) -> None:
     """Add labels by rank number. Of a cut-off mapping only the ranks without a gap before them are known."""
     if not _are_ranks(pairs, found.lexicon):
@@ -54,9 +70,9 @@ def rank_pairs(ranking: Object, lexicon: Lexicon) -> _Pairs:
     """The (label, rank) pairs of {"Response A": 1} as well as {"1": "Response A"}."""
     pairs = []
     for key, value in ranking.items.items():
-        label, rank = label_of(key, lexicon), _number(_RANK, value)
+        label, rank = label_of(key, lexicon), _rank(value)
         if label is None and isinstance(value, str):
-            label, rank = label_of(value, lexicon), _number(_RANK, key)
+            label, rank = label_of(value, lexicon), _rank(key)
         if label is not None and rank is not None:
             pairs.append((label, rank))
     return pairs
@@ -66,7 +82,7 @@ def add_scores(scores: Object, found: Found) -> None:
     """Add labels by score, the highest first."""
     pairs = []
     for key, value in scores.items.items():
-        label, score = label_of(key, found.lexicon), _number(_SCORE, value)
+        label, score = label_of(key, found.lexicon), _score(value)
         if label is None:
             found.unknown(key)
         elif score is not None:
@@ -85,9 +101,16 @@ def _are_ranks(pairs: _Pairs, lexicon: Lexicon) -> bool:
     return all(rank.is_integer() and 0 <= rank <= len(lexicon.labels) for _, rank in pairs)
 
 
-def _number(pattern: re.Pattern[str], value: Value) -> float | None:
+def _rank(value: Value) -> float | None:
     if isinstance(value, str):
-        match = pattern.fullmatch(value)
+        place = place_of(value)
+        return None if place is None else float(place)
+    return value if isinstance(value, float) else None
+
+
+def _score(value: Value) -> float | None:
+    if isinstance(value, str):
+        match = _SCORE.fullmatch(value)
         return float(match[1].replace(",", ".")) if match else None
     return value if isinstance(value, float) else None
 
@@ -120,7 +143,7 @@ def _read_entry(entry: Scalar | Object, lexicon: Lexicon) -> tuple[Sequence[str]
 
 def _object_labels(entry: Object, lexicon: Lexicon) -> list[str]:
     """The label under a usual key, or as the only key."""
-    texts = [*_under(_LABEL_KEYS, entry), *(entry.items if len(entry.items) == 1 else ())]
+    texts = [*_under(LABEL_KEYS, entry), *(entry.items if len(entry.items) == 1 else ())]
     named = (label_of(text, lexicon) for text in texts if isinstance(text, str))
     return [label for label in named if label][:1]
 
@@ -128,7 +151,7 @@ def _object_labels(entry: Object, lexicon: Lexicon) -> list[str]:
 def _object_rank(entry: Object) -> float | None:
     """The rank under a usual key, or as the only value."""
     values = _under(_RANK_KEYS, entry) or (list(entry.items.values()) if len(entry.items) == 1 else [])
-    return _number(_RANK, values[0]) if values else None
+    return _rank(values[0]) if values else None
 
 
 def _under(keys: Sequence[str], entry: Object) -> list[Value]:

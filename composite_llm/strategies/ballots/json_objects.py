@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
+from composite_llm.strategies.ballots.languages import FINAL_WORDS, RANKING_WORDS
 from composite_llm.strategies.ballots.lenient_json import Object, Reader, Value
 from composite_llm.strategies.ballots.span import Span
 
@@ -13,11 +15,37 @@ from composite_llm.strategies.ballots.span import Span
 _MAX_STEPS = 20_000
 _MAX_KEY = 40
 
-RANKING = ("ranking", "rankings", "finalranking")
-SCORES = ("scores",)
-REVIEWS = ("reviews",)
 
-_OPEN = re.compile(r"\{(?=\s*+(?:[\"'}]|\w++\s*+:))")
+def key_name(key: str) -> str:
+    """A key as it is compared: "Final Ranking" is "finalranking", and accents do not count."""
+    folded = unicodedata.normalize("NFKD", key[:_MAX_KEY])
+    return "".join(char for char in folded if char.isalnum()).casefold()
+
+
+def _names(words: Iterable[str]) -> frozenset[str]:
+    return frozenset(map(key_name, words))
+
+
+RANKING = _names(
+    (
+        *RANKING_WORDS,
+        *(f"{final} {word}" for final in FINAL_WORDS for word in RANKING_WORDS),
+        *(f"{word} {final}" for final in FINAL_WORDS for word in RANKING_WORDS),
+        *("best to worst", "best first", "ranked labels", "ranked list", "ordered labels", "ranked"),
+    )
+)
+SCORES = _names(("scores", "ratings", "points"))
+REVIEWS = _names(
+    (
+        *("reviews", "review", "critiques", "comments", "feedback", "evaluations", "assessments"),
+        *("reseñas", "críticas", "comentarios", "avis", "commentaires", "évaluations", "bewertungen", "rezensionen"),
+        *("kommentare", "recensioni", "commenti", "avaliações", "comentários", "resenhas", "отзывы", "рецензии"),
+        *("评价", "评论", "点评", "評価", "評論", "レビュー", "리뷰", "평가"),
+    )
+)
+
+_RELEVANT = RANKING | SCORES | REVIEWS
+_OPEN = re.compile(r"\{(?=\s*+(?:[\"'}\u201c\u201d\u201e\u00ab\u300c\u300e\u2018]|\w++\s*+[:\uff1a]|\.{2,}|\u2026))")
 _FENCE = re.compile(r"^[ \t]*+```[ \t]*+(\w*+)[^\r\n`]*+(?![^\r\n])", re.MULTILINE)
 
 
@@ -37,7 +65,7 @@ class JsonBallot:
     end: int
     cut: bool
 
-    def field(self, names: tuple[str, ...]) -> Value:
+    def field(self, names: frozenset[str]) -> Value:
         """The first value under any of these names that is not null."""
         items = self.root.items.items()
         return next((value for key, value in items if key_name(key) in names and value is not None), None)
@@ -48,13 +76,8 @@ class JsonBallot:
         return any(_is_relevant(key) for key in self.root.items)
 
 
-def key_name(key: str) -> str:
-    """A key as it is compared: "Final Ranking" is "final_ranking"."""
-    return "".join(char for char in key[:_MAX_KEY] if char.isalnum()).casefold()
-
-
 def _is_relevant(key: str) -> bool:
-    return key_name(key) in RANKING + SCORES + REVIEWS
+    return key_name(key) in _RELEVANT
 
 
 def objects_in(span: Span) -> Iterator[JsonBallot]:

@@ -13,11 +13,21 @@ from typing import ClassVar, TypeAlias
 
 _MAX_DEPTH = 40
 
-_GAP = re.compile(r"[\s,]*+")
-_COLON = re.compile(r"\s*+:\s*+")
+# Commas, the dots that stand for "and so on" in the form that was asked for, and comments.
+_GAP = re.compile(r"(?:[\s,\uff0c\u3001]|\.{2,}+|\u2026|//[^\r\n]*+|/\*(?:[^*]|\*(?!/))*+\*/)*+")
+_COLON = re.compile(r"\s*+[:\uff1a]\s*+")
 _STRINGS = {
     '"': re.compile(r'"([^"\\]*+(?:\\.[^"\\]*+)*+)"', re.DOTALL),
     "'": re.compile(r"'([^'\\]*+(?:\\.[^'\\]*+)*+)'", re.DOTALL),
+    # Quotes of a text processor: the one that closes may be straight, or the other language's.
+    "\u201c": re.compile(r'\u201c([^\u201c\u201d"]*+)[\u201c\u201d"]'),
+    "\u201d": re.compile(r'\u201d([^\u201d"]*+)[\u201d"]'),
+    "\u201e": re.compile(r'\u201e([^\u201c\u201d"]*+)[\u201c\u201d"]'),
+    "\u00ab": re.compile(r"\u00ab([^\u00bb]*+)\u00bb"),
+    "\u300c": re.compile(r"\u300c([^\u300d]*+)\u300d"),
+    "\u300e": re.compile(r"\u300e([^\u300f]*+)\u300f"),
+    # An apostrophe is no end.
+    "\u2018": re.compile(r"\u2018((?:[^\u2019]|\u2019(?!\s*+[,:\uff1a\]}]))*+)\u2019"),
 }
 _BARE_KEY = re.compile(r"\w++")
 _BARE = re.compile(r"[^\s,\[\]{}\"':][^,\[\]{}\"\r\n]*+")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from composite_llm.strategies.ballots.span import Span
@@ -52,13 +52,24 @@ class Mention:
 
 
 class Lexicon:
-    """The known labels and how they may be written."""
+    """The known labels and how they may be written.
 
-    def __init__(self, labels: Sequence[str]) -> None:
+    Args:
+        labels: As the reviewer was shown them.
+        stems: Words that may stand for all but a label's last word; without any, only the labels' own.
+    """
+
+    def __init__(self, labels: Sequence[str], stems: Iterable[str] = ()) -> None:
         self.labels = tuple(dict.fromkeys(labels))
+        self.stems = tuple(stems)
         self._full = {_normal(label): label for label in self.labels}
         self._short = _short_forms(self.labels)
-        self._pattern = _full_pattern(self.labels)
+        self._numbers = _numbers(self.labels) if self.stems else {}
+        self._pattern = _full_pattern(self.labels, self.stems)
+
+    def with_stems(self, stems: Iterable[str]) -> Lexicon:
+        """The same labels, which may be written with these words too."""
+        return Lexicon(self.labels, dict.fromkeys((*self.stems, *stems)))
 
     def at(self, span: Span) -> Mention | None:
         """The label that the span begins with, if any; an unknown one has no label but a name."""
@@ -77,8 +88,12 @@ class Lexicon:
                 yield mention
 
     def _mention(self, full: re.Match[str], span: Span) -> Mention | None:
-        label = self._full.get(_normal(f"{full['stem']} {full['token']}"))
-        if label is None and not _LOOKS_LIKE_TOKEN.fullmatch(full["token"]):
+        stem, token = full["stem"] or full["unspaced"], full["token"] or full["letter"]
+        label = self._full.get(_normal(f"{stem} {token}"))
+        if label is None and stem.casefold() in self.stems and token.isupper():
+            label = self._short.get(token.casefold())
+        label = label or self._numbers.get(token)
+        if label is None and not _LOOKS_LIKE_TOKEN.fullmatch(token):
             return None
         return Mention(label, full[0], span.after(full))
 
@@ -106,9 +121,28 @@ def _short_forms(labels: Sequence[str]) -> dict[str, str]:
     return {last: label for last, label in zip(lasts, labels, strict=True) if lasts.count(last) == 1}
 
 
-def _full_pattern(labels: Sequence[str]) -> re.Pattern[str]:
+def _numbers(labels: Sequence[str]) -> dict[str, str]:
+    """Where all labels end in letters, a number in the letter's place is the label's place."""
+    tokens = [(label.split() or [""])[-1] for label in labels]
+    return {str(at): label for at, label in enumerate(labels, 1)} if all(map(str.isalpha, tokens)) else {}
+
+
+def _full_pattern(labels: Sequence[str], further: Sequence[str]) -> re.Pattern[str]:
     """All but the last word of any label, then a word that may make it one of the labels."""
-    stems = sorted({" ".join(label.split()[:-1]) for label in labels} - {""}, key=len, reverse=True)
-    either = "|".join(re.escape(stem).replace(r"\ ", r"[ \t]{1,4}") for stem in stems) or r"(?!)"
-    pattern = rf"(?<![^\W_])(?P<stem>{either})[ \t\xa0_]{{1,4}}(?P<token>[^\W_]{{1,64}}+)"
+    stems = {" ".join(label.split()[:-1]) for label in labels} - {""} | set(further)
+    spaced = _either(stem for stem in stems if not _WRITTEN_TOGETHER.fullmatch(stem))
+    together = _either(stem for stem in stems if _WRITTEN_TOGETHER.fullmatch(stem))
+    pattern = (
+        rf"(?<![^\W_])(?P<stem>{spaced})[ \t\xa0_]{{1,4}}(?P<token>[^\W_]{{1,64}}+)"
+        # Scripts without spaces: the word may stand within a sentence, and the letter right behind it.
+        rf"|(?P<unspaced>{together})[ \t\xa0_]{{0,4}}(?P<letter>[A-Za-z]{{1,3}}(?![A-Za-z0-9])|\d{{1,3}}(?!\d))"
+    )
     return re.compile(pattern, re.IGNORECASE)
+
+
+_WRITTEN_TOGETHER = re.compile(r"[\u2e80-\u9fff\uac00-\ud7af]+")
+
+
+def _either(stems: Iterable[str]) -> str:
+    longest_first = sorted(stems, key=lambda stem: (-len(stem), stem))
+    return "|".join(re.escape(stem).replace(r"\ ", r"[ \t]{1,4}") for stem in longest_first) or r"(?!)"

@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 import httpx
+import openai
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -75,6 +76,11 @@ def test_where_no_provider_answered_there_is_no_sentence(error: Exception) -> No
     assert words_of(error) == Words()
     if not isinstance(error, ValueError) and "Unsupported" not in str(error):
         assert words_of(outer) == Words()
+
+
+def test_an_error_of_the_clients_without_a_response_says_nothing() -> None:
+    # LiteLLM makes such ones, of parameters that a model does not take.
+    assert words_of(openai.BadRequestError.__new__(openai.BadRequestError)) == Words()
 
 
 def test_keys_are_masked_before_the_sentence_is_cut() -> None:

@@ -91,6 +91,7 @@ attempts = st.builds(
     Attempt,
     model=texts,
     endpoint=some,
+    provider_message=some,
     start_s=numbers,
     duration_s=numbers,
     first_token_s=st.none() | numbers,
@@ -118,6 +119,8 @@ calls = st.builds(
     error=some,
     attempts=st.lists(attempts, max_size=3),
     content=some,
+    labels=st.dictionaries(texts, texts, max_size=2),
+    critiques=st.dictionaries(texts, texts, max_size=2),
 )
 tools = st.builds(
     ToolCall,

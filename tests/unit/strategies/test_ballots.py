@@ -131,7 +131,7 @@ def test_tied_ranks_are_reported() -> None:
         ("{'ranking': ['Response C', 'A'], 'reviews': {'A': 'it\\'s'}}", "C A"),
         ("{ranking: [Response C, A, None, true, 7]}", "C A"),
         ('{"ranking": ["Response\\u0020C", "A\\x"]}', "C A"),
-        ('{"ranking": ["Response C", "Response A", ...]}', ""),
+        ('{"ranking": ["Response C", "Response A", ...]}', "C A"),
         ('{"ranking": ' + "[" * 99 + '"A"' + "]" * 99 + "}", ""),
         ('{"a": ' * 9 + ranking_json("CA"), "C A"),
         ('{"ranking": ["C"], "ranking": ["A", "C"]}', "A C"),

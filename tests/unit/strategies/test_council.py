@@ -8,8 +8,7 @@ from typing import Any
 import pytest
 
 from composite_llm.backend.interface import AttemptRequest
-from composite_llm.errors import QuorumNotMet
-from tests.support.benches import QUESTION, Bench, bench
+from tests.support.benches import QUESTION, Bench, bench, streamed_text
 from tests.support.scripted_backend import Fail, Hang, Say, Script, failing
 
 MODEL = "composite/council/chair"
@@ -279,15 +278,48 @@ async def test_system_placement_puts_the_councils_material_into_one_system_block
     assert prompt[1] == QUESTION[0]
 
 
-async def test_reviews_that_fail_short_of_the_quorum_are_told_as_such() -> None:
-    fine = ranking(("ant", "bee"))
+def reviews_by(step: Say | Fail | Hang) -> Callable[[AttemptRequest], Say | Fail | Hang]:
+    """A member that answers, and does that when it is asked to review."""
+    return lambda request: step if is_review(request) else Say(f"answer of {request.model}")
 
-    def fails_to_review(request: AttemptRequest) -> Say | Fail | Hang:
-        return failing("rejected") if is_review(request) else fine(request)
 
-    b = bench(MODEL, {"ant": fails_to_review, "bee": fails_to_review, "chair": "x"}, members=["ant", "bee"])
-    with pytest.raises(QuorumNotMet, match="stage 'review' needs 1 usable answer, got 0"):
-        await b.text()
+UNREADABLE: dict[str, Say | Fail | Hang] = {
+    "failed": failing("rejected"),
+    "blank": Say(""),
+    "refused": Say("I cannot rank these."),
+    "cut off": Say('{"reviews": {"A": "', finish_reason="length"),
+    "hanging": Hang(),
+}
+
+
+@pytest.mark.parametrize("form", ["plain", "streamed"])
+@pytest.mark.parametrize("members", [MEMBERS[:2], MEMBERS], ids=["two", "four"])
+@pytest.mark.parametrize("how", UNREADABLE)
+async def test_a_council_without_a_single_vote_answers_all_the_same(how: str, members: list[str], form: str) -> None:
+    script: Script = {**{name: reviews_by(UNREADABLE[how]) for name in members}, "chair": "the answer"}
+    b = bench(MODEL, script, members=members, quorum=2, timeout_s=60)
+    assert (await b.text() if form == "plain" else streamed_text(await b.items())) == "the answer"
+    assert b.trace.ranking is None
+    codes = b.trace.degraded_codes
+    assert ("no_ballot" in codes) or (len(members) == 2 and how in ("refused", "cut off"))
+    assert "The vote" not in b.backend.prompts("chair")[0][-1]["content"]
+
+
+async def test_the_reviews_that_came_count_though_they_are_fewer_than_the_quorum() -> None:
+    fine = ranking(("cow", "ant", "dog", "bee"))
+    script: Script = {**{name: reviews_by(failing("rejected")) for name in MEMBERS}, "ant": fine, "chair": "x"}
+    b = bench(MODEL, script, members=MEMBERS, quorum=3)
+    assert await b.text() == "x"
+    assert b.trace.ranking is not None
+    assert b.trace.ranking.order[0] == "cow"
+    assert b.trace.degraded_codes == ["member_missing"]
+
+
+async def test_hanging_reviewers_leave_the_chairman_its_share_of_the_time() -> None:
+    script: Script = {**{name: reviews_by(Hang()) for name in MEMBERS}, "chair": Say("x", after=20)}
+    b = bench(MODEL, script, members=MEMBERS, timeout_s=60)
+    assert await b.text() == "x"
+    assert b.trace.duration_s == 50
 
 
 async def test_repeated_members_are_numbered_and_kept_apart() -> None:

@@ -1,8 +1,13 @@
 from __future__ import annotations
 
+import re
+
+import jsonschema_rs
 import pytest
 
+from composite_llm.messages import advisor_view
 from composite_llm.strategies.prompts import (
+    ballot_format,
     chairman_request,
     fenced,
     references_block,
@@ -52,8 +57,10 @@ def test_a_reviewer_gets_the_answers_in_its_order_the_form_and_the_criteria() ->
     request = review_request(["Response A", "Response B"], ["first", "second"], "c0de", "be kind")
     assert request.index("<<<Response A c0de>>>\nfirst") < request.index("<<<Response B c0de>>>\nsecond")
     assert "The criteria that count here: be kind" in request
-    assert '"ranking": ["Response B", "Response A", ...]' in request
-    assert request.endswith("best first: Response A, Response B.")
+    assert "The letters are A to B" in request
+    # No order is shown that could be repeated.
+    form = request.partition("Do not answer the user.")[2]
+    assert not re.search(r"Response [A-Z]\b|\bB\b.*\bA\b|\\bA, B", form)
     assert "criteria" not in review_request(["Response A"], ["x"], "c0de", None)
 
 
@@ -72,8 +79,29 @@ def test_the_chairman_gets_answers_reviews_and_vote_by_label_and_no_names() -> N
     assert not any(name in request for name in ("ant:", "bee:", "cow"))
 
 
+LANGUAGE = "the language of the user's message"
+
+
+def test_every_stage_is_asked_for_the_users_language() -> None:
+    assert LANGUAGE in references_block(["x"])
+    assert LANGUAGE in trailing_references(["x"], "c0de")
+    assert LANGUAGE in review_request(["Response A"], ["x"], "c0de", None)
+    assert LANGUAGE in chairman_request({"Response A": "x"}, {}, None, "c0de", None)
+    assert LANGUAGE in str(advisor_view([{"role": "user", "content": "u"}], [{"function": {"name": "f"}}]))
+
+
+def test_the_ballots_schema_is_strict_and_as_long_as_the_answers() -> None:
+    form = ballot_format(["Response A", "Response B", "Response C"])["json_schema"]
+    assert form["strict"] is True
+    ballot = {"reviews": {"A": "x", "B": "y", "C": "z"}, "ranking": ["C", "A", "B"]}
+    schema = jsonschema_rs.validator_for(form["schema"])
+    assert schema.is_valid(ballot)
+    for broken in ({**ballot, "ranking": ["C"]}, {**ballot, "ranking": ["C", "A", "D"]}, {"ranking": ["C", "A", "B"]}):
+        assert not schema.is_valid(broken)
+
+
 def test_without_a_vote_the_chairman_is_told_of_none() -> None:
-    assert "The vote" not in chairman_request({"Response A": "alpha"}, {}, None, "c0de", None).split("c0de")[-1]
+    assert "The vote" not in chairman_request({"Response A": "alpha"}, {}, None, "c0de", None)
 
 
 @pytest.mark.parametrize(
