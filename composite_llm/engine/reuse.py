@@ -20,7 +20,7 @@ def is_tool_step(messages: Sequence[Message]) -> bool:
     return any(message["role"] in ("tool", "function") for message in behind)
 
 
-def turn_key(messages: Sequence[Message], settings: Mapping[str, Any], identity: str | None) -> str:
+def turn_key(messages: Sequence[Message], settings: Mapping[str, Any], owner: str) -> str:
     """One user turn of one caller under one configuration, as a digest.
 
     Cache marks do not count: agents move them along from step to step. Neither does the list around a single text that
@@ -29,11 +29,11 @@ def turn_key(messages: Sequence[Message], settings: Mapping[str, Any], identity:
     Args:
         messages: The conversation; what follows the last user message is left out.
         settings: Everything else that decides what a deliberation comes to.
-        identity: Who asks, so that callers never share.
+        owner: Whose it is, so that callers never share.
     """
     end = last_user_index(messages)
     turn = list(messages) if end is None else list(messages[: end + 1])
-    text = json.dumps([_unmarked(turn), settings, identity], sort_keys=True, default=str)
+    text = json.dumps([_unmarked(turn), settings, owner], sort_keys=True, default=str)
     return "composite_llm:turn:" + hashlib.sha256(text.encode("utf-8", errors="replace")).hexdigest()
 
 

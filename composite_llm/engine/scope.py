@@ -45,7 +45,7 @@ class Scope:
         metadata: The caller's own metadata, identity stripped.
         trace_id: LiteLLM's trace id.
         session_id: LiteLLM's session id.
-        identity: Who asks, so that no two callers share what is kept.
+        owner: Whom kept deliberations belong to; None to keep and find none.
         client_timeout_s: The run's limit, told to the client library; constant, because LiteLLM keeps one HTTP client
             per distinct value.
         read_on_s: How long a stream whose reader has gone is read on, for what its provider has sent already: of a
@@ -71,7 +71,7 @@ class Scope:
     metadata: Mapping[str, Any] = field(default_factory=dict)
     trace_id: str | None = None
     session_id: str | None = None
-    identity: str | None = None
+    owner: str | None = ""
     client_timeout_s: float | None = None
     read_on_s: float = 0.0
 

@@ -16,6 +16,7 @@ from composite_llm.engine.scope import Scope
 from composite_llm.messages import checked_messages
 from composite_llm.provider.reply import response_id
 from composite_llm.proxy.client import proxy_client
+from composite_llm.proxy.owner import owner_of
 from composite_llm.proxy.request import current_request
 from composite_llm.run import Caller, Run, Services
 from composite_llm.sendable import check_sendable, check_values
@@ -91,6 +92,7 @@ def run_of(kwargs: Mapping[str, Any], services: Services) -> Run:
         timeout_s = min(timeouts, default=None)
         caller = replace(
             caller,
+            owner=owner_of(client.request),
             permission=lambda: client.check_models(chosen),
             timeout_s=timeout_s,
             chose_models=bool(chosen),
@@ -142,11 +144,13 @@ def _caller(kwargs: Mapping[str, Any], plan: Plan, parent: Scope | None) -> Call
     metadata = litellm_params.get("metadata") or {}
     # On the proxy the client's own part is kept apart from what the proxy adds about the key.
     own = metadata.get("requester_metadata") if "user_api_key_auth" in metadata else metadata
+    identity = _text_or_none(metadata.get("user_api_key_hash") or metadata.get("user_api_key"))
     return Caller(
         metadata={key: value for key, value in (own or {}).items() if _is_callers_own(key)},
         trace_id=_trace_id(litellm_params, kwargs.get("logging_obj")),
         session_id=_text_or_none(litellm_params.get("litellm_session_id")),
-        identity=_text_or_none(metadata.get("user_api_key_hash") or metadata.get("user_api_key")),
+        identity=identity,
+        owner=parent.owner if parent is not None else identity or "",
         timeout_s=_run_timeout_s(kwargs.get("timeout"), plan, parent),
         parent=parent,
         parent_span=metadata.get("litellm_parent_otel_span"),

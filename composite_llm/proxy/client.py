@@ -16,6 +16,7 @@ from composite_llm.config.plan import Plan, make_plan, nested_options, nodes_of
 from composite_llm.config.profiles import Profiles
 from composite_llm.errors import InvalidOption, OptionNotAllowed
 from composite_llm.proxy.deployment import CONTAINERS, OwnDeployment, own_deployment
+from composite_llm.proxy.owner import authenticates
 from composite_llm.proxy.policy import FINAL, NODES, check_client
 from composite_llm.proxy.request import ProxyRequest, current_request
 from composite_llm.proxy.share import Given, clients_share, merged
@@ -214,12 +215,6 @@ async def _user(token: Any, proxy: Any) -> Any:
     return None
 
 
-def _authenticates() -> bool:
-    """Whether this proxy knows who asks: then every request has a record of its key."""
-    proxy = _proxy_server()
-    return any(getattr(proxy, name, None) is not None for name in ("master_key", "user_custom_auth"))
-
-
 def _proxy_server() -> Any:
     return sys.modules.get("litellm.proxy.proxy_server")
 
@@ -240,7 +235,7 @@ def proxy_client(kwargs: Mapping[str, Any], call: Mapping[str, Any]) -> ProxyCli
     if proxy_router() is None:
         return None
     request = current_request()
-    if request is None or (request.key is None and request.health_of is None and _authenticates()):
+    if request is None or (request.key is None and request.health_of is None and authenticates()):
         raise no_request()
     model = str(kwargs["model"]).removeprefix(COMPOSITE_PREFIX)
     own = request.health_of or own_deployment(model, _model_id(kwargs.get("litellm_params")))

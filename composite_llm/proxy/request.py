@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -28,6 +29,7 @@ class ProxyRequest:
     """One authenticated HTTP request; all runs that it causes share it.
 
     Attributes:
+        id: Nobody else's.
         key: LiteLLM's record of the key, `UserAPIKeyAuth`; None where the proxy has no authentication.
         sent: The request as LiteLLM handed it to its hooks.
         body: The client's body as it came.
@@ -44,6 +46,7 @@ class ProxyRequest:
     health_of: OwnDeployment | None = None
     spent: tuple[litellm.Usage, float | None] | None = None
     failed_usd: float = 0.0
+    id: str = field(default_factory=lambda: uuid.uuid4().hex)
     _limits: dict[str, SharedLimits] = field(default_factory=dict)
 
     def limits(self, group: str) -> SharedLimits:

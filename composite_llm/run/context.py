@@ -27,7 +27,8 @@ class Caller:
         metadata: The caller's own, identity stripped.
         trace_id: LiteLLM's trace id.
         session_id: LiteLLM's session id.
-        identity: Who asks, as a digest may know it: on the proxy the key's hash.
+        identity: Who asks, for the record: on the proxy the key's hash.
+        owner: Whom kept deliberations and answers belong to; None to keep and find none.
         timeout_s: Limit of the whole run.
         parent: The run around this one, when LiteLLM led a node's call back to us.
         shared: What this run uses up together with others; None for a run that stands alone.
@@ -43,6 +44,7 @@ class Caller:
     trace_id: str | None = None
     session_id: str | None = None
     identity: str | None = None
+    owner: str | None = ""
     timeout_s: float | None = None
     parent: Scope | None = None
     shared: SharedLimits | None = None

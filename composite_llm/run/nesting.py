@@ -100,7 +100,7 @@ class NestingBackend:
             metadata=scope.metadata,
             trace_id=scope.trace_id,
             session_id=scope.session_id,
-            identity=scope.identity,
+            owner=scope.owner,
             timeout_s=min((limit for limit in (plan.timeout_s, left) if limit is not None), default=None),
             parent=scope,
         )

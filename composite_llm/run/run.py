@@ -58,7 +58,7 @@ class Run:
         self._strategy: Strategy[Any] = strategy_for(plan, messages)
         check_before_start(self._strategy, messages, services.facts)
         check_countable(plan.options, services.spending)
-        self._turn = UserTurn(self._strategy, messages, services.store, caller.identity)
+        self._turn = UserTurn(self._strategy, messages, services.store, caller.owner)
         self._tools = ToolPolicy(
             executor_of(plan.options.tool_executor, services.tool_executors), plan.options.max_tool_rounds
         )
@@ -287,8 +287,8 @@ class Run:
     def _keep_answers(self) -> None:
         """Whatever the status: in a stream LiteLLM repeats a 400 too, and so do frameworks that read no statuses."""
         kept = self._scope.kept if self._scope is not None else None
-        if kept:
-            self._services.salvages.put(self._request_key(), kept)
+        if kept and (key := self._request_key()) is not None:
+            self._services.salvages.put(key, kept)
 
     def _open_scope(self, emit: Callable[[Event], None], *, watched: bool = True) -> Scope:
         options, parent, shared = self.plan.options, self._caller.parent, self._caller.shared
@@ -320,7 +320,7 @@ class Run:
             parent_id=parent.parent_id if parent is not None else None,
             ancestors=(*(parent.ancestors if parent is not None else ()), self.plan.logical_model),
             metadata=self._caller.metadata,
-            identity=self._caller.identity,
+            owner=self._caller.owner,
             trace_id=self._caller.trace_id,
             session_id=self._caller.session_id,
             client_timeout_s=parent.client_timeout_s if parent is not None else timeout_s,
@@ -336,14 +336,17 @@ class Run:
     def _new_secret(self) -> str:
         return run_secret(self.plan.options.seed, self.plan.logical_model, self._messages)
 
-    def _request_key(self) -> str:
-        if self._key is None:
-            self._key = request_key(self.plan, self._messages, self._caller.identity)
+    def _request_key(self) -> str | None:
+        """None where nobody is known who could ask for the same again."""
+        owner = self._caller.owner
+        if self._key is None and owner is not None:
+            self._key = request_key(self.plan, self._messages, owner)
         return self._key
 
     def _taken_salvage(self) -> Salvage | None:
         # The digest of a long conversation is not free, and there is hardly ever something to find.
-        return self._services.salvages.take(self._request_key()) if len(self._services.salvages) else None
+        key = self._request_key() if len(self._services.salvages) else None
+        return self._services.salvages.take(key) if key is not None else None
 
 
 _CANCELLED = (asyncio.CancelledError, GeneratorExit)

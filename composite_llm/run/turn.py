@@ -23,9 +23,9 @@ def _settings(plan: Plan) -> Mapping[str, Any]:
     }
 
 
-def request_key(plan: Plan, messages: Sequence[Message], identity: str | None) -> str:
+def request_key(plan: Plan, messages: Sequence[Message], owner: str) -> str:
     """The whole request of one caller, as a digest."""
-    return turn_key(messages, {**_settings(plan), "params": dict(plan.params), "all": list(messages)}, identity)
+    return turn_key(messages, {**_settings(plan), "params": dict(plan.params), "all": list(messages)}, owner)
 
 
 class UserTurn:
@@ -35,16 +35,16 @@ class UserTurn:
         strategy: Deliberates when nothing is kept.
         messages: The conversation.
         store: Where deliberations are kept.
-        identity: Who asks.
+        owner: Whose it is; None to keep and find none.
     """
 
     def __init__(
-        self, strategy: Strategy[Any], messages: Sequence[Message], store: ReuseStore, identity: str | None
+        self, strategy: Strategy[Any], messages: Sequence[Message], store: ReuseStore, owner: str | None
     ) -> None:
         self._strategy = strategy
         self._messages = messages
         self._store = store
-        self._identity = identity
+        self._owner = owner
 
     async def deliberation(self, scope: Scope) -> Deliberation:
         """The turn's deliberation: that of an earlier step if there is one, else a new one."""
@@ -71,12 +71,12 @@ class UserTurn:
     def _key(self) -> str | None:
         """Under what the deliberation is kept; None where no tool step can follow it."""
         plan = self._strategy.plan
-        if plan.options.fanout != "user_turn" or self._strategy.tools is None:
+        if self._owner is None or plan.options.fanout != "user_turn" or self._strategy.tools is None:
             return None
         # Endpoint and key too: in one process they may be different callers'.
         params = {key: value for key, value in plan.params.items() if key in CONNECTION}
         settings = {**_settings(plan), "params": {**params, **for_every_call(plan.params)}}
-        return turn_key(self._messages, settings, self._identity)
+        return turn_key(self._messages, settings, self._owner)
 
 
 def _used_again(scope: Scope, deliberation: Deliberation) -> Deliberation:

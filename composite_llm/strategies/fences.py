@@ -20,7 +20,7 @@ def run_secret(seed: int | None, model: str, messages: Sequence[Message]) -> str
     """What the codes of one run are made with: random, or with a seed the same again for the same user turn."""
     if seed is None:
         return secrets.token_hex(16)
-    return _SEEDED + turn_key(messages, {"seed": seed, "model": model}, None)
+    return _SEEDED + turn_key(messages, {"seed": seed, "model": model}, owner="")
 
 
 def fence_code(secret: str, reader: str, texts: Sequence[str]) -> str:

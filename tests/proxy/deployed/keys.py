@@ -30,6 +30,9 @@ async def user_api_key_auth(request: Request, api_key: str) -> UserAPIKeyAuth:
     if user_models is not None:
         user = LiteLLM_UserTable(user_id=settings["user_id"], models=user_models, max_budget=None, user_email=None)
         await user_api_key_cache.async_set_cache(key=settings["user_id"], value=user.model_dump())
+    if settings.pop("keyless", False):
+        # As an authentication does that knows users and no keys.
+        return UserAPIKeyAuth(**settings)
     key = UserAPIKeyAuth(api_key=api_key, token=hash_token(api_key), **settings)
     await _virtual_key_max_budget_check(valid_token=key, proxy_logging_obj=proxy_logging_obj)
     return key

@@ -43,7 +43,7 @@ def test_a_tool_step_is_a_turn_in_which_a_tool_has_answered(messages: list[dict[
 
 @pytest.mark.parametrize("behind", [[CALLS], [CALLS, RESULT], [CALLS, RESULT, CALLS, RESULT, ANSWER]])
 def test_what_follows_the_last_user_message_does_not_change_the_key(behind: list[dict[str, Any]]) -> None:
-    assert turn_key([SYSTEM, USER, *behind], {}, None) == turn_key([SYSTEM, USER], {}, None)
+    assert turn_key([SYSTEM, USER, *behind], {}, "") == turn_key([SYSTEM, USER], {}, "")
 
 
 @pytest.mark.parametrize(
@@ -56,30 +56,30 @@ def test_what_follows_the_last_user_message_does_not_change_the_key(behind: list
     ids=["in a part", "gone from its part", "on the message"],
 )
 def test_a_cache_mark_does_not_change_the_key(user: dict[str, Any]) -> None:
-    assert turn_key([SYSTEM, user], {}, None) == turn_key([SYSTEM, USER], {}, None)
+    assert turn_key([SYSTEM, user], {}, "") == turn_key([SYSTEM, USER], {}, "")
 
 
 @pytest.mark.parametrize(
-    ("messages", "settings", "identity"),
+    ("messages", "settings", "owner"),
     [
-        ([SYSTEM, {**USER, "content": "Find that."}], {}, None),
-        ([USER], {}, None),
-        ([SYSTEM, USER, ANSWER, USER], {}, None),
-        ([SYSTEM, {**USER, "name": "ann"}], {}, None),
+        ([SYSTEM, {**USER, "content": "Find that."}], {}, ""),
+        ([USER], {}, ""),
+        ([SYSTEM, USER, ANSWER, USER], {}, ""),
+        ([SYSTEM, {**USER, "name": "ann"}], {}, ""),
         (
             [SYSTEM, {"role": "user", "content": [{"type": "text", "text": "Find it."}, {"type": "image_url"}]}],
             {},
-            None,
+            "",
         ),
-        ([SYSTEM, USER], {"options": {"layers": 2}}, None),
+        ([SYSTEM, USER], {"options": {"layers": 2}}, ""),
         ([SYSTEM, USER], {}, "key-1"),
         ([SYSTEM, USER], {}, "None"),
     ],
 )
 def test_another_conversation_other_settings_or_another_caller_have_another_key(
-    messages: list[dict[str, Any]], settings: dict[str, Any], identity: str | None
+    messages: list[dict[str, Any]], settings: dict[str, Any], owner: str
 ) -> None:
-    assert turn_key(messages, settings, identity) != turn_key([SYSTEM, USER], {}, None)
+    assert turn_key(messages, settings, owner) != turn_key([SYSTEM, USER], {}, "")
 
 
 def test_the_key_tells_nothing_of_the_conversation() -> None:
@@ -91,7 +91,7 @@ def test_the_key_tells_nothing_of_the_conversation() -> None:
 @given(st.recursive(st.none() | st.text() | st.binary(), lambda x: st.lists(x) | st.dictionaries(st.text(), x)))
 def test_any_content_has_a_key_that_stays_the_same(content: Any) -> None:
     messages = [{"role": "user", "content": content}]
-    assert turn_key(messages, {}, None) == turn_key(messages, {}, None)
+    assert turn_key(messages, {}, "") == turn_key(messages, {}, "")
 
 
 # --- where they are kept -------------------------------------------------------------------------------------------
