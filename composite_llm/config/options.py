@@ -46,6 +46,9 @@ class Options(BaseModel):
     max_calls: PositiveInt | None = None
     max_parallel: PositiveInt | None = None
     """Attempts in flight at once."""
+    stream_members: bool = False
+    """Ask members and reviewers in streams: what an abandoned attempt spent is then known, and a local server frees its slot at
+    once. Costs CPU for each token."""
     fanout: Literal["user_turn", "every_call"] = "user_turn"
     tool_executor: Any = None
     max_tool_rounds: NonNegativeInt = 8

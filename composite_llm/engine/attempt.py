@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 
 from composite_llm.backend.interface import AttemptRequest, Reply
 from composite_llm.config.node import COMPOSITE_PREFIX, Node
 from composite_llm.engine.afford import cost_bound
+from composite_llm.engine.assemble import Assembler
 from composite_llm.engine.breaker import Breakers
 from composite_llm.engine.budget import Reservation
 from composite_llm.engine.recorder import OpenAttempt, OpenCall
@@ -18,6 +20,8 @@ from composite_llm.errors import AttemptFailed, BudgetExceeded, Failure
 from composite_llm.events import AttemptStarted
 
 _log = logging.getLogger("composite_llm")
+FINAL_ROLES = frozenset({"aggregator", "chairman"})
+"""Roles that are streamed, or not, as the caller asked."""
 
 
 def slot(scope: Scope, node: Node) -> Slot:
@@ -184,17 +188,27 @@ async def attempt_plain(
             return refused(scope, call, error)
         except AttemptFailed as error:
             return error.failure
+        came = Assembler(node.model)
+        streamed = scope.stream_members and call.role not in FINAL_ROLES and not scope.backend.nested(node.model)
         try:
             async with asyncio.timeout(node.timeout):
-                reply = await scope.backend.complete(request)
+                reply = await (_streamed_inside(scope, request, came) if streamed else scope.backend.complete(request))
         except TimeoutError:
             failure = timeout_failure(node, attempt.endpoint)
         except AttemptFailed as error:
             failure = error.failure
         except asyncio.CancelledError:
-            finish_cancelled(scope, attempt)
+            finish_cancelled(scope, attempt, came.reply() if came.begun else None)
             raise
         else:
             return attempt, reply
-        finish_with_failure(scope, attempt, failure)
+        finish_with_failure(scope, attempt, failure, came.reply() if came.begun else None)
         return failure
+
+
+async def _streamed_inside(scope: Scope, request: AttemptRequest, came: Assembler) -> Reply:
+    """A plain reply that was sent as a stream; `came` has what there is of it, whatever ends it."""
+    async with contextlib.aclosing(scope.backend.stream(request)) as chunks:
+        async for chunk in chunks:
+            came.add(chunk)
+    return came.reply()

@@ -66,6 +66,7 @@ class Scope:
     kept: Salvage | None = None
     emit: Callable[[Event], None] = ignore_event
     watched: bool = True
+    stream_members: bool = False
     parent_id: str | None = None
     ancestors: tuple[str, ...] = ()
     metadata: Mapping[str, Any] = field(default_factory=dict)

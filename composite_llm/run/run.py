@@ -317,6 +317,7 @@ class Run:
             salvage=salvage,
             emit=emit,
             watched=watched,
+            stream_members=options.stream_members,
             parent_id=parent.parent_id if parent is not None else None,
             ancestors=(*(parent.ancestors if parent is not None else ()), self.plan.logical_model),
             metadata=self._caller.metadata,
