@@ -10,10 +10,13 @@ import math
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-from composite_llm import CompositeError, ExecutionContext, InvalidOption, Trace, explain, get_trace, mask_secrets
+from composite_llm import CompositeError, ExecutionContext, InvalidOption, mask_secrets
 from composite_llm.work.errors import WorkError
+
+if TYPE_CHECKING:
+    from composite_llm import Trace
 
 _log = logging.getLogger("composite_llm")
 _RETRYABLE = frozenset({408, 409, 425, 429, 500, 502, 503, 504, 529})
@@ -286,6 +289,8 @@ async def _tool_result(executor: Any, call: Any) -> dict[str, Any]:
 
 @functools.cache
 def _has_single_models() -> bool:
+    from composite_llm import explain
+
     try:
         return explain("composite/moa/openai/gpt-4o", deliberate="never").calls == 1
     except CompositeError:
@@ -294,6 +299,8 @@ def _has_single_models() -> bool:
 
 def trace_of(x: Any) -> Trace | None:
     """The trace of a composite's response or error; None for anything else."""
+    from composite_llm import get_trace
+
     try:
         return get_trace(x)
     except ValueError:
