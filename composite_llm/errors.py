@@ -51,8 +51,13 @@ Restriction = Literal[
     "strict_turns",  # user and assistant take turns
     "no_system_role",
     "no_response_format",
+    "reasoning_required",  # of each assistant message that calls tools, of earlier turns too
+    "signatures_required",  # of the running turn's tool calls
+    "no_reasoning",  # in the messages
+    "other_signatures",  # than those of this conversation, which are not its own
+    "no_tool_history",
 ]
-"""What an endpoint does not take of a request that others do."""
+"""What an endpoint asks of a request that others do not, or does not take of it."""
 
 STATUS_OF_KIND: dict[FailureKind, int] = {
     "rejected": 400,

@@ -11,6 +11,25 @@ from composite_llm.wellformed import well_formed, well_formed_json, well_formed_
 
 Message = dict[str, Any]
 
+
+class ModelTurn(Message):
+    """An assistant message that calls tools: to everybody what it holds, to the model that said it a little more.
+
+    Copies made of its items are plain messages, so that what belongs to one model is lost rather than shown to another.
+
+    Attributes:
+        echo: The message as the caller sent it back, or as the model said it.
+        own: The model's own part of it, an `OwnTurn`; None where it was not found.
+    """
+
+    __slots__ = ("echo", "own")
+
+    def __init__(self, message: Message, echo: Mapping[str, Any], own: Any = None) -> None:
+        super().__init__(message)
+        self.echo = echo
+        self.own = own
+
+
 ROLES = ("system", "developer", "user", "assistant", "tool", "function")
 
 # What a provider may be sent of a message, by an allow-list: frameworks and earlier composites leave much else in it
@@ -83,7 +102,7 @@ def _cleaned(index: int, message: Any) -> Message:
         cleaned["content"] = (
             None if role == "assistant" and ("tool_calls" in cleaned or "function_call" in cleaned) else ""
         )
-    return cleaned
+    return ModelTurn(cleaned, message) if role == "assistant" and "tool_calls" in cleaned else cleaned
 
 
 def _plain_role(role: Any) -> Any:
@@ -236,7 +255,7 @@ def advisor_view(messages: Sequence[Message], tools: Sequence[Any] | None) -> li
     Without tools and tool history it is the caller's own messages.
     """
     acting = bool(tools) or any(_has_tool_machinery(message) for message in messages)
-    view = [_as_text(message) for message in messages] if acting else list(messages)
+    view = [as_plain_text(message, TOOL_TEXT_LIMIT) for message in messages] if acting else list(messages)
     if acting:
         view = with_persona(view, _ADVISOR_NOTE + _tool_list(tools))
     if view[-1]["role"] != "user":
@@ -244,14 +263,32 @@ def advisor_view(messages: Sequence[Message], tools: Sequence[Any] | None) -> li
     return view
 
 
+def running_turn(messages: Sequence[Message]) -> int:
+    """Where the running user turn starts: behind the last user message that does not come with a tool's results.
+
+    Agents put notes beside the results, and a composite puts its members' answers there.
+    """
+    spoken = -1
+    behind_result = False
+    for place, message in enumerate(messages):
+        if message["role"] == "user" and not behind_result:
+            spoken = place
+        elif message["role"] != "user":
+            behind_result = message["role"] in ("tool", "function")
+    return spoken + 1
+
+
 def _has_tool_machinery(message: Message) -> bool:
     return message["role"] in ("tool", "function") or "tool_calls" in message or "function_call" in message
 
 
-def _as_text(message: Message) -> Message:
+def as_plain_text(message: Message, limit: int | None = None) -> Message:
+    """A tool call, or a tool's result of at most so many characters, as text; any other message as it is."""
     if message["role"] in ("tool", "function"):
-        name = message.get("name") or message.get("tool_call_id") or "tool"
-        result = shortened(text_of(message.get("content")), TOOL_TEXT_LIMIT)
+        # LiteLLM puts Gemini's thought signature into an id, behind this mark.
+        name = message.get("name") or str(message.get("tool_call_id") or "tool").partition("__thought__")[0]
+        result = text_of(message.get("content"))
+        result = result if limit is None else shortened(result, limit)
         return {"role": "user", "content": f"[result of {name}]\n{result}"}
     if "tool_calls" not in message and "function_call" not in message:
         return message

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from composite_llm.events import (
@@ -61,6 +62,32 @@ def summary(trace: Trace, *, full: bool = False, final_reasoning: str | None = N
 
 _REUSED = "The answers of this user turn's deliberation are used again."
 REASONING_HEADING = "The final model's own reasoning"
+
+
+_BILL_BEFORE = re.compile(r"^Total: [0-9]+ calls, [^\n]*\n\n\Z", re.MULTILINE)
+_BILL_BEHIND = re.compile(r"\n(?P<line>✓ [^\n]*)\n\nTotal: [0-9]+ calls, [^\n]*\n?\Z")
+_BETWEEN = re.compile(r"^(?:[✓✗] |Degraded: |tool [^\n]* \(round |[^\n]*: asking )", re.MULTILINE)
+
+
+def own_reasoning_in(text: str, name: str | None = None) -> str | None:
+    """The final model's own reasoning in a text of ours that a caller sends back; None where it is not certain.
+
+    Args:
+        text: As it was given out, whole or streamed.
+        name: The node of the final call: the text must say that it answered itself. None where a signature says so.
+    """
+    told, heading, own = text.rpartition(f"{REASONING_HEADING}\n")
+    if not heading or name is None:
+        return own if heading else None
+    if streamed := _BILL_BEHIND.search(own):
+        own, told = own[: streamed.start()], streamed["line"]
+    elif not _BILL_BEFORE.search(told):
+        return None
+    answered = [line for line in told.split("\n") if line.startswith("✓ ")]
+    if not answered or not answered[-1].startswith(f"✓ {name}: ") or "answered by " in answered[-1]:
+        return None
+    # Between what a model said in several turns a stream tells what happened.
+    return None if streamed and _BETWEEN.search(own) else own
 
 
 def title(stage: str) -> str:

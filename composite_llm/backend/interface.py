@@ -75,6 +75,7 @@ class Reply:
         extra: Further fields of the response worth passing on (`system_fingerprint`, `service_tier`, …).
         usage_told: Whether the provider told the tokens; where it did not, the engine counts them.
         nested: Whether this is the reply of a nested composite, whose calls are in the trace already.
+        origin: Model and endpoint that said it, for what belongs to them alone; None where that is not known.
     """
 
     choices: tuple[Choice, ...]
@@ -84,6 +85,7 @@ class Reply:
     extra: Mapping[str, Any] = field(default_factory=dict)
     usage_told: bool = True
     nested: bool = False
+    origin: str | None = None
 
     @property
     def message(self) -> Message:

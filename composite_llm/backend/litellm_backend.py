@@ -34,6 +34,8 @@ _DELTA_FIELDS = frozenset(
         "function_call",
         "reasoning_content",
         "thinking_blocks",
+        "reasoning_items",
+        "reasoning_details",
         "refusal",
         "audio",
         "images",
@@ -172,7 +174,7 @@ class LiteLLMBackend:
         choices = tuple(
             Choice(
                 index=choice.index,
-                message=self._cleaned(request, _with_refusal(_message(choice.message))),
+                message=self._cleaned(request, _in_place(_message(choice.message))),
                 finish_reason=choice.finish_reason,
                 logprobs=_well_formed_logprobs(getattr(choice, "logprobs", None)),
             )
@@ -249,7 +251,7 @@ def _choice_delta(choice: Any) -> ChoiceDelta:
         if value is not None and name in _DELTA_FIELDS:
             delta[name] = value if isinstance(value, str) else _plain(value)
     if "provider_specific_fields" in delta:
-        delta = _with_refusal(delta)
+        delta = _in_place(delta)
     return ChoiceDelta(fields["index"], delta, fields["finish_reason"], _plain(fields.get("logprobs")))
 
 
@@ -257,15 +259,18 @@ def _message(message: Any) -> Message:
     return {name: _plain(value) for name, value in _fields(message).items() if value is not None}
 
 
-def _with_refusal(message: Message) -> Message:
-    """The message with its refusal in OpenAI's place; LiteLLM moves it, or the lack of one, among a provider's own fields."""
+def _in_place(message: Message) -> Message:
+    """The message with what LiteLLM moves, or repeats, among a provider's own fields in its place."""
     own = message.get("provider_specific_fields")
-    if not isinstance(own, Mapping) or "refusal" not in own:
+    if not isinstance(own, Mapping) or _MOVED.isdisjoint(own):
         return message
-    fields = {"provider_specific_fields": {key: value for key, value in own.items() if key != "refusal"}}
-    if own["refusal"]:
-        fields["refusal"] = own["refusal"]
-    return {key: value for key, value in {**message, **fields}.items() if value or key != "provider_specific_fields"}
+    moved = {name: own[name] for name in _MOVED if own.get(name) and not message.get(name)}
+    rest = {name: value for name, value in own.items() if name not in _MOVED}
+    others = {name: value for name, value in message.items() if name != "provider_specific_fields"}
+    return {**others, **moved, **({"provider_specific_fields": rest} if rest else {})}
+
+
+_MOVED = frozenset({"refusal", "thinking_blocks", "reasoning_content", "reasoning_details"})
 
 
 def _fields(response: Any) -> Mapping[str, Any]:

@@ -7,16 +7,21 @@ from typing import Any
 
 import litellm
 
-from composite_llm.backend.store import MemoryStore
+from composite_llm.backend.store import MAX_ENTRIES, MemoryStore
 
 _log = logging.getLogger("composite_llm")
 
 
 class LiteLLMStore:
-    """`ReuseStore`: this process's memory, and behind it LiteLLM's cache if one is configured that others share."""
+    """`ReuseStore`: this process's memory, and behind it LiteLLM's cache if one is configured that others share.
 
-    def __init__(self) -> None:
-        self._memory = MemoryStore()
+    Args:
+        max_entries: Of the memory.
+        max_characters: Of the memory.
+    """
+
+    def __init__(self, max_entries: int = MAX_ENTRIES, max_characters: int | None = None) -> None:
+        self._memory = MemoryStore(max_entries, max_characters=max_characters)
 
     async def get(self, key: str) -> str | None:
         """From memory, else from the shared cache."""

@@ -6,6 +6,7 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from typing import Any
 
 from openai.types.chat import ChatCompletionChunk
+from openai.types.chat.chat_completion_chunk import ChoiceDelta
 
 
 class Tap:
@@ -50,9 +51,9 @@ class Tap:
             if reason := getattr(choice, "finish_reason", None):
                 finished = True
                 self.finish_reasons[choice.index] = reason
-            if refusal := getattr(getattr(choice, "delta", None), "refusal", None):
-                # A field that the wrapper passes on, and the one in which LiteLLM's plain responses hold a refusal.
-                choice.delta.provider_specific_fields = {"refusal": refusal}
+            if lost := _lost(getattr(choice, "delta", None)):
+                # A field that the wrapper passes on, and the one in which LiteLLM's plain responses hold these.
+                choice.delta.provider_specific_fields = lost
         if finished and isinstance(chunk, ChatCompletionChunk) and chunk.usage is not None:
             # LiteLLM 1.94 loses usage that does not come in a chunk of its own.
             self._next.append(chunk.model_copy(update={"choices": []}))
@@ -65,6 +66,17 @@ class Tap:
             close = getattr(stream, "aclose", None) or getattr(stream, "close", None)
             if close is not None:
                 await close()
+
+
+def _lost(delta: Any) -> dict[str, Any]:
+    """What the wrapper drops of a delta in OpenAI's form."""
+    refusal = getattr(delta, "refusal", None)
+    lost = {"refusal": refusal} if refusal else {}
+    # To ask pydantic for an attribute that is absent costs ten times as much.
+    further = getattr(delta, "__pydantic_extra__", None)
+    if further and isinstance(delta, ChoiceDelta):
+        lost |= {name: further[name] for name in ("thinking_blocks", "reasoning_details") if further.get(name)}
+    return lost
 
 
 async def _plain_answer(source: Any) -> AsyncGenerator[ChatCompletionChunk, None]:

@@ -151,7 +151,32 @@ _STRICT_TURNS = (
     r"|\bfirst (?:\w+[- ]){0,3}message must (?:be|have|use)\b[^.\n]{0,40}\buser\b"
 )
 _NO_RESPONSE_FORMAT = r"\b(?:response_format|json_schema|json_object|guided_json|json mode|structured outputs?)\b"
+# "Missing `reasoning_content` field in the assistant message at message index 1" (DeepSeek), "thinking is enabled but
+# reasoning_content is missing in assistant tool call message" (Kimi), "The reasoning_content in the thinking mode must be
+# passed back to the API", "Expected `thinking` or `redacted_thinking`, but found `tool_use`" (Anthropic).
+_REASONING = r"(?:reasoning[_ ]content|reasoning[_ ]details|`?thinking`?[_ ]blocks?|thinking blocks?)"
+_WANTING = r"(?:missing|required|must|expected|lacks?|absent|passed back|provide)"
+_REASONING_REQUIRED = (
+    rf"\b{_WANTING}\b[^\n]{{0,80}}{_REASONING}|{_REASONING}[^\n]{{0,80}}\b{_WANTING}\b|\bexpected `thinking`"
+)
+# "Function call is missing a thought_signature in functionCall parts" (Gemini 3).
+_SIGNATURES_REQUIRED = r"\b(?:missing|without|requires?)\b[^\n]{0,60}\bthought[_ ]?signature"
+# "Invalid `signature` in `thinking` block" (Anthropic), "Thought signature is not valid" (Gemini).
+_OTHER_SIGNATURES = (
+    r"\b(?:invalid|unknown|corrupted)\b[^\n]{0,40}\bsignature|\bsignature\b[^\n]{0,40}\b(?:invalid|not valid|mismatch)"
+)
+# "property 'reasoning_content' is unsupported" (Groq, Cerebras), "messages.1.reasoning_content: Extra inputs are not
+# permitted" (Mistral), "Unrecognized key(s) in object: 'reasoning_content'".
+_UNKNOWN = r"(?:unsupported|not supported|not permitted|not allowed|unexpected|unknown|unrecognized|extra|forbidden)"
+_NO_REASONING = (
+    rf"\b{_UNKNOWN}\b[^\n]{{0,80}}(?:{_REASONING}|['\"`]reasoning['\"`])"
+    rf"|(?:{_REASONING}|['\"`.]reasoning['\"`:])[^\n]{{0,80}}\b{_UNKNOWN}\b"
+)
 _RESTRICTIONS: tuple[tuple[re.Pattern[str], Restriction], ...] = (
+    (re.compile(_SIGNATURES_REQUIRED, re.IGNORECASE), "signatures_required"),
+    (re.compile(_OTHER_SIGNATURES, re.IGNORECASE), "other_signatures"),
+    (re.compile(_NO_REASONING, re.IGNORECASE), "no_reasoning"),
+    (re.compile(_REASONING_REQUIRED, re.IGNORECASE), "reasoning_required"),
     (re.compile(_NO_SYSTEM_ROLE, re.IGNORECASE), "no_system_role"),
     (re.compile(_STRICT_TURNS, re.IGNORECASE), "strict_turns"),
     (re.compile(_NO_RESPONSE_FORMAT, re.IGNORECASE), "no_response_format"),

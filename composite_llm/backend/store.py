@@ -28,11 +28,19 @@ class MemoryStore:
     Args:
         max_entries: More push out the oldest.
         clock: Seconds; for tests.
+        max_characters: Of all values together; more push out the oldest as well. None for no such limit.
     """
 
-    def __init__(self, max_entries: int = MAX_ENTRIES, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        max_entries: int = MAX_ENTRIES,
+        clock: Callable[[], float] = time.monotonic,
+        max_characters: int | None = None,
+    ) -> None:
         self._max_entries = max_entries
         self._clock = clock
+        self._max_characters = max_characters
+        self._characters = 0
         self._entries: OrderedDict[str, tuple[float, str]] = OrderedDict()
 
     def __len__(self) -> int:
@@ -40,15 +48,28 @@ class MemoryStore:
 
     async def get(self, key: str) -> str | None:
         """The value, if it is not too old."""
-        entry = self._entries.pop(key, None)
+        entry = self._taken(key)
         if entry is None or entry[0] <= self._clock():
             return None
-        self._entries[key] = entry
+        self._set(key, entry)
         return entry[1]
 
     async def put(self, key: str, value: str, max_age_s: float) -> None:
         """Keep a value."""
-        self._entries.pop(key, None)
-        self._entries[key] = (self._clock() + max_age_s, value)
-        while len(self._entries) > self._max_entries:
-            self._entries.popitem(last=False)
+        self._taken(key)
+        self._set(key, (self._clock() + max_age_s, value))
+        while len(self._entries) > self._max_entries or self._is_full():
+            self._taken(next(iter(self._entries)))
+
+    def _is_full(self) -> bool:
+        return self._max_characters is not None and self._characters > self._max_characters
+
+    def _taken(self, key: str) -> tuple[float, str] | None:
+        entry = self._entries.pop(key, None)
+        if entry is not None:
+            self._characters -= len(entry[1])
+        return entry
+
+    def _set(self, key: str, entry: tuple[float, str]) -> None:
+        self._entries[key] = entry
+        self._characters += len(entry[1])

@@ -115,7 +115,12 @@ class _ToolLoop:
         # A streamed run has no limit around it as a whole, and nothing is yielded in here.
         async with asyncio.timeout_at(self._scope.deadline):
             messages, records = await run_tools(
-                self._executor, reply.message, self._scope.recorder, self._want.name, round_number
+                self._executor,
+                reply.message,
+                self._scope.recorder,
+                self._want.name,
+                round_number,
+                reply.origin,
             )
         self._scope.recorder.tool_calls.extend(records)
         self._note_alike(records)

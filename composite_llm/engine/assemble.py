@@ -9,7 +9,7 @@ from composite_llm.backend.interface import Choice, ChoiceDelta, Chunk, Message,
 from composite_llm.usage import NO_USAGE, Usage
 
 _JOINED = ("content", "reasoning_content", "refusal")
-_APPENDED = ("annotations", "images", "thinking_blocks")
+_APPENDED = ("annotations", "images", "reasoning_items")
 
 
 class Assembler:
@@ -94,6 +94,12 @@ class _Choice:
                 _add_tool_call(self._tool_calls, call)
         elif key == "function_call":
             self._function_call = _joined_function(self._function_call or {}, value)
+        elif key == "thinking_blocks" and isinstance(value, list):
+            for block in value:
+                _add_block(self._other.setdefault(key, []), block)
+        elif key == "reasoning_details" and isinstance(value, list):
+            for detail in value:
+                _add_detail(self._other.setdefault(key, []), detail)
         elif key in _APPENDED and isinstance(value, list):
             self._other.setdefault(key, []).extend(value)
         else:
@@ -121,6 +127,42 @@ class _Choice:
         return Choice(index, message, self.finish_reason, self._logprobs or None)
 
 
+def _add_block(blocks: list[Any], piece: Any) -> None:
+    """A piece of a thinking block continues the last one until that has its signature."""
+    last: Any = blocks[-1] if blocks else None
+    if not (_is_thinking(piece) and _is_thinking(last)) or last.get("signature"):
+        blocks.append(dict(piece) if isinstance(piece, Mapping) else piece)
+        return
+    last["thinking"] = (last.get("thinking") or "") + (piece.get("thinking") or "")
+    if piece.get("signature"):
+        last["signature"] = piece["signature"]
+
+
+def _is_thinking(block: Any) -> bool:
+    return isinstance(block, Mapping) and block.get("type") == "thinking"
+
+
+def _add_detail(details: list[Any], piece: Any) -> None:
+    """OpenRouter's `reasoning_details`: pieces of one detail share its index and type, and their texts join."""
+    last = details[-1] if details else None
+    if not isinstance(piece, Mapping) or not isinstance(last, dict) or not _continues(piece, last):
+        details.append(dict(piece) if isinstance(piece, Mapping) else piece)
+        return
+    for key, value in piece.items():
+        joins = key in ("text", "summary", "data") and isinstance(last.get(key), str) and isinstance(value, str)
+        if value is not None:
+            last[key] = last[key] + value if joins else value
+
+
+def _continues(piece: Mapping[str, Any], last: Mapping[str, Any]) -> bool:
+    if any(piece.get(key) != last.get(key) for key in ("index", "type")) or piece.get("id") not in (
+        None,
+        last.get("id"),
+    ):
+        return False
+    return piece.get("index") is not None or piece.get("type") != "reasoning.encrypted"
+
+
 def _add_tool_call(calls: dict[int, Message], delta: Mapping[str, Any]) -> None:
     index = delta.get("index")
     if index is None:
@@ -140,7 +182,9 @@ def _add_tool_call(calls: dict[int, Message], delta: Mapping[str, Any]) -> None:
 
 
 def _joined_function(function: Mapping[str, Any], delta: Mapping[str, Any]) -> Message:
+    further = {**function, **{key: value for key, value in delta.items() if value is not None}}
     return {
+        **further,
         "name": function.get("name") or delta.get("name") or "",
         "arguments": (function.get("arguments") or "") + (delta.get("arguments") or ""),
     }
@@ -153,6 +197,9 @@ def _merged(old: Any, new: Any) -> Any:
     merged = dict(old)
     for key, value in new.items():
         before = merged.get(key)
+        if isinstance(before, list) and isinstance(value, list):
+            merged[key] = [*before, *value]
+            continue
         joins = key in ("data", "transcript") and isinstance(before, str) and isinstance(value, str)
         merged[key] = before + value if joins and isinstance(before, str) else value
     return merged

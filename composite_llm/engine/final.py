@@ -30,6 +30,7 @@ from composite_llm.engine.subcall import (
     note_answer,
     note_failure,
     note_next_step,
+    said_by,
     unusable_failure,
 )
 from composite_llm.engine.want import Want, chain
@@ -160,7 +161,7 @@ class _StreamedFinal:
         if shortcoming is not None:
             self._scope.degrade("final_unusable", f"{self._want.name}: {shortcoming}")
         note_answer(self._call, node, reply)
-        self._reply = reply
+        self._reply = said_by(node, self._call, reply)
         return None
 
 

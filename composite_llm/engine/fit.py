@@ -52,7 +52,10 @@ def _tokens_over(facts: ModelFacts, model: str, messages: Sequence[Message], win
 
 def at_most_tokens(messages: Sequence[Message]) -> int:
     """An upper bound of the tokens that costs nothing to find: no token is shorter than a byte."""
-    return sum(_bytes(message.get("content")) + _bytes(message.get("tool_calls")) + 16 for message in messages)
+    return sum(sum(_bytes(message.get(name)) for name in _COUNTED) + 16 for message in messages)
+
+
+_COUNTED = ("content", "tool_calls", "reasoning_content", "thinking_blocks")
 
 
 def _bytes(content: object) -> int:

@@ -16,7 +16,20 @@ IN_ANOTHER_FORM: dict[Restriction, str] = {
     "strict_turns": "with user and assistant taking turns",
     "no_system_role": "with the system prompt in the first user message",
     "no_response_format": "without response_format",
+    "reasoning_required": "with the reasoning of every step that called tools",
+    "signatures_required": "with a mark in the place of thought signatures",
+    "no_reasoning": "without its reasoning",
+    "other_signatures": "without signed thinking",
+    "no_tool_history": "with tool calls and results as text",
 }
+
+_OF_ITS_OWN: frozenset[Restriction] = frozenset(
+    {"reasoning_required", "signatures_required", "no_reasoning", "other_signatures"}
+)
+"""About what a model is given back of what it said itself."""
+
+OF_ONE_CONVERSATION: frozenset[Restriction] = frozenset({"other_signatures", "no_tool_history"})
+"""Cures of one conversation, which say nothing about the endpoint."""
 
 _OF_WHAT_WAS_SENT = 0.6
 """Share that is kept of a prompt when nothing is known but that it was too long."""
@@ -83,6 +96,8 @@ def _max_tokens(sent: AttemptRequest) -> int:
 def lifted_by(want: Want, node: Node, sent: AttemptRequest, failure: Failure) -> Restriction | None:
     """What the refused request should do without; None if it does already, or if nothing is known that would help."""
     found = failure.restriction
+    if found in _OF_ITS_OWN:
+        return _of_its_own(want, node, sent, found)
     has_system = any(message["role"] in SYSTEM_ROLES for message in sent.messages)
     strict = "strict_turns" in sent.restrictions or bool(node.params.get("ensure_alternating_roles"))
     if found == "strict_turns" and strict:
@@ -98,3 +113,11 @@ def lifted_by(want: Want, node: Node, sent: AttemptRequest, failure: Failure) ->
 
 def _was_asked_for(want: Want, sent: AttemptRequest) -> bool:
     return want.response_format is not None and sent.params.get("response_format") is want.response_format
+
+
+def _of_its_own(want: Want, node: Node, sent: AttemptRequest, found: Restriction) -> Restriction | None:
+    """The next form of a history of tool calls; in the last there are none."""
+    called = any(message.get("tool_calls") for message in sent.messages)
+    if not want.final or node.is_composite or not called:
+        return None
+    return found if found not in sent.restrictions else "no_tool_history"

@@ -33,17 +33,18 @@ def turn_key(messages: Sequence[Message], settings: Mapping[str, Any], owner: st
     """
     end = last_user_index(messages)
     turn = list(messages) if end is None else list(messages[: end + 1])
-    text = json.dumps([_unmarked(turn), settings, owner], sort_keys=True, default=str)
+    text = json.dumps([unmarked(turn), settings, owner], sort_keys=True, default=str)
     return "composite_llm:turn:" + hashlib.sha256(text.encode("utf-8", errors="replace")).hexdigest()
 
 
-def _unmarked(value: Any) -> Any:
+def unmarked(value: Any) -> Any:
+    """The same without cache marks, and without what only they needed."""
     if isinstance(value, Mapping):
-        unmarked = {key: _unmarked(inner) for key, inner in value.items() if key != "cache_control"}
-        match unmarked.get("content"):
+        bare = {key: unmarked(inner) for key, inner in value.items() if key != "cache_control"}
+        match bare.get("content"):
             case [{"type": "text", "text": str(text), **rest}] if not rest:
-                unmarked["content"] = text
-        return unmarked
+                bare["content"] = text
+        return bare
     if isinstance(value, list):
-        return [_unmarked(inner) for inner in value]
+        return [unmarked(inner) for inner in value]
     return value

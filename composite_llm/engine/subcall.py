@@ -7,11 +7,13 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from composite_llm.backend.interface import AttemptRequest, Message, Reply
+from composite_llm.backend.own_turn import origin_of
 from composite_llm.config.node import Node
 from composite_llm.engine.attempt import attempt_plain, finish_with_reply
 from composite_llm.engine.other_form import (
     IN_ANOTHER_FORM,
     MOST_SHORTENED,
+    OF_ONE_CONVERSATION,
     is_in_vain,
     lifted_by,
     shorter,
@@ -44,7 +46,7 @@ async def ask(scope: Scope, want: Want, call: OpenCall) -> Reply | list[NodeFail
             outcome = await _ask_node(scope, want, node, call)
             if isinstance(outcome, Reply):
                 note_answer(call, node, outcome)
-                return outcome
+                return said_by(node, call, outcome)
             failure, reply = outcome
             spare = spare or reply
             failures.append(NodeFailure(node.label, failure))
@@ -65,6 +67,13 @@ def note_answer(call: OpenCall, node: Node, reply: Reply) -> None:
     call.status = "ok"
     call.model = node.model
     call.content = text_of(reply.message.get("content")) or None
+
+
+def said_by(node: Node, call: OpenCall, reply: Reply) -> Reply:
+    """The reply with who said it; a composite's comes from a model of its own."""
+    if node.is_composite or reply.nested:
+        return reply
+    return replace(reply, origin=origin_of(node.model, call.attempts[-1].endpoint))
 
 
 def note_failure(call: OpenCall, failure: Failure) -> None:
@@ -136,9 +145,10 @@ class Tries:
 
     def answered(self) -> None:
         """The last attempt was answered: what the ones before were refused for is known now."""
-        if self._form.restrictions or self._window is not None:
+        found = self._form.restrictions - OF_ONE_CONVERSATION
+        if found or self._window is not None:
             endpoint = self._scope.backend.endpoint(self._sent)
-            self._scope.learned.learn(self._node.model, endpoint, self._form.restrictions, self._window)
+            self._scope.learned.learn(self._node.model, endpoint, found, self._window)
 
     async def again(self, failure: Failure) -> bool:
         """Whether to try once more after a failed attempt; waits as long as it is wise to before."""

@@ -9,10 +9,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from composite_llm.backend.own_turn import own_turn
 from composite_llm.engine.recorder import Recorder
 from composite_llm.engine.threads import in_daemon_thread
 from composite_llm.errors import InvalidOption
-from composite_llm.messages import Message, as_text, with_well_formed_arguments
+from composite_llm.messages import Message, ModelTurn, as_text, checked_messages, with_well_formed_arguments
 from composite_llm.trace import ToolCall
 from composite_llm.wellformed import well_formed_value
 
@@ -117,9 +118,22 @@ def tool_names(message: Message) -> list[str]:
 
 
 async def run_tools(
-    executor: ToolExecutor, message: Message, recorder: Recorder, node: str, round_number: int
+    executor: ToolExecutor,
+    message: Message,
+    recorder: Recorder,
+    node: str,
+    round_number: int,
+    origin: str | None = None,
 ) -> tuple[list[Message], list[ToolCall]]:
     """Run one turn's tool calls at once.
+
+    Args:
+        executor: Runs them.
+        message: The model's.
+        recorder: Whose clock and id count.
+        node: The node that answers.
+        round_number: From 1.
+        origin: The model that said it, which is given back its own part of the turn; None where it is not known.
 
     Returns:
         The messages to add to the conversation (the model's own turn, then the results in the order asked), and the records.
@@ -131,9 +145,16 @@ async def run_tools(
         turn = {"role": "assistant", "content": message.get("content"), "function_call": calls[0]["function"]}
         answers = [{"role": "function", "name": records[0].name, "content": _shown(records[0])}]
     else:
-        turn = {"role": "assistant", "content": message.get("content"), "tool_calls": calls}
+        turn = _own_message({**message, "tool_calls": calls}, origin)
         answers = [{"role": "tool", "tool_call_id": record.id, "content": _shown(record)} for record in records]
     return [turn, *answers], records
+
+
+def _own_message(message: Message, origin: str | None) -> Message:
+    """The model's turn as everybody may read it, with its own part for itself."""
+    (turn,) = checked_messages([{"role": "assistant", **message}])
+    own = own_turn(origin, message) if origin is not None else None
+    return ModelTurn(turn, message, own)
 
 
 def _with_ids(calls: Sequence[Message], round_number: int) -> list[Message]:

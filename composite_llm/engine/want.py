@@ -9,10 +9,12 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from composite_llm.backend.interface import AttemptRequest, Message, ModelFacts, Reply
+from composite_llm.backend.own_turn import origin_of
 from composite_llm.config.node import Node, resolved_params
 from composite_llm.config.parameters import CONNECTION, SAMPLING
 from composite_llm.engine.afford import schemas_of
 from composite_llm.engine.fit import Compose, Fitted, fitted, window_of
+from composite_llm.engine.given_back import Recipient
 from composite_llm.engine.scope import Scope
 from composite_llm.errors import AttemptFailed, Failure, Restriction
 from composite_llm.message_roles import with_one_system_message, with_turns, without_system_role
@@ -143,9 +145,15 @@ def attempt_request(scope: Scope, want: Want, node: Node, form: Form = Form()) -
     form = replace(form, restrictions=form.restrictions | scope.learned.restrictions(node.model, endpoint))
     if want.response_format is not None and _takes_format(scope.facts, node, params, form):
         params["response_format"] = want.response_format
+    recipient = _recipient(scope.facts, want, node, endpoint, params, form)
+    messages = _prompt(scope, want, node, params, form, scope.learned.window(node.model, endpoint), recipient)
+    for reason in sorted(recipient.lost):
+        scope.degrade("reasoning_lost", f"{want.name}: {reason}")
+    if recipient.must_not_think:
+        params = {key: value for key, value in params.items() if key not in _THINKING}
     return AttemptRequest(
         model=node.model,
-        messages=_prompt(scope, want, node, params, form, scope.learned.window(node.model, endpoint)),
+        messages=messages,
         params=params,
         restrictions=form.restrictions,
         inherited=frozenset(inherited) & SAMPLING,
@@ -186,15 +194,40 @@ def _connection(facts: ModelFacts, want: Want, node: Node, own: Mapping[str, Any
     return want.connection if provider is not None and provider == want.connection_provider else {}
 
 
+_THINKING = frozenset({"thinking", "reasoning_effort"})
+
+
+def _recipient(
+    facts: ModelFacts, want: Want, node: Node, endpoint: str | None, params: Mapping[str, Any], form: Form
+) -> Recipient:
+    """Who reads the prompt: a final model is given back what it said itself."""
+    return Recipient(
+        origin=origin_of(node.model, endpoint) if want.final else None,
+        model=node.model,
+        provider=facts.provider(node.model, params),
+        name=want.name,
+        params=params,
+        restrictions=form.restrictions,
+    )
+
+
 def _prompt(
-    scope: Scope, want: Want, node: Node, params: Mapping[str, Any], form: Form, learned_window: int | None
+    scope: Scope,
+    want: Want,
+    node: Node,
+    params: Mapping[str, Any],
+    form: Form,
+    learned_window: int | None,
+    recipient: Recipient,
 ) -> list[Message]:
     facts, persona = scope.facts, persona_text(node.system) if node.system else None
 
     def compose(materials: Sequence[str]) -> list[Message]:
         fresh = want.compose is not None and materials is not want.materials
         messages = want.compose(materials) if fresh and want.compose is not None else want.messages
-        return _as_taken(with_persona(_readable(facts, node, messages), persona), node, form.restrictions)
+        # A composite's final model is given its own by the run that is nested for it.
+        given = messages if node.is_composite else recipient.shown(messages)
+        return _as_taken(with_persona(_readable(facts, node, given), persona), node, form.restrictions)
 
     if node.is_composite:
         return compose(want.materials)

@@ -11,7 +11,7 @@ from litellm.types.utils import Delta, ModelResponseStream, StreamingChoices
 
 from composite_llm.backend.interface import Chunk, Reply
 from composite_llm.events import Event, StageDone
-from composite_llm.provider.reply import reasoning_tokens, response_id, specific_fields, usage_object
+from composite_llm.provider.reply import REASONING_FIELDS, own_fields, reasoning_tokens, response_id, usage_object
 from composite_llm.summary import REASONING_HEADING, event_text, total_line
 from composite_llm.trace import Trace
 from composite_llm.usage import Usage
@@ -48,13 +48,19 @@ class ChunkMaker:
             # A stream that breaks off later is charged by the last usage chunk that LiteLLM has seen.
             yield from self._usage_chunk(self._priced_usage(event.usage, event.usage.completion_tokens, event.cost_usd))
 
-    def of_chunk(self, chunk: Chunk) -> ModelResponseStream | None:
-        """The final call's own chunk, without its usage and finish reason; None if nothing is left."""
+    def of_chunk(self, chunk: Chunk) -> tuple[ModelResponseStream, ...]:
+        """The final call's own chunk, without its usage and finish reason, behind a heading where it needs one."""
         if self._fits_as_it_is(chunk):
-            return self._copied(chunk.raw)
+            return (self._copied(chunk.raw),)
+        heading: tuple[ModelResponseStream, ...] = ()
         choices = []
         for choice in chunk.choices:
-            delta = choice.delta
+            delta = self._shown(choice.delta)
+            if "thinking_blocks" in delta and choice.index == 0 and not self._own_reasoning_started:
+                # Anthropic's endpoint of a proxy joins what it streams of both fields to one signed block: the heading
+                # tells where the part begins that the signature is for.
+                self._own_reasoning_started = True
+                heading = (self._line(f"\n{REASONING_HEADING}\n"),)
             if "reasoning_content" in delta:
                 delta = self._with_own_reasoning(delta, choice.index)
             if not self._role_sent:
@@ -64,9 +70,14 @@ class ChunkMaker:
             if delta or choice.logprobs is not None:
                 choices.append(self._choice(delta, choice.index, logprobs=choice.logprobs))
         if not choices:
-            return None
+            return heading
         self._role_sent = True
-        return self._response(choices)
+        return (*heading, self._response(choices))
+
+    def _shown(self, delta: dict[str, Any]) -> dict[str, Any]:
+        if self._reasoning != "off" or REASONING_FIELDS.isdisjoint(delta):
+            return delta
+        return {key: value for key, value in delta.items() if key not in REASONING_FIELDS}
 
     def of_failure(self, trace: Trace) -> Iterator[ModelResponseStream]:
         """The bill of a run that fails now, for the same reason."""
@@ -79,7 +90,7 @@ class ChunkMaker:
         last: dict[str, Any] = {"content": ""}
         if not self._role_sent:
             last["role"] = "assistant"
-        if fields := specific_fields(reply.choices[0], trace):
+        if fields := own_fields(reply.choices[0], trace):
             last["provider_specific_fields"] = fields
         # LiteLLM swallows a finish chunk and makes one of its own, for the first choice only; the others' reasons
         # travel beside an empty delta. Usage on or after the finish chunk would be lost.
@@ -112,8 +123,6 @@ class ChunkMaker:
         return chunk
 
     def _with_own_reasoning(self, delta: dict[str, Any], index: int) -> dict[str, Any]:
-        if self._reasoning == "off":
-            return {key: value for key, value in delta.items() if key != "reasoning_content"}
         if index != 0:
             return delta
         text = delta["reasoning_content"]

@@ -123,8 +123,7 @@ class CompositeLLM(litellm.CustomLLM):
                         async with contextlib.aclosing(run.items()) as items:
                             async for item in items:
                                 if isinstance(item, Chunk):
-                                    chunk = maker.of_chunk(item)
-                                    if chunk is not None:
+                                    for chunk in maker.of_chunk(item):
                                         yield chunk
                                 elif not isinstance(item, Reply):
                                     for chunk in maker.of_event(view.event(item)):

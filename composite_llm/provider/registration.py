@@ -50,6 +50,8 @@ _router = RouterInUse()
 _facts = LiteLLMFacts(_router)
 _backend = LiteLLMBackend(_facts, _router)
 _store = LiteLLMStore()
+# Apart, so that the many steps of one agent push no other's deliberations out.
+_own_turns = LiteLLMStore(max_entries=8192, max_characters=64_000_000)
 _breakers = Breakers()
 _salvages = SalvageStore()
 _learned = Learned()
@@ -85,7 +87,18 @@ def _made(
     told = observers if store is None else observers.with_one_more(store)
     spending = store.spending if store is not None else None
     return Services(
-        _backend, _facts, profiles, tool_executors, _store, _breakers, _salvages, told, spending, _learned, _positional
+        _backend,
+        _facts,
+        profiles,
+        tool_executors,
+        _store,
+        _breakers,
+        _salvages,
+        told,
+        spending,
+        _learned,
+        _positional,
+        _own_turns,
     )
 
 

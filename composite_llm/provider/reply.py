@@ -81,9 +81,14 @@ def say_if_unpriced(logging_obj: Any, trace: Trace) -> None:
                 setattr(logging_obj, name, lambda *_, **__: None)
 
 
+REASONING_FIELDS = frozenset({"reasoning_content", "thinking_blocks", "reasoning_items", "reasoning_details"})
+"""Where a message holds what its model thought."""
+
+
 def _choice(choice: Choice, trace: Trace, reasoning: str) -> litellm.Choices:
     own_reasoning = choice.message.get("reasoning_content")
-    message = {key: value for key, value in choice.message.items() if key != "reasoning_content"}
+    left_out = {"provider_specific_fields", *(REASONING_FIELDS if reasoning == "off" else {"reasoning_content"})}
+    message = {key: value for key, value in choice.message.items() if key not in left_out}
     shown = own_reasoning if choice.index and reasoning != "off" else None
     if choice.index == 0:
         shown = reasoning_text(trace, reasoning, own_reasoning)
@@ -109,7 +114,14 @@ def reasoning_text(trace: Trace, reasoning: str, own: str | None) -> str | None:
 
 def specific_fields(choice: Choice, trace: Trace) -> dict[str, Any]:
     """The provider's own, a refusal where LiteLLM's responses hold one, and what a program should be able to read."""
-    fields = dict(choice.message.get("provider_specific_fields") or {})
+    theirs = choice.message.get("provider_specific_fields") or {}
+    shown = {name: value for name, value in theirs.items() if name not in ("reasoning", *REASONING_FIELDS)}
+    return {**shown, **own_fields(choice, trace)}
+
+
+def own_fields(choice: Choice, trace: Trace) -> dict[str, Any]:
+    """The same without the provider's own, which a stream has passed on as they came."""
+    fields: dict[str, Any] = {}
     if choice.message.get("refusal"):
         fields["refusal"] = choice.message["refusal"]
     if choice.index == 0 and trace.degraded:

@@ -69,6 +69,7 @@ class Services:
         breakers: Which models failed too often just now.
         learned: What endpoints were found to refuse.
         positional: Which reviewers only repeat the order in which they were shown the answers.
+        own_turns: Where final models' reasoning and signatures are kept for the tool steps that follow them.
         salvages: What failed runs had been answered.
         observers: Told about each run.
         spending: Knows what composites spent, for budgets over time; None without telemetry.
@@ -85,3 +86,4 @@ class Services:
     spending: Spending | None = None
     learned: Learned = field(default_factory=Learned)
     positional: PositionalBallots = field(default_factory=PositionalBallots)
+    own_turns: ReuseStore = field(default_factory=MemoryStore)

@@ -15,6 +15,7 @@ from composite_llm.backend.interface import Choice, ChoiceDelta, Chunk, Message,
 from composite_llm.config.plan import Plan
 from composite_llm.engine.answer import ToolPolicy, answer
 from composite_llm.engine.budget import Budget
+from composite_llm.engine.own_turns import OwnTurns
 from composite_llm.engine.recorder import Recorder
 from composite_llm.engine.salvage import Salvage
 from composite_llm.engine.scope import Scope
@@ -59,6 +60,7 @@ class Run:
         check_before_start(self._strategy, messages, services.facts)
         check_countable(plan.options, services.spending)
         self._turn = UserTurn(self._strategy, messages, services.store, caller.owner)
+        self._own_turns = OwnTurns(services.own_turns, caller.owner)
         self._tools = ToolPolicy(
             executor_of(plan.options.tool_executor, services.tool_executors), plan.options.max_tool_rounds
         )
@@ -187,6 +189,7 @@ class Run:
     async def _answer(
         self, scope: Scope, deliberation: Deliberation, *, streamed: bool
     ) -> AsyncGenerator[Chunk | Reply, None]:
+        self._strategy.messages = await self._own_turns.found(self._messages)
         want = self._strategy.want_final(scope, deliberation)
         check = OutputCheck(want.params) if self.plan.options.validate_output else None
         stands_in = self.plan.options.on_final_failure == "best" and bool(deliberation.answers)
@@ -196,8 +199,10 @@ class Run:
                 async for item in items:
                     if stands_in and isinstance(item, Reply) and is_blank(item):
                         failed = "gave a blank answer"
-                    else:
-                        yield item
+                        continue
+                    if isinstance(item, Reply):
+                        await self._own_turns.keep(self._messages, item)
+                    yield item
         except (FinalCallFailed, BudgetExceeded) as error:
             if not stands_in or (isinstance(error, FinalCallFailed) and error.received_chars):
                 raise

@@ -122,6 +122,16 @@ def test_a_damaged_entry_is_a_miss(server: ThreadedServer, redis_port: int) -> N
     assert len(wire.records(server, "gpt-4o-mini")) == 2 * count
 
 
+def test_a_final_models_reasoning_is_found_at_another_proxy(server: ThreadedServer, redis_port: int) -> None:
+    call = {"id": "c1", "name": "look", "arguments": {}}
+    says = [{"reasoning": "Look first.", "tool_calls": [call]}, {"text": "Found."}]
+    server.set_scenario("gpt-4o", {"says": says, "rules": ["deepseek_reasoning"]})
+    proxy(server, redis_port, behind=[])
+    assert proxy(server, redis_port) == ["True"]
+    messages = wire.records(server, "gpt-4o")[-1].body["messages"]
+    assert [m["reasoning_content"] for m in messages if m.get("tool_calls")] == ["Look first."]
+
+
 def test_a_redis_that_is_down_ends_no_run(server: ThreadedServer, redis_port: int) -> None:
     assert proxy(server, redis_port, before="kept.shutdown(nosave=True)") == ["False"]
     assert wire.models(server)[-1] == "gpt-4o"

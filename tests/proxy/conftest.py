@@ -125,6 +125,25 @@ def _deployments(upstream: ThreadedServer) -> list[dict[str, Any]]:
         ),
         deployment("large-window", "composite/moa/medium", proposers=["medium"]),
         deployment("one-shot", "composite/moa/large", proposers=["small"]),
+        deployment("deepseek", "composite/moa/openai/deepseek-v3", aggregator=direct, proposers=["small"]),
+        deployment(
+            "quiet-deepseek",
+            "composite/moa/openai/deepseek-v3",
+            aggregator=direct,
+            proposers=["small"],
+            reasoning="off",
+        ),
+        deployment(
+            "claude",
+            "composite/moa/anthropic/claude-sonnet-4-5",
+            aggregator={
+                "api_base": upstream.url,
+                "api_key": "sk-upstream-secret",
+                "thinking": {"type": "enabled", "budget_tokens": 1024},
+                "max_tokens": 4000,
+            },
+            proposers=["small"],
+        ),
         deployment(
             "priced",
             "composite/moa/openai/gpt-4o",

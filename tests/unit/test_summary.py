@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from composite_llm.events import AttemptStarted, StageDone
-from composite_llm.summary import event_text, money, summary, title, tool_line, total_line, vote_table
+from composite_llm.summary import event_text, money, own_reasoning_in, summary, title, tool_line, total_line, vote_table
 from composite_llm.trace import Dissent, RankedAnswer, Ranking, ReviewRecord, ToolCall
 from composite_llm.usage import NO_USAGE, Usage
 from tests.support.benches import bench, told
@@ -203,3 +203,62 @@ async def test_the_bill_says_that_attempts_were_cut_off_before_their_tokens_were
     await at.text()
     assert at.trace.untold_attempts == 2
     assert total_line(at.trace).endswith("$0.750000, 11.0 s; at least, since 2 attempts ended untold")
+
+
+OWN = "First.\n\n- a point\nTotal: 3 of them.\n"
+
+
+def final_says(**more: Any) -> Any:
+    script: Script = {"a": Say("alpha"), "chief": Say("done", more={"reasoning_content": OWN}, **more)}
+    return bench("composite/moa/chief", script, proposers=["a"])
+
+
+async def plain_text(b: Any, **options: Any) -> str:
+    reply = await b.run.reply()
+    return summary(b.trace, final_reasoning=reply.message["reasoning_content"], **options)
+
+
+@pytest.mark.parametrize("full", [False, True])
+async def test_the_final_models_own_reasoning_is_found_again_in_a_summary(full: bool) -> None:
+    text = await plain_text(final_says(), full=full)
+    assert own_reasoning_in(text, "chief") == OWN
+    assert own_reasoning_in(text, "another") is None
+
+
+def streamed_text(own: str, between: str = "") -> str:
+    """As a stream tells it: see `ChunkMaker`."""
+    done = "✓ chief: 0.1 s, 15 tokens, $0.250000\n"
+    bill = "\nTotal: 2 calls, 20 prompt + 10 completion tokens, $0.500000, 0.1 s\n"
+    heading = "\nThe final model's own reasoning\n"
+    return f"Proposals: asking a\n✓ a: 0.1 s\nAggregation: asking chief\n{heading}{own}{between}\n{done}{bill}"
+
+
+def test_and_in_what_a_stream_told() -> None:
+    assert own_reasoning_in(streamed_text("hm\n- so"), "chief") == "hm\n- so"
+    assert own_reasoning_in(streamed_text("hm"), "another") is None
+
+
+@pytest.mark.parametrize(
+    "between", ["\ntool look (round 1): ok, 0.1 s", "\nDegraded: fallback_used: x", "\n✗ chief: failed: y"]
+)
+def test_but_not_where_something_else_was_told_in_between(between: str) -> None:
+    assert own_reasoning_in(streamed_text("hm", between), "chief") is None
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "Proposals\n✓ a: 0.1 s",
+        "The final model's own reasoning\nhm",
+        "✓ chief: 0.1 s\n\nThe final model's own reasoning\nhm",
+        "✓ chief: 0.1 s, answered by b\n\nTotal: 1 calls, x\n\nThe final model's own reasoning\nhm",
+    ],
+)
+def test_nor_where_nothing_says_who_said_it(text: str) -> None:
+    assert own_reasoning_in(text, "chief") is None
+
+
+def test_what_a_signature_covers_is_what_stands_behind_the_heading() -> None:
+    assert own_reasoning_in("Proposals …\n\nThe final model's own reasoning\nhm") == "hm"
+    assert own_reasoning_in("hm") is None

@@ -186,3 +186,28 @@ def test_a_refusal_of_a_long_prompt_is_one_whatever_litellm_makes_of_it() -> Non
 def test_no_body_is_too_odd(body: str) -> None:
     sentence = words_of(refused(body)).sentence
     assert sentence is None or len(sentence) <= MAX_CHARACTERS
+
+
+@pytest.mark.parametrize(
+    ("sentence", "restriction"),
+    [
+        ("Missing `reasoning_content` field in the assistant message at message index 1.", "reasoning_required"),
+        ("thinking is enabled but reasoning_content is missing in assistant tool call message", "reasoning_required"),
+        ("The reasoning_content in the thinking mode must be passed back to the API.", "reasoning_required"),
+        ("messages.1.content.0.type: Expected `thinking` or `redacted_thinking`, but found", "reasoning_required"),
+        ("Function call is missing a thought_signature in functionCall parts.", "signatures_required"),
+        ("messages.1.content.0: Invalid `signature` in `thinking` block", "other_signatures"),
+        ("Thought signature is not valid.", "other_signatures"),
+        ("'messages.1' : property 'reasoning_content' is unsupported", "no_reasoning"),
+        ("messages.1.assistant.reasoning_content: Extra inputs are not permitted", "no_reasoning"),
+        ("Unrecognized key(s) in object: 'reasoning_content'", "no_reasoning"),
+        ("property 'reasoning' is unsupported", "no_reasoning"),
+        # These are about parameters of the call.
+        ("reasoning_effort is not supported with this model", None),
+        ("Unsupported parameter: 'reasoning_effort'", None),
+        ("`max_tokens` must be greater than `thinking.budget_tokens`", None),
+        ("This model does not support thinking", None),
+    ],
+)
+def test_what_a_refusal_says_of_a_models_own_reasoning(sentence: str, restriction: str | None) -> None:
+    assert words_of(refused(json.dumps({"error": {"message": sentence}}))).restriction == restriction

@@ -205,3 +205,59 @@ def test_a_later_usage_replaces_an_earlier_one() -> None:
     assembler.add(Chunk((), usage=Usage(total_tokens=2), cost_usd=None))
     assert assembler.reply().usage == Usage(total_tokens=2)
     assert assembler.reply().cost_usd is None
+
+
+def thinking(text: str, signature: str | None = None) -> Delta:
+    block = {"type": "thinking", "thinking": text, **({"signature": signature} if signature else {})}
+    return {"thinking_blocks": [block]}
+
+
+def test_pieces_of_a_thinking_block_join_until_its_signature() -> None:
+    redacted = {"type": "redacted_thinking", "data": "x"}
+    choice = assembled(
+        thinking("Let "),
+        thinking("me "),
+        thinking("see.", None),
+        thinking("", "s1"),
+        {"thinking_blocks": [redacted]},
+        thinking("Again."),
+        thinking("", "s2"),
+        thinking("Whole.", "s3"),
+        thinking("Whole.", "s4"),
+    )
+    assert choice.message["thinking_blocks"] == [
+        {"type": "thinking", "thinking": "Let me see.", "signature": "s1"},
+        redacted,
+        {"type": "thinking", "thinking": "Again.", "signature": "s2"},
+        {"type": "thinking", "thinking": "Whole.", "signature": "s3"},
+        {"type": "thinking", "thinking": "Whole.", "signature": "s4"},
+    ]
+
+
+def test_pieces_of_openrouters_details_join_by_index_and_type() -> None:
+    text = {"type": "reasoning.text", "index": 0}
+    encrypted = {"type": "reasoning.encrypted", "id": "e1", "data": "x"}
+    choice = assembled(
+        {"reasoning_details": [{**text, "text": "Let ", "format": None}]},
+        {"reasoning_details": [{**text, "text": "me see.", "format": "anthropic"}]},
+        {"reasoning_details": [{**text, "signature": "s1"}]},
+        {"reasoning_details": [encrypted, {**encrypted, "id": "e2"}]},
+    )
+    assert choice.message["reasoning_details"] == [
+        {**text, "text": "Let me see.", "format": "anthropic", "signature": "s1"},
+        encrypted,
+        {**encrypted, "id": "e2"},
+    ]
+
+
+def test_signatures_on_calls_and_functions_are_kept() -> None:
+    start = {"index": 0, "id": "c", "function": {"name": "f", "arguments": "", "provider_specific_fields": {"s": "1"}}}
+    more = {"index": 0, "function": {"arguments": "{}"}, "extra_content": {"google": {"thought_signature": "2"}}}
+    (made,) = assembled({"tool_calls": [start]}, {"tool_calls": [more]}).message["tool_calls"]
+    assert made["function"] == {"name": "f", "arguments": "{}", "provider_specific_fields": {"s": "1"}}
+    assert made["extra_content"] == {"google": {"thought_signature": "2"}}
+
+
+def test_lists_among_a_providers_own_fields_grow() -> None:
+    fields = [{"provider_specific_fields": {"thought_signatures": [signature], "n": signature}} for signature in "ab"]
+    assert assembled(*fields).message["provider_specific_fields"] == {"thought_signatures": ["a", "b"], "n": "b"}

@@ -125,6 +125,17 @@ async def test_the_store_is_bounded_and_forgets_what_was_not_used_for_longest() 
     assert len(store) == 2
 
 
+async def test_memory_is_bounded_by_characters_too() -> None:
+    store = MemoryStore(max_characters=10)
+    for key, value in (("a", "aaaa"), ("b", "bbbb"), ("b", "bbb"), ("c", "ccc")):
+        await store.put(key, value, 60)
+    assert [await store.get(key) for key in "abc"] == ["aaaa", "bbb", "ccc"]
+    await store.put("d", "dddd", 60)
+    assert [await store.get(key) for key in "abcd"] == [None, "bbb", "ccc", "dddd"]
+    await store.put("e", "e" * 11, 60)
+    assert len(store) == 0
+
+
 async def test_a_new_value_takes_the_place_of_the_old() -> None:
     store = MemoryStore(max_entries=2)
     for value in ("1", "2", "3"):
