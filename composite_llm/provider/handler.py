@@ -12,6 +12,7 @@ from litellm.types.utils import ModelResponseStream
 
 from composite_llm.backend.interface import Chunk, Reply
 from composite_llm.backend.litellm_raised import raised
+from composite_llm.backend.litellm_response_cache import keep_out_of_cache
 from composite_llm.backend.unheard import leave_unlogged
 from composite_llm.config.node import COMPOSITE_PREFIX
 from composite_llm.errors import CompositeError, InvalidOption
@@ -26,6 +27,7 @@ from composite_llm.proxy.blame import told_to_client
 from composite_llm.proxy.request import current_request
 from composite_llm.proxy.visible import ClientView, view_of
 from composite_llm.run import Run, Services
+from composite_llm.trace import Trace
 
 _log = logging.getLogger("composite_llm")
 
@@ -109,6 +111,7 @@ class CompositeLLM(litellm.CustomLLM):
             usage = charge.priced_usage(trace.usage, reasoning_tokens(trace), trace.cost_usd)
             cost_usd = charge.cost_usd(trace.cost_usd)
             leave_unlogged(kwargs.get("logging_obj"))
+            _keep_out_if_degraded(trace, kwargs.get("logging_obj"))
             shown, reasoning = view.trace(trace), run.plan.options.reasoning
             return response_of(reply, trace, usage, cost_usd, reasoning=reasoning, shown=shown)
 
@@ -135,9 +138,20 @@ class CompositeLLM(litellm.CustomLLM):
                     trace = run.trace
                     assert trace is not None
                     charge.answered(trace)
+                    _keep_out_if_degraded(trace, kwargs.get("logging_obj"))
                     assert run.result is not None
                     for chunk in maker.of_end(run.result, view.trace(trace)):
                         yield chunk
+
+
+def _keep_out_if_degraded(trace: Trace, logging_obj: Any) -> None:
+    """What a key's cap, or a member that failed just now, has made of an answer is not for others who ask the same."""
+    if not trace.degraded:
+        return
+    keep_out_of_cache(logging_obj)
+    request = current_request()
+    if request is not None:
+        request.keep_out_of_cache()
 
 
 def _last_bill(run: Run, maker: ChunkMaker) -> Iterator[ModelResponseStream]:

@@ -62,7 +62,8 @@ class ProxyHooks(CustomLogger):
             if request.health_of is not None:
                 return None
             check_chat(call_type)
-            return _operators_call(kwargs, request)
+            call = _operators_call(kwargs, request)
+            return call if litellm.cache is None else {**call, "cache": request.cache_controls(call.get("cache"))}
         except CompositeError as error:
             raise raised(error, str(model), cools=False) from None
 

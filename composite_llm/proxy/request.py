@@ -10,6 +10,7 @@ from typing import Any
 
 import litellm
 
+from composite_llm.backend.litellm_response_cache import NO_STORE
 from composite_llm.proxy.deployment import CONTAINERS, OwnDeployment
 from composite_llm.run import SharedLimits
 
@@ -48,6 +49,7 @@ class ProxyRequest:
     failed_usd: float = 0.0
     id: str = field(default_factory=lambda: uuid.uuid4().hex)
     _limits: dict[str, SharedLimits] = field(default_factory=dict)
+    _cache_controls: list[dict[str, Any]] = field(default_factory=list)
 
     def limits(self, group: str) -> SharedLimits:
         """What the runs of a model group may use together in this request.
@@ -56,6 +58,17 @@ class ProxyRequest:
         configured have limits of their own, since the operator gave each group its own.
         """
         return self._limits.setdefault("" if self.repeats else group, SharedLimits())
+
+    def cache_controls(self, given: Any) -> dict[str, Any]:
+        """A call's controls of LiteLLM's response cache, which can still be changed when its answer is known."""
+        controls = dict(given) if isinstance(given, Mapping) else {}
+        self._cache_controls.append(controls)
+        return controls
+
+    def keep_out_of_cache(self) -> None:
+        """Let LiteLLM store no answer of a composite in this request; of a bridged API it stores that of a call around ours."""
+        for controls in self._cache_controls:
+            controls[NO_STORE] = True
 
     @property
     def names(self) -> frozenset[str]:

@@ -7,12 +7,13 @@ from typing import Any
 
 import litellm
 import pytest
+from anyio.from_thread import BlockingPortal
 from litellm.caching.caching import Cache
 
 import composite_llm
 from fake_server import ThreadedServer
 from tests.support import wire
-from tests.support.asking import FIRST, MOA, SECOND, Ask
+from tests.support.asking import FIRST, KEY, MESSAGES, MOA, SECOND, Ask
 
 
 @pytest.fixture(autouse=True)
@@ -66,3 +67,41 @@ def test_a_member_may_be_answered_from_the_cache_and_costs_nothing_then(ask: Ask
     trace = composite_llm.get_trace(ask(MOA, proposers=[FIRST, SECOND]))
     assert "gpt-4o-mini" not in wire.models(server)
     assert [call.cost_usd == 0 for call in trace.calls] == [True, False, False]
+
+
+def _streamed(server: ThreadedServer, portal: BlockingPortal, **options: Any) -> str:
+    """The streamed answer, from a loop that outlives the test."""
+
+    async def read() -> str:
+        stream: Any = await litellm.acompletion(
+            model=MOA, messages=MESSAGES, api_base=server.base_url, api_key=KEY, stream=True, **options
+        )
+        return "".join([chunk.choices[0].delta.content or "" async for chunk in stream if chunk.choices])
+
+    return portal.call(read)
+
+
+BROKEN = {"error": {"status": 400}}
+
+
+def test_an_answer_without_a_member_is_not_taken_for_the_whole_one(ask_both: Ask, server: ThreadedServer) -> None:
+    server.set_scenario("gpt-4o-mini", BROKEN)
+    first = ask_both(proposers=[FIRST, SECOND])
+    assert composite_llm.get_trace(first).degraded
+    server.reset_scenarios()
+    server.ledger.clear()
+    second = ask_both(proposers=[FIRST, SECOND])
+    assert composite_llm.get_trace(second).degraded == []
+    assert "gpt-4o-mini" in wire.models(server)
+
+
+def test_neither_is_a_streamed_one(server: ThreadedServer, portal: BlockingPortal) -> None:
+    server.set_scenario("gpt-4o-mini", BROKEN)
+    _streamed(server, portal, proposers=[FIRST, SECOND])
+    server.reset_scenarios()
+    server.ledger.clear()
+    _streamed(server, portal, proposers=[FIRST, SECOND])
+    assert "gpt-4o-mini" in wire.models(server)
+    server.ledger.clear()
+    _streamed(server, portal, proposers=[FIRST, SECOND])
+    assert server.ledger.records == []

@@ -8,7 +8,7 @@ import pytest
 
 from fake_server import ThreadedServer
 from tests.support import wire
-from tests.support.clients import QUESTION, Way
+from tests.support.clients import QUESTION, WAYS, Way
 from tests.support.proxies import Proxy, eventually
 
 CACHED = {"cache": {"use-cache": True}}
@@ -63,3 +63,43 @@ def test_a_cached_stream_has_the_text(proxy: Proxy, upstream: ThreadedServer) ->
     again = way.ask(proxy, "plain-moa", f"{QUESTION} Streamed.", extra_body=CACHED)
     assert again.text == first.text
     assert wire.models(upstream) == []
+
+
+CAPPED: dict[str, dict[str, Any]] = {
+    "a key's cap": {"metadata": {"composite": {"max_calls": 1}}},
+    "a team's cap": {"team_id": "t9", "team_metadata": {"composite": {"max_calls": 1}}},
+}
+
+
+@pytest.mark.parametrize("way", WAYS, ids=str)
+@pytest.mark.parametrize("name", CAPPED)
+def test_what_a_cap_made_of_an_answer_is_not_served_to_those_without(
+    proxy: Proxy, upstream: ThreadedServer, way: Way, name: str
+) -> None:
+    question = f"Capped by {name}, {way}?"
+    key = proxy.add_key(f"sk-capped-{way}-{name[2]}", **CAPPED[name])
+    way.ask(proxy, "plain-moa", question, key=key, extra_body=CACHED)
+    assert wire.models(upstream) == ["gpt-4o"]
+    upstream.ledger.clear()
+    way.ask(proxy, "plain-moa", question, extra_body=CACHED)
+    assert set(wire.models(upstream)) == {"gpt-4.1-mini", "gpt-4o", "gpt-4o-mini"}
+
+
+@pytest.mark.parametrize("way", WAYS, ids=str)
+def test_neither_is_an_answer_that_lacks_a_member(proxy: Proxy, upstream: ThreadedServer, way: Way) -> None:
+    question = f"Without a member, {way}?"
+    upstream.set_scenario("gpt-4o-mini", {"error": {"status": 400}})
+    way.ask(proxy, "plain-moa", question, extra_body=CACHED)
+    upstream.reset_scenarios()
+    upstream.ledger.clear()
+    way.ask(proxy, "plain-moa", question, extra_body=CACHED)
+    assert "gpt-4o-mini" in wire.models(upstream)
+
+
+@pytest.mark.parametrize("way", [way for way in WAYS if way.endpoint == "chat"], ids=str)
+def test_a_whole_answer_of_one_key_is_a_hit_for_another(proxy: Proxy, upstream: ThreadedServer, way: Way) -> None:
+    question = f"Whole, {way}?"
+    way.ask(proxy, "plain-moa", question, extra_body=CACHED)
+    upstream.ledger.clear()
+    way.ask(proxy, "plain-moa", question, key=proxy.add_key("sk-another-one"), extra_body=CACHED)
+    assert upstream.ledger.records == []

@@ -164,6 +164,20 @@ def test_a_repeated_request_is_a_hit_on_either_proxy_and_costs_nothing(
     assert second["choices"][0]["message"]["content"] == first["choices"][0]["message"]["content"]
 
 
+def test_an_answer_that_lacks_a_member_is_no_hit(replicas: Replicas, upstream: ThreadedServer) -> None:
+    request: dict[str, Any] = {
+        "model": "team-moa",
+        **CACHED,
+        "messages": [{"role": "user", "content": "Who is missing?"}],
+    }
+    upstream.set_scenario("gpt-4o-mini", {"error": {"status": 400}})
+    replicas.post(**request)
+    upstream.reset_scenarios()
+    upstream.ledger.clear()
+    replicas.post(**request)
+    assert "gpt-4o-mini" in wire.models(upstream)
+
+
 def test_different_options_do_not_share_an_answer(replicas: Replicas, upstream: ThreadedServer) -> None:
     request: dict[str, Any] = {"model": "samples", **CACHED, "messages": [{"role": "user", "content": "Who is asked?"}]}
     replicas.post_and_keep(**request, proposers=["small"])
