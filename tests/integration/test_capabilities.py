@@ -98,7 +98,6 @@ OPEN_NAMES = [
     "anthropic/claude-haiku-4-5",
     "gemini/gemini-2.5-pro",
     "deepseek/deepseek-reasoner",
-    "openai/ft:gpt-4o-2024-08-06:mine::1",
 ]
 FOLLOWED = ("supports_vision", "supports_pdf_input", "supports_audio_input", "supports_reasoning")
 

@@ -85,7 +85,7 @@ def test_an_unknown_cost_raises_as_for_any_model_without_a_price(
 ) -> None:
     answer = ask(stream=streamed, **UNPRICED)
     response = litellm.stream_chunk_builder(list(answer)) if streamed else answer
-    with pytest.raises(Exception, match="composite/moa"):
+    with pytest.raises(Exception, match="moa/openai/gpt-4o"):
         litellm.completion_cost(completion_response=response)
 
 
@@ -125,7 +125,6 @@ def test_an_answer_out_of_the_cache_has_no_trace_and_says_so(server: ThreadedSer
     assert composite_llm.get_trace(second, default=None) is None
     with pytest.raises(ValueError, match="response cache"):
         composite_llm.get_trace(second)
-    assert litellm.completion_cost(completion_response=second) == 0.0
 
 
 def test_another_models_answer_has_no_trace(plain: Any) -> None:
