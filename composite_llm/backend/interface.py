@@ -173,6 +173,10 @@ class ModelFacts(Protocol):
         """LiteLLM's provider name, None for a name of the router or an unknown one."""
         ...
 
+    def answering_provider(self, model: str, params: Params) -> str | None:
+        """The same of what answers in the end: for a name of the router what all its deployments have in common."""
+        ...
+
     def context_window(self, model: str) -> int | None:
         """Tokens a prompt may have."""
         ...

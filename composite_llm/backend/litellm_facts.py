@@ -46,6 +46,14 @@ class LiteLLMFacts:
         base = params.get("api_base")
         return _provider_and_base(model, base if isinstance(base, str) else None)[0]
 
+    def answering_provider(self, model: str, params: Params) -> str | None:
+        """LiteLLM's provider name, of a Router's name that of its deployments; None where they differ."""
+        behind = self._deployed(model)
+        if not behind:
+            return self.provider(model, params)
+        providers = {split(one.model)[1] for one in behind}
+        return providers.pop() if len(providers) == 1 else None
+
     def note_local(self, model: str, params: Params) -> None:
         """See to it that LiteLLM need not ask a local server about its model in the midst of a call."""
         behind = self._deployed(model)

@@ -71,7 +71,7 @@ class Recipient:
         message = given_back(own, turn, self.provider) if own and wanted else dict(turn)
         unsure = own is None or "reasoning_required" in self.restrictions
         if running and unsure and self._reads_blocks and "thinking_blocks" not in message:
-            self._forgo_thinking()
+            self._forgo_thinking(turn)
         return self._filled(message, running=running)
 
     def _own(self, turn: ModelTurn) -> OwnTurn | None:
@@ -84,10 +84,14 @@ class Recipient:
     def _reads_blocks(self) -> bool:
         return self.provider in _BLOCKS or (self.provider in _GOOGLE and "claude" in self.model)
 
-    def _forgo_thinking(self) -> None:
+    def _forgo_thinking(self, turn: ModelTurn) -> None:
         if _thinks(self.params):
+            others = turn.own is not None and turn.own.origin != self.origin
+            why = (
+                "an earlier step of this turn is another model's" if others else "its signed thinking is no longer kept"
+            )
             self.must_not_think = True
-            self.lost.add("its signed thinking is no longer kept, so it was asked without thinking")
+            self.lost.add(f"{why}, so it was asked without thinking")
 
     def _filled(self, message: Message, *, running: bool) -> Message:
         required = "reasoning_required" in self.restrictions and not self._reads_blocks

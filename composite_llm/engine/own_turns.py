@@ -45,8 +45,8 @@ class OwnTurns:
         places = _Places(conversation)
         for choice in reply.choices:
             calls = [call for call in choice.message.get("tool_calls") or () if call.get("id")]
-            own = own_turn(reply.origin, choice.message) if calls else None
-            text = own.to_json() if own else ""
+            # Kept also where it said nothing beside them: then nothing is missing in the next step.
+            text = own_turn(reply.origin, choice.message).to_json() if calls else ""
             if text and len(text) <= LONGEST:
                 keys = [self._key(call, places, len(conversation)) for call in calls]
                 await asyncio.gather(*(self._store.put(key, text, MAX_AGE_S) for key in keys))

@@ -204,7 +204,7 @@ def _recipient(
     return Recipient(
         origin=origin_of(node.model, endpoint) if want.final else None,
         model=node.model,
-        provider=facts.provider(node.model, params),
+        provider=facts.answering_provider(node.model, params) if want.final else None,
         name=want.name,
         params=params,
         restrictions=form.restrictions,

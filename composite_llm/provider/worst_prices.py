@@ -77,6 +77,9 @@ class _Lengths:
     def provider(self, model: str, params: Params) -> str | None:
         return self.facts.provider(model, params)
 
+    def answering_provider(self, model: str, params: Params) -> str | None:
+        return self.facts.answering_provider(model, params)
+
     def takes_schema(self, model: str) -> bool:
         return self.facts.takes_schema(model)
 

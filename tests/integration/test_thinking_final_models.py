@@ -619,6 +619,81 @@ def test_a_composite_as_final_node_gives_it_to_its_own_final_model(
     assert_nobody_else_saw_it(server, thinker.upstream)
 
 
+@pytest.fixture
+def routed(server: ThreadedServer) -> Iterator[Callable[..., None]]:
+    """Registers a Router with one name and what answers behind it."""
+    from composite_llm.provider import registration
+
+    def made(model: str, **settings: Any) -> None:
+        deployment = {"model_name": "routed", "litellm_params": {"model": model, **settings}}
+        composite_llm.register(config={}, router=litellm.Router(model_list=[deployment], num_retries=0))
+
+    before = {name: dict(row) for name, row in litellm.model_cost.items()}
+    yield made
+    registration.use_router(None)
+    litellm.model_cost.clear()
+    litellm.model_cost.update(before)
+    litellm.register_model({})
+
+
+@every_thinker
+@BOTH
+def test_a_routers_name_too(
+    thinker: Thinker, streams: bool, routed: Callable[..., None], server: ThreadedServer
+) -> None:
+    routed(thinker.model, api_base=thinker.base(server), api_key=KEY)
+    thinker.script(server)
+    request = options(thinker, server, model="composite/moa/routed")
+    for name in ("api_base", "api_key"):
+        request.pop(name)
+    conversation, trace = two_steps(streams, **request)
+    assert conversation[-1]["content"] == ANSWER
+    if streams and thinker.given_back is blocks_of:
+        # LiteLLM loses a gateway's blocks in streams, and a Router's cannot be looked into.
+        assert trace.degraded_codes == ["reasoning_lost"]
+    else:
+        assert trace.degraded == []
+        assert thinker.given_back(last_body(server, thinker)) == [thinker.expected]
+
+
+@every_thinker
+@BOTH
+def test_a_composite_that_litellm_leads_back_to_us(
+    thinker: Thinker, streams: bool, routed: Callable[..., None], server: ThreadedServer
+) -> None:
+    inner = options(thinker, server)
+    kept = {name: inner[name] for name in ("api_base", "api_key", "proposers")}
+    routed(inner["model"], **kept)
+    thinker.script(server)
+    request = {**inner, "model": "composite/moa/routed"}
+    for name in ("api_base", "api_key"):
+        request.pop(name)
+    conversation, _ = two_steps(streams, **request)
+    assert conversation[-1]["content"] == ANSWER
+    assert thinker.given_back(last_body(server, thinker)) == [thinker.expected]
+    assert_nobody_else_saw_it(server, thinker.upstream)
+
+
+def test_another_models_step_before_claudes_makes_it_answer_without_thinking(server: ThreadedServer) -> None:
+    thinker = THINKERS["Claude"]
+    server.set_scenario("gpt-4o", {"says": [{"tool_calls": [CALL]}]})
+    server.set_scenario(thinker.upstream, {"text": ANSWER, "rules": [*thinker.rules]})
+    request = options(thinker, server)
+    other = {**request, "model": "composite/moa/openai/gpt-4o", "api_base": server.base_url}
+    first, _ = ask([QUESTION], False, **{name: value for name, value in other.items() if name not in THINKING})
+    second, trace = ask([QUESTION, first, *results(first)], False, **request)
+    assert second.content == ANSWER
+    assert "another model's" in trace.degraded[0]
+
+
+def test_a_step_in_which_claude_did_not_think_stays_as_it_is(server: ThreadedServer) -> None:
+    thinker = THINKERS["Claude"]
+    server.set_scenario(thinker.upstream, {"says": [{"tool_calls": [CALL]}, {"text": ANSWER}]})
+    conversation, trace = two_steps(False, **options(thinker, server))
+    assert (conversation[-1]["content"], trace.degraded) == (ANSWER, [])
+    assert last_body(server, thinker)["thinking"]["type"] == "enabled"
+
+
 def test_a_thinking_members_reasoning_is_nobodys(server: ThreadedServer) -> None:
     server.set_scenario("gpt-4o-mini", {"text": "advice", "reasoning": HM})
     server.set_scenario("gpt-4o", {"says": [{"tool_calls": [CALL]}, {"text": ANSWER}]})

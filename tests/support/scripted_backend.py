@@ -239,6 +239,10 @@ class ScriptedFacts:
         """The model's prefix."""
         return model.partition("/")[0] if "/" in model else None
 
+    def answering_provider(self, model: str, params: Params) -> str | None:
+        """The model's prefix."""
+        return self.provider(model, params)
+
     def context_window(self, model: str) -> int | None:
         """As told."""
         return self.windows.get(model)
