@@ -305,6 +305,11 @@ class BudgetExceeded(CompositeError):
         self.limit = limit
         self.used = used
 
+    def advise(self, advice: str) -> None:
+        """Add what can be done about it."""
+        self.message = f"{self.message}; {advice}"
+        self.args = (self.message,)
+
 
 class RunTimeout(CompositeError):
     """The whole run did not finish within its `timeout`."""

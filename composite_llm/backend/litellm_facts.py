@@ -97,8 +97,11 @@ class LiteLLMFacts:
         return all(_is_openais(one.described_as) for one in behind) if behind else _is_openais(model)
 
     def takes(self, model: str, modality: str) -> bool | None:
-        """Whether the model takes such content parts; None where nobody knows, or a Router's deployments differ."""
-        flag = _SUPPORTS.get(modality)
+        """Whether the model takes such content parts; None where nobody knows, or a Router's deployments differ.
+
+        A flag of LiteLLM's table, `supports_…`, may stand for a modality.
+        """
+        flag = modality if modality.startswith("supports_") else _SUPPORTS.get(modality)
         if flag is None:
             return None
         behind = self._deployed(model) or [Deployed(model, model)]

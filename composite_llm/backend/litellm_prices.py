@@ -60,14 +60,15 @@ def rates_of(said: Mapping[str, Any], described_as: str) -> Rates | None:
     """
     row = row_of(described_as)
     known = {key: said[key] if said.get(key) is not None else row.get(key) for key in RATES}
-    given, taken = _number(known[_INPUT]), _number(known[_OUTPUT])
+    given, taken = rate_of(known[_INPUT]), rate_of(known[_OUTPUT])
     if given is None or taken is None:
         return None
-    read, written = (_number(known[key]) for key in (_CACHE_READ, _CACHE_WRITE))
+    read, written = (rate_of(known[key]) for key in (_CACHE_READ, _CACHE_WRITE))
     return Rates(given, taken, given if read is None else read, given if written is None else written)
 
 
-def _number(value: Any) -> float | None:
+def rate_of(value: Any) -> float | None:
+    """A price per token as it was written; None where it is no number of 0 or more."""
     try:
         number = float(value)
     except (TypeError, ValueError, OverflowError):

@@ -128,7 +128,7 @@ def _flattened(given: Mapping[str, Any]) -> dict[str, Any]:
     taken: dict[str, Any] = {}
     if isinstance(body, Mapping):
         # What is not ours stays where the caller put it: it is meant for the final model's provider.
-        taken = {key: value for key, value in body.items() if key in ALL_OPTIONS or _misspelt(key)}
+        taken = {key: value for key, value in body.items() if key in ALL_OPTIONS or misspelt_option(key)}
         rest = {key: value for key, value in body.items() if key not in taken}
         if rest:
             flat["extra_body"] = rest
@@ -140,13 +140,23 @@ def _flattened(given: Mapping[str, Any]) -> dict[str, Any]:
 
 # Remembered: programs send the same few unknown parameters with every call.
 @lru_cache(maxsize=1024)
-def _misspelt(key: object) -> str | None:
+def misspelt_option(key: object) -> str | None:
+    """The option that a key is most likely a misspelling of; None for one that is known, or far from all."""
     known = not isinstance(key, str) or key in ALL_OPTIONS or key in PROFILE_PARAMETERS
     return None if known else near_miss(str(key), _MISSPELLABLE)
 
 
 # `seed` is everybody's parameter, and short enough that an honest provider parameter (`speed`) resembles it.
 _MISSPELLABLE = ALL_OPTIONS - {"seed"}
+
+
+def strategy_of(model: str, profiles: Profiles) -> str:
+    """The strategy of a composite model string.
+
+    Raises:
+        UnknownStrategy, UnknownProfile, InvalidOption: It names none.
+    """
+    return _parsed(model, profiles)[0]
 
 
 def _parsed(model: str, profiles: Profiles) -> tuple[str, str | None, Mapping[str, Any], Mapping[str, Any]]:
@@ -169,7 +179,7 @@ def _check_option_names(flat: Mapping[str, Any], strategy: str, options_type: ty
         if key in ALL_OPTIONS:
             owner = next(name for name, options in STRATEGIES.items() if key in options.model_fields)
             raise InvalidOption(key, f"is an option of {owner}, not of {strategy}", value=key)
-        meant = _misspelt(key)
+        meant = misspelt_option(key)
         if meant is not None:
             raise InvalidOption(key, f"unknown option; did you mean '{meant}'?", value=key)
 

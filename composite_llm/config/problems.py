@@ -32,11 +32,13 @@ class Problem:
         source: The file, or `config` for a mapping.
         place: Where it stands, if that is a file.
         message: What is wrong, with the key in it.
+        deployment: The `model_name` of the proxy's deployment that it is in, if it is in one.
     """
 
     source: str
     place: Place | None
     message: str
+    deployment: str | None = None
 
     def error(self) -> InvalidConfig:
         """As `register` raises it."""
@@ -109,7 +111,7 @@ def profile_errors(body: Any) -> Iterator[InvalidOption]:
     options_type = STRATEGIES[strategy]
     for key in body:
         if key in options_type.model_fields:
-            yield from _option_errors(options_type, key, body[key])
+            yield from option_errors(options_type, key, body[key])
 
 
 def _unknown_keys(body: Mapping[Any, Any], strategy: str) -> Iterator[InvalidOption]:
@@ -124,7 +126,7 @@ def _unknown_keys(body: Mapping[Any, Any], strategy: str) -> Iterator[InvalidOpt
         )
 
 
-def _option_errors(options_type: type[Options], key: str, value: Any) -> Iterator[InvalidOption]:
+def option_errors(options_type: type[Options], key: str, value: Any) -> Iterator[InvalidOption]:
     """One option by itself: no option's validity depends on another's."""
     found = errors_in(options_type, {key: value})
     if not found:

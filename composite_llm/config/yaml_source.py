@@ -54,12 +54,14 @@ class UnreadableConfig(InvalidConfig):
     Attributes:
         place: Where the reader stumbled, if it knows.
         problem: The message without file and place.
+        is_yaml: Whether it is YAML all the same.
     """
 
-    def __init__(self, name: str, problem: str, place: Place | None = None) -> None:
+    def __init__(self, name: str, problem: str, place: Place | None = None, *, is_yaml: bool = False) -> None:
         super().__init__(f"{name}{f', line {place.line}' if place else ''}: {problem}")
         self.problem = problem
         self.place = place
+        self.is_yaml = is_yaml
 
 
 def read_source(path: Path) -> Source:
@@ -93,7 +95,7 @@ def read_source(path: Path) -> Source:
         else:
             places[key] = place
     if content is not None and not isinstance(content, Mapping):
-        raise UnreadableConfig(name, "the top level must be a mapping with 'profiles'")
+        raise UnreadableConfig(name, "the top level must be a mapping with 'profiles'", is_yaml=True)
     return Source(name, content, places, tuple(repeated))
 
 

@@ -81,6 +81,31 @@ def longest_answer(facts: ModelFacts, node: Node, params: Mapping[str, Any] = _N
     return (min(limit for limit in limits if limit is not None) + predicted) * _answers(sent)
 
 
+def advice_on_length(facts: ModelFacts, node: Node, params: Mapping[str, Any], needed_usd: float) -> str | None:
+    """What to set where a call does not fit under a cap because nothing limits its answer; None where something does.
+
+    Args:
+        facts: What the table says.
+        node: Whom to ask.
+        params: The call's parameters.
+        needed_usd: The least cap under which it fits.
+    """
+    if _asked_limit(_as_sent(params, node.params)) is not None:
+        return None
+    tokens = longest_answer(facts, node, params)
+    return (
+        f"{node.label} has no max_tokens, so its answer counts with the {tokens} tokens that it may have: "
+        f"set max_tokens, or max_cost_usd to at least {_rounded_up(needed_usd):g}"
+    )
+
+
+def _rounded_up(usd: float) -> float:
+    """To two digits that are not 0."""
+    digits = 1 - math.floor(math.log10(usd)) if usd > 0 else 0
+    scale = 10.0**digits
+    return math.ceil(usd * scale) / scale
+
+
 def _as_sent(inherited: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
     """A call's parameters as they stand in its body: those of `extra_body` win over the others."""
     merged = {**inherited, **own}

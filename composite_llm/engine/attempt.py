@@ -8,7 +8,7 @@ import logging
 
 from composite_llm.backend.interface import AttemptRequest, Reply
 from composite_llm.config.node import COMPOSITE_PREFIX, Node
-from composite_llm.engine.afford import cost_bound
+from composite_llm.engine.afford import advice_on_length, cost_bound
 from composite_llm.engine.assemble import Assembler
 from composite_llm.engine.breaker import Breakers
 from composite_llm.engine.budget import Reservation
@@ -70,7 +70,13 @@ def _reserved(scope: Scope, node: Node, request: AttemptRequest) -> Reservation 
     if scope.budget.cost_left_usd is None:
         return None
     bound = cost_bound(scope.facts, node, request.messages, request.params)
-    return scope.budget.reserve(bound.at_most_usd, bound.exact_usd)
+    try:
+        return scope.budget.reserve(bound.at_most_usd, bound.exact_usd)
+    except BudgetExceeded as error:
+        advice = advice_on_length(scope.facts, node, request.params, error.used + bound.exact_usd())
+        if advice is not None and error.used < error.limit:
+            error.advise(advice)
+        raise
 
 
 def _released(scope: Scope, attempt: OpenAttempt) -> None:

@@ -30,6 +30,7 @@ _TOOLS_AND_SCHEMAS = (
     "supports_tool_choice",
     "supports_response_schema",
 )
+_TOLD_OF_NAMES = (*_MODALITIES, *_TOOLS_AND_SCHEMAS, "supports_reasoning", "supports_prompt_caching")
 _NOT_FOLLOWED = frozenset({"supports_assistant_prefill"})
 """What the final model may be able to, and a composite is not: its members' view of a conversation ends with the user."""
 _ASKS_A_SERVER = frozenset({"huggingface", "ollama", "ollama_chat"})
@@ -191,7 +192,7 @@ def _row(node: Node, facts: ModelFacts) -> dict[str, Any]:
     return {
         "max_input_tokens": facts.context_window(node.model),
         "max_output_tokens": facts.max_output_tokens(node.model),
-        **{flag: facts.takes(node.model, modality) for flag, modality in _MODALITIES.items()},
+        **{flag: facts.takes(node.model, flag) for flag in _TOLD_OF_NAMES},
     }
 
 

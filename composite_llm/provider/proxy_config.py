@@ -9,14 +9,16 @@ from pathlib import Path
 from typing import Any
 
 import litellm
-import yaml
 
 from composite_llm.config.nearest import nearest
-from composite_llm.config.node import COMPOSITE_PREFIX
 from composite_llm.config.options import ALL_OPTIONS
-from composite_llm.errors import InvalidConfig
+from composite_llm.config.problems import Problem
+from composite_llm.config.yaml_source import UnreadableConfig
+from composite_llm.errors import CompositeError, InvalidConfig
 from composite_llm.provider.capabilities import model_info
 from composite_llm.provider.registration import services, use_router
+from composite_llm.proxy.config.check import checked_proxy_file
+from composite_llm.proxy.config.file import Listed, ProxyFile, read_proxy_file, variable_in
 
 _UNSET = "not-set"
 
@@ -27,46 +29,72 @@ def deployment_info(path: Path, name: str) -> dict[str, Any]:
     Makes a Router over that list the one whose names nodes may use; makes no call. The provider must be registered.
 
     Raises:
-        InvalidConfig: The file cannot be read, or has no composite of that name.
+        InvalidConfig: The file cannot be read, has no composite of that name, or that one has mistakes: one line each.
         CompositeError: The deployment's options cannot be used.
     """
-    deployments = _model_list(path)
-    composites = {
-        str(entry.get("model_name")): dict(entry.get("litellm_params") or {})
-        for entry in deployments
-        if str((entry.get("litellm_params") or {}).get("model")).startswith(COMPOSITE_PREFIX)
-    }
-    if name not in composites:
-        known = ", ".join(nearest(name, composites, most=3)) or "none"
+    file = _read(path)
+    entries = {entry.name: entry for entry in file.composites}
+    if name not in entries:
+        known = ", ".join(nearest(name, entries, most=3)) or "none"
         raise InvalidConfig(f"{path}: model_list has no composite named {name!r}; it has {known}")
-    params = composites[name]
-    options = {key: value for key, value in params.items() if key in ALL_OPTIONS or key == "optional_params"}
-    with _variables_set(deployments):
-        use_router(litellm.Router(model_list=deployments))
-    known_services = services()
-    return model_info(params["model"], known_services.facts, known_services.profiles, options)
+    listed = [_entry(one) for one in file.listed]
+    with _variables_set(listed):
+        params = entries[name].params.value
+        options = {key: value for key, value in params.items() if key in _OPTIONS}
+        mistakes = [problem for problem in checked_proxy_file(path).problems if problem.deployment == name]
+        use_router(litellm.Router(model_list=listed))
+        known_services = services()
+        try:
+            info = model_info(params["model"], known_services.facts, known_services.profiles, options)
+        except CompositeError as error:
+            raise _with_places(error, mistakes) from None
+        if mistakes:
+            raise _with_places(InvalidConfig(""), mistakes)
+        return info
 
 
-def _model_list(path: Path) -> list[dict[str, Any]]:
+def _with_places(error: CompositeError, mistakes: list[Problem]) -> CompositeError:
+    """The error with all mistakes, a line each, in the place of its own."""
+    if mistakes:
+        error.message = "\n".join(problem.error().message for problem in mistakes)
+        error.args = (error.message,)
+    return error
+
+
+def _read(path: Path) -> ProxyFile:
     try:
-        found = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise InvalidConfig(f"{path}: cannot be read ({type(error).__name__})") from None
-    entries = found.get("model_list") if isinstance(found, Mapping) else None
-    if not isinstance(entries, list) or not all(isinstance(entry, Mapping) for entry in entries):
-        raise InvalidConfig(f"{path}: model_list is no list of models; files that it includes are not read")
-    return [dict(entry) for entry in entries]
+        file = read_proxy_file(path)
+    except UnreadableConfig as error:
+        if not error.is_yaml:
+            raise InvalidConfig(f"{path}: cannot be read ({error.problem})") from None
+        raise InvalidConfig(f"{path}: model_list is no list of models") from None
+    if any(not isinstance(source.content.get("model_list", []), list) for source in file.sources):
+        raise InvalidConfig(f"{path}: model_list is no list of models")
+    return file
+
+
+_OPTIONS = ALL_OPTIONS | {"optional_params", "extra_body"}
+
+
+def _entry(one: Listed) -> dict[str, Any]:
+    return {"model_name": one.name, "litellm_params": dict(one.params.value), "model_info": dict(one.info.value)}
 
 
 @contextlib.contextmanager
-def _variables_set(deployments: list[dict[str, Any]]) -> Iterator[None]:
+def _variables_set(listed: list[dict[str, Any]]) -> Iterator[None]:
     """Give the variables that the list names a value: a Router asks for keys that nobody will use here."""
-    values = [value for entry in deployments for value in (entry.get("litellm_params") or {}).values()]
-    names = {value.removeprefix("os.environ/") for value in values if str(value).startswith("os.environ/")}
-    unset = [name for name in names if name not in os.environ]
+    unset = [name for name in dict.fromkeys(_variables(listed)) if name not in os.environ]
     os.environ.update(dict.fromkeys(unset, _UNSET))
     try:
         yield
     finally:
         for name in unset:
             del os.environ[name]
+
+
+def _variables(value: Any) -> Iterator[str]:
+    if isinstance(value, Mapping | list):
+        for inner in value.values() if isinstance(value, Mapping) else value:
+            yield from _variables(inner)
+    elif (name := variable_in(value)) is not None:
+        yield name

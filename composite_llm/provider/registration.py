@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import sys
 import threading
@@ -40,6 +41,7 @@ from composite_llm.provider.observing import observers_of
 from composite_llm.provider.parameters import accept_reasoning_parameters
 from composite_llm.provider.response_costs import install_response_costs
 from composite_llm.provider.telemetry import Telemetry
+from composite_llm.proxy.config.at_start import check_at_start
 from composite_llm.proxy.hooks import install_hooks
 from composite_llm.run import Services
 from composite_llm.run.spending import PERIODS
@@ -269,17 +271,25 @@ def reset_breakers() -> None:
 
 def install() -> None:
     """The entries in LiteLLM that make the provider work; harmless when they are there already."""
+    # LiteLLM prints advertising for its issue tracker to standard output when a call fails, which breaks every program
+    # that speaks JSON there; a composite makes failing calls an everyday event.
+    litellm.suppress_debug_info = True
+    on_proxy = "litellm.proxy.proxy_server" in sys.modules
+    if on_proxy:
+        _check_proxy_once()
     others = [entry for entry in litellm.custom_provider_map if entry["provider"] != PROVIDER]
     litellm.custom_provider_map = [*others, {"provider": PROVIDER, "custom_handler": handler}]
     custom_llm_setup()  # type: ignore[no-untyped-call]
     accept_reasoning_parameters()
     install_response_costs()
     install_fallback_options()
-    if "litellm.proxy.proxy_server" in sys.modules:
+    if on_proxy:
         install_hooks()
     install_capabilities(services().profiles, _facts)
     # Otherwise LiteLLM's response cache does not look at our options, and composites of different members share answers.
     litellm.enable_caching_on_provider_specific_optional_params = True
-    # LiteLLM prints advertising for its issue tracker to standard output when a call fails, which breaks every program
-    # that speaks JSON there; a composite makes failing calls an everyday event.
-    litellm.suppress_debug_info = True
+
+
+@functools.cache
+def _check_proxy_once() -> None:
+    check_at_start()

@@ -302,3 +302,49 @@ def test_openrouter_is_taken_at_its_word(server: ThreadedServer, streamed: bool)
         for _ in response:
             pass
     assert the_attempt(composite_llm.get_trace(response), "final").cost_usd == pytest.approx(0.25)
+
+
+@both
+async def test_a_cap_too_low_for_an_answer_without_a_limit_says_what_to_set(
+    server: ThreadedServer, streamed: bool
+) -> None:
+    direct = {"api_base": server.base_url, "api_key": KEY}
+    call: dict[str, Any] = {
+        "model": f"composite/moa/{OTHER}",
+        "messages": MESSAGES,
+        "proposers": [{"model": LISTED, "max_tokens": 60, **direct}],
+        "stream": streamed,
+    }
+    said = await refusal(**call, aggregator={"name": "the last one", **direct}, max_cost_usd=0.004)
+    assert "max_cost_usd of 0.004 leaves too little" in said
+    assert "the last one has no max_tokens, so its answer counts with the 16384 tokens that it may have" in said
+    enough = float(said.rpartition("max_cost_usd to at least ")[2])
+    assert server.ledger.records == []
+    assert await refusal(**call, aggregator=direct, max_cost_usd=enough) == ""
+    assert await refusal(**call, aggregator={"max_tokens": 60, **direct}, max_cost_usd=0.004) == ""
+
+
+async def test_a_cap_too_low_for_an_answer_with_a_limit_does_not_advise_one(server: ThreadedServer) -> None:
+    direct = {"api_base": server.base_url, "api_key": KEY, "max_tokens": 10_000}
+    said = await refusal(
+        model=f"composite/moa/{OTHER}",
+        messages=MESSAGES,
+        proposers=[{"model": LISTED, **direct}],
+        aggregator=direct,
+        max_cost_usd=0.004,
+        stream=False,
+    )
+    assert "leaves too little" in said
+    assert "max_tokens" not in said
+
+
+async def refusal(**call: Any) -> str:
+    """The text of the 402 that a run ends with; blank where it ends well."""
+    try:
+        response: Any = await litellm.acompletion(**call)
+        if call["stream"]:
+            async for _ in response:
+                pass
+    except composite_llm.BudgetExceeded as error:
+        return error.message
+    return ""

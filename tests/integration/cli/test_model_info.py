@@ -4,10 +4,20 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import yaml
 
 from tests.support.proxies import EXAMPLE, ROOT
+
+BROKEN = """
+model_list:
+  - {model_name: small, litellm_params: {model: openai/gpt-4o-mini, api_key: os.environ/NOT_SET_HERE}}
+  - {model_name: sound, litellm_params: {model: composite/moa/small, proposers: [small]}}
+  - {model_name: team, litellm_params: {model: composite/moa/small, proposers: [smal], layrs: 2}}
+router_settings: {num_retries: 0}
+litellm_settings: {custom_provider_map: [{provider: composite, custom_handler: composite_llm.handler}]}
+"""
 
 
 def _command(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -28,3 +38,15 @@ def test_a_name_that_is_not_there_is_one_line_with_the_nearest_names() -> None:
     assert done.returncode == 2
     assert "team-moa" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_broken_deployment_is_refused_with_each_mistake_on_a_line(tmp_path: Path) -> None:
+    path = tmp_path / "proxy.yaml"
+    path.write_text(BROKEN, encoding="utf-8")
+    done = _command("team", "--proxy", str(path))
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert f"{path}, line 5: team: layrs: unknown option; did you mean 'layers'?" in done.stderr
+    assert f"{path}, line 5: team: proposers.0: 'smal' is no model of this proxy" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert _command("sound", "--proxy", str(path)).returncode == 0
