@@ -232,9 +232,10 @@ def _prompt(
     if node.is_composite:
         return compose(want.materials)
     window = _least(_window(facts, node, params, learned_window), form.at_most_tokens)
+    room = window
     if window is not None and (schemas := schemas_of(params)):
-        window = max(window - facts.count_tokens(node.model, [{"role": "system", "content": schemas}]), 0)
-    found = _fitted(facts, node.model, window, want, compose)
+        room = max(window - facts.count_tokens(node.model, [{"role": "system", "content": schemas}]), 0)
+    found = _fitted(facts, node.model, room, want, compose)
     if found is None:
         reason = f"the conversation is longer than its context window of {window} tokens"
         raise AttemptFailed(Failure("context_window", reason))

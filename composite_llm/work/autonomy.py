@@ -182,19 +182,26 @@ class _Toolbox:
     def covers(self, names: Collection[str]) -> bool:
         return all(name in self._where or name in self.local for name in names)
 
-    async def __call__(self, name: str, arguments: dict[str, Any]) -> str:
+    async def __call__(self, name: str, arguments: dict[str, Any]) -> Any:
         server, own_name, executor = self._where[name]
         self._tell(event="tool_called", server=server, tool=own_name)
         call: dict[str, Any] = {"tool": own_name, "server": server, "error": None}
         self.calls.append(call)
         try:
-            result = await executor(own_name, arguments)
+            result: Any = await executor(own_name, arguments)
         except Exception as error:
             call["error"] = type(error).__name__
             raise
         finally:
             self._tell(event="tool_done", server=server, tool=own_name, error=call["error"])
-        return fenced(result, f"result of {own_name} of server {server}")
+        return _material(result, f"result of {own_name} of server {server}")
+
+
+def _material(result: Any, source: str) -> Any:
+    """A result with its texts between marks; pictures and the like stay what they are."""
+    if isinstance(result, list):
+        return [{**part, "text": fenced(str(part["text"]), source)} if "text" in part else part for part in result]
+    return fenced(str(result), source)
 
 
 class _Router:
@@ -211,11 +218,11 @@ class _Router:
     def covers(self, names: Collection[str]) -> bool:
         return self._servers.covers(names)
 
-    async def __call__(self, name: str, arguments: dict[str, Any]) -> str:
-        return str(await self._of(name)(name, arguments))
+    async def __call__(self, name: str, arguments: dict[str, Any]) -> Any:
+        return await self._of(name)(name, arguments)
 
-    async def run_tool(self, name: str, arguments: dict[str, Any], context: Any) -> str:
-        return str(await self._of(name).run_tool(name, arguments, context))
+    async def run_tool(self, name: str, arguments: dict[str, Any], context: Any) -> Any:
+        return await self._of(name).run_tool(name, arguments, context)
 
     def note_unreadable(self, name: str, arguments: str, context: Any) -> None:
         self._of(name).note_unreadable(name, arguments, context)

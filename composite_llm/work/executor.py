@@ -281,7 +281,8 @@ async def _tool_result(executor: Any, call: Any) -> dict[str, Any]:
         arguments = json.loads(call.function.arguments or "{}")
         if not isinstance(arguments, dict):
             raise TypeError("arguments are no JSON object")
-        content = str(await executor(call.function.name, arguments))
+        result = await executor(call.function.name, arguments)
+        content: Any = result if isinstance(result, str | list) else json.dumps(result, default=str)
     except Exception as error:  # noqa: BLE001  # whatever a tool raises is its answer to the model
         content = f"Error: {type(error).__name__}: {error}"
     return {"role": "tool", "tool_call_id": call.id, "content": content}

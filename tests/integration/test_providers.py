@@ -223,3 +223,13 @@ def test_a_key_that_gemini_does_not_know_is_the_operators_affair(ask: Ask, serve
         asked("final", provider, server, streamed=False)
     assert caught.value.status_code == 502
     assert "refused the key" in str(caught.value)
+
+
+@each_provider
+@plain_and_streamed
+def test_too_long_in_its_own_words_is_understood(name: str, streamed: bool, server: ThreadedServer) -> None:
+    provider = PROVIDERS[name]
+    server.set_scenario(provider.served_as, provider.says(error={"context_window": True}))
+    with pytest.raises(litellm.ContextWindowExceededError, match="maximum context length") as caught:
+        asked("final", provider, server, streamed=streamed)
+    assert caught.value.status_code == 400

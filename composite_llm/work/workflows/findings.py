@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import html
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal
 from urllib.parse import quote
@@ -140,8 +139,3 @@ def _fence(text: str) -> str:
     while mark in text:
         mark += "`"
     return f"{mark}\n{text.rstrip()}\n{mark}"
-
-
-def json_document(findings: Sequence[Finding]) -> str:
-    """The findings as JSON."""
-    return json.dumps([one.model_dump() for one in findings], indent=2, ensure_ascii=False)
