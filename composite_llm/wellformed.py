@@ -64,9 +64,13 @@ def well_formed_value(value: Any) -> Any:
 
 
 def _mended_value(value: Any) -> Any:
+    if value.__class__ is str:
+        return value if value.isascii() and "\0" not in value else well_formed(value)
     if isinstance(value, str):
         return well_formed(value)
     if isinstance(value, Mapping):
+        if _is_plain_ascii(value):
+            return value
         mended = {_mended_value(key): _mended_value(inner) for key, inner in value.items()}
         same = len(mended) == len(value) and all(mended.get(key, _ABSENT) is inner for key, inner in value.items())
         return value if same else mended
@@ -74,6 +78,18 @@ def _mended_value(value: Any) -> Any:
         items = [_mended_value(item) for item in value]
         return value if all(new is old for new, old in zip(items, value, strict=True)) else items
     return value
+
+
+def _is_plain_ascii(mapping: Mapping[Any, Any]) -> bool:
+    """Whether a mapping is plainly well-formed: ASCII text and nothing below it. Most messages are."""
+    for pair in mapping.items():
+        for value in pair:
+            if value.__class__ is not str:
+                if value is not None:
+                    return False
+            elif not value.isascii() or "\0" in value:
+                return False
+    return True
 
 
 _ABSENT = object()

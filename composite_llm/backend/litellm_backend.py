@@ -13,6 +13,7 @@ from composite_llm.backend.cleaning import StreamCleaner, cleaned_message
 from composite_llm.backend.current import Passage, within
 from composite_llm.backend.fast_openai import install
 from composite_llm.backend.interface import AttemptRequest, Choice, ChoiceDelta, Chunk, Message, Reply, as_nested
+from composite_llm.backend.litellm_ahead import read_ahead
 from composite_llm.backend.litellm_bill import StreamBill, is_open, plain_bill
 from composite_llm.backend.litellm_errors import as_failure
 from composite_llm.backend.litellm_facts import LiteLLMFacts
@@ -20,7 +21,7 @@ from composite_llm.backend.litellm_prices import names_prices, rates_of, told_to
 from composite_llm.backend.litellm_router import RouterInUse
 from composite_llm.backend.litellm_tap import Tap
 from composite_llm.backend.thoughts import begins_unopened
-from composite_llm.backend.unheard import unheard
+from composite_llm.backend.unheard import install_unheard, unheard
 from composite_llm.errors import AttemptFailed, Failure
 from composite_llm.wellformed import well_formed_value
 
@@ -52,6 +53,7 @@ class LiteLLMBackend:
         self._router = router or RouterInUse()
         self.fast_openai = True
         install()
+        install_unheard()
         self._facts = facts
         # Models, by their endpoint, whose template begins their thoughts for them; bounded.
         self._unopened: dict[tuple[str, str | None], None] = {}
@@ -106,8 +108,7 @@ class LiteLLMBackend:
             place = (request.model, self.endpoint(request))
             cleaner = StreamCleaner(unopened=place in self._unopened)
             bill = StreamBill(self._facts, request, stream)
-            # Only a Router has others answer once a stream has begun.
-            async for raw in _read_within(passage, stream) if self.routed(request.model) else stream:
+            async for raw in self._chunks(request, passage, stream, tap):
                 chunk = _chunk(raw, bill, cleaner)
                 if chunk is not None:
                     yield as_nested(chunk) if passage.led_back and raw.id in passage.led_back else chunk
@@ -126,6 +127,12 @@ class LiteLLMBackend:
             raise AttemptFailed(
                 Failure("unavailable", f"{where + ' ' if where else ''}ended its stream without finishing the answer")
             )
+
+    def _chunks(self, request: AttemptRequest, passage: Passage, stream: Any, tap: Tap | None) -> Any:
+        if self.routed(request.model):
+            # Only a Router has others answer once a stream has begun.
+            return _read_within(passage, stream)
+        return read_ahead(stream, tap, request.params)
 
     def _passage(self, request: AttemptRequest) -> Passage:
         # A Router's deployment says itself how often the SDK is to try.

@@ -19,11 +19,12 @@ class Tap:
     Where the provider ignored `stream=True`, the answer is made into chunks; LiteLLM would find no event in it.
 
     Attributes:
+        source: The provider's stream.
         finish_reasons: By the choice's index, as the provider sent them.
     """
 
     def __init__(self, source: Any) -> None:
-        self._source = source
+        self.source = source
         self._chunks: AsyncIterator[Any] = aiter(source)
         self._first = True
         self._next: list[Any] = []
@@ -38,13 +39,17 @@ class Tap:
         tap = wrapper.completion_stream = cls(source)
         return tap
 
+    def read_from(self, chunks: AsyncIterator[Any]) -> None:
+        """Take the chunks from there from now on."""
+        self._chunks = chunks
+
     def __aiter__(self) -> Tap:
         return self
 
     async def __anext__(self) -> Any:
         if self._first:
             self._first = False
-            self._next = [chunk async for chunk in _plain_answer(self._source)]
+            self._next = [chunk async for chunk in _plain_answer(self.source)]
         chunk = self._next.pop(0) if self._next else await anext(self._chunks)
         finished = False
         for choice in getattr(chunk, "choices", None) or ():
@@ -62,7 +67,7 @@ class Tap:
 
     async def aclose(self) -> None:
         """End the connection."""
-        for stream in (self._chunks, self._source):
+        for stream in (self._chunks, self.source):
             close = getattr(stream, "aclose", None) or getattr(stream, "close", None)
             if close is not None:
                 await close()

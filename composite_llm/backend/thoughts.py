@@ -52,6 +52,9 @@ _LATER = _pattern(rf"(?P<closing>{_CLOSING}) | (?P<end>(?:<\|end\|>)?)\s*(?:<\|s
 _CLOSING_ALONE = _pattern(rf"\s*(?:{_CLOSING})\s*")
 _OPENING_MARK = _pattern(_OPENING.partition("| (?P<bare_harmony>")[0])
 
+# What every mark begins with; and text that is but space, which is no answer.
+_MAY_HOLD_MARKS = regex.compile(r"[<\[◁]|\A\s*analysis[A-Z]|\A\s*\Z")
+
 _LONGEST_MARK = 400
 
 _QUOTES = "\"'`“”‘’«»()[]{}"
@@ -72,6 +75,8 @@ def split_thoughts(text: str, *, after_reasoning: bool = False) -> Said:
         text: As the model wrote it.
         after_reasoning: Whether the server has told reasoning apart already.
     """
+    if _MAY_HOLD_MARKS.search(text) is None and not (after_reasoning and text[0].isspace()):
+        return Said("", text)
     splitter = ThoughtSplitter(after_reasoning=after_reasoning, unopened=not after_reasoning)
     said, rest = splitter.feed(text), splitter.close()
     return Said(said.thoughts + rest.thoughts, said.answer + rest.answer)

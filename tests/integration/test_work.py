@@ -52,11 +52,13 @@ def test_a_composite_takes_little_more_than_half_of_the_work_of_its_calls_by_han
 ) -> None:
     own = portal.call(function_calls, partial(composite, server))
     hand = portal.call(function_calls, partial(by_hand, server))
-    # Measured: 0.44 on LiteLLM 1.94, 0.46 on 1.106.2, 0.59 on 1.110.2, which does more by itself.
+    # Measured: 0.44 on LiteLLM 1.94, 0.42 on 1.106.2, 0.54 on 1.110.2, which does more by itself.
     assert own / hand < 0.6
 
 
-def test_a_streamed_token_takes_about_the_work_of_litellms_own(server: ThreadedServer, portal: BlockingPortal) -> None:
+def test_a_streamed_token_takes_half_of_the_work_of_litellms_own(
+    server: ThreadedServer, portal: BlockingPortal
+) -> None:
     def tokens_work(model: str, **options: Any) -> float:
         work = []
         for tokens in (20, 220):
@@ -65,6 +67,6 @@ def test_a_streamed_token_takes_about_the_work_of_litellms_own(server: ThreadedS
         return (work[1] - work[0]) / 200
 
     own, alone = tokens_work(MOA, proposers=[FIRST]), tokens_work(FINAL)
-    # Measured: 1.10 on LiteLLM 1.94, 0.79 on 1.106.2 and 0.74 on 1.110.2, LiteLLM's second wrapper included, which every
-    # custom provider gets.
-    assert own / alone < 1.2
+    # Measured: 0.39 on LiteLLM 1.94, 0.36 on 1.106.2 and 1.110.2, LiteLLM's second wrapper included, which every custom
+    # provider gets.
+    assert own / alone < 0.5

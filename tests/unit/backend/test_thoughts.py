@@ -4,7 +4,7 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from composite_llm.backend.thoughts import Said, ThoughtSplitter, split_thoughts
@@ -165,6 +165,22 @@ def test_white_space_in_front_is_the_answers_own_unless_thoughts_stood_there() -
     assert split_thoughts("\n\n  a") == Said("", "\n\n  a")
     assert split_thoughts("\n\n  a", after_reasoning=True) == Said("", "a")
     assert split_thoughts("<think>x</think>\n\n  a") == Said("x", "a")
+
+
+@settings(max_examples=500)
+@given(
+    parts=st.lists(
+        st.sampled_from([*"<>[]◁ \n`a", "think", "/", "analysis", "Analysis", "|", "THINK", "channel"])
+        | st.text(max_size=3)
+    ),
+    after_reasoning=st.booleans(),
+)
+def test_a_whole_answer_is_split_as_one_that_comes_in_pieces(parts: list[str], after_reasoning: bool) -> None:
+    text = "".join(parts)
+    splitter = ThoughtSplitter(after_reasoning=after_reasoning, unopened=not after_reasoning)
+    pieces = [splitter.feed(text), splitter.close()]
+    expected = Said("".join(piece.thoughts for piece in pieces), "".join(piece.answer for piece in pieces))
+    assert split_thoughts(text, after_reasoning=after_reasoning) == expected
 
 
 def test_several_messages_of_gpt_oss_are_paragraphs_of_one_answer() -> None:
