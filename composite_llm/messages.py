@@ -190,6 +190,24 @@ def modalities_in(messages: Sequence[Message]) -> set[str]:
     return found
 
 
+def points_elsewhere(messages: Sequence[Message]) -> bool:
+    """Whether a part names a server that its content would have to be fetched from."""
+    return any(
+        _is_elsewhere(part)
+        for message in messages
+        if isinstance(parts := message.get("content"), list)
+        for part in parts
+        if isinstance(part, Mapping)
+    )
+
+
+def _is_elsewhere(part: Mapping[str, Any]) -> bool:
+    inside = [inner for value in part.values() if isinstance(value, Mapping) for inner in value.values()]
+    return any(
+        isinstance(place, str) and place.startswith(("http://", "https://")) for place in (*part.values(), *inside)
+    )
+
+
 def last_user_index(messages: Sequence[Message]) -> int | None:
     """Where the last user message stands."""
     return next((index for index in range(len(messages) - 1, -1, -1) if messages[index]["role"] == "user"), None)

@@ -19,6 +19,17 @@ Params = Mapping[str, Any]
 NO_PARAMS: Params = MappingProxyType({})
 
 
+@dataclass(slots=True, eq=False)
+class Progress:
+    """How far an attempt has come.
+
+    Attributes:
+        fetching: What its messages point to is still being fetched: its provider was not asked yet.
+    """
+
+    fetching: bool = False
+
+
 @dataclass(frozen=True, slots=True)
 class AttemptRequest:
     """Everything one attempt needs.
@@ -37,6 +48,7 @@ class AttemptRequest:
         final: Whether this is the call whose answer goes to the caller.
         restrictions: What it was made to do without, because its endpoint refuses that.
         scope: The engine's own state; what a nested composite continues. A backend only hands it on.
+        progress: Written by the backend.
     """
 
     model: str
@@ -51,6 +63,7 @@ class AttemptRequest:
     final: bool = False
     scope: object = None
     restrictions: frozenset[Restriction] = frozenset()
+    progress: Progress = field(default_factory=Progress, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

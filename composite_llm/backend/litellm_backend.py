@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from typing import Any
 
 import litellm
@@ -12,7 +12,16 @@ import litellm
 from composite_llm.backend.cleaning import StreamCleaner, cleaned_message
 from composite_llm.backend.current import Passage, within
 from composite_llm.backend.fast_openai import install
-from composite_llm.backend.interface import AttemptRequest, Choice, ChoiceDelta, Chunk, Message, Reply, as_nested
+from composite_llm.backend.interface import (
+    AttemptRequest,
+    Choice,
+    ChoiceDelta,
+    Chunk,
+    Message,
+    Progress,
+    Reply,
+    as_nested,
+)
 from composite_llm.backend.litellm_ahead import read_ahead
 from composite_llm.backend.litellm_bill import StreamBill, is_open, plain_bill
 from composite_llm.backend.litellm_errors import as_failure
@@ -23,6 +32,7 @@ from composite_llm.backend.litellm_tap import Tap
 from composite_llm.backend.thoughts import begins_unopened
 from composite_llm.backend.unheard import install_unheard, unheard
 from composite_llm.errors import AttemptFailed, Failure
+from composite_llm.messages import points_elsewhere
 from composite_llm.wellformed import well_formed_value
 
 _MOST_UNOPENED = 256
@@ -158,6 +168,10 @@ class LiteLLMBackend:
             "metadata": dict(request.metadata),
             **params,
         }
+        if points_elsewhere(request.messages):
+            # For some providers LiteLLM fetches an image before it asks them, however long its server takes.
+            request.progress.fetching = True
+            call["logger_fn"] = _noted_as_sent(request.progress)
         self._facts.note_local(request.model, params)
         router = self._router.answering(request.model)
         if names_prices(request.params):
@@ -224,6 +238,15 @@ async def _read_within(passage: Passage, stream: Any) -> AsyncGenerator[Any, Non
             except StopAsyncIteration:
                 return
         yield chunk
+
+
+def _noted_as_sent(progress: Progress) -> Callable[[Any], None]:
+    """What LiteLLM tells of the call when it leaves."""
+
+    def sent(_: Any) -> None:
+        progress.fetching = False
+
+    return sent
 
 
 def _booked_at_its_own_prices(call: dict[str, Any], request: AttemptRequest, *, routed: bool) -> dict[str, Any]:

@@ -177,9 +177,12 @@ def _request_of(attempt: OpenAttempt) -> AttemptRequest:
     return attempt.request
 
 
-def timeout_failure(node: Node, endpoint: str | None) -> Failure:
+def timeout_failure(node: Node, endpoint: str | None, request: AttemptRequest) -> Failure:
     """The failure of an attempt that ran out of its node's time."""
     where = f"{endpoint} " if endpoint else ""
+    if request.progress.fetching:
+        reason = f"{where}not asked: what the messages point to was not there within {node.timeout or 0:g} s"
+        return Failure("unsendable", reason, error_class="TimeoutError")
     return Failure("timed_out", f"{where}gave no reply within {node.timeout or 0:g} s", error_class="TimeoutError")
 
 
@@ -200,7 +203,7 @@ async def attempt_plain(
             async with asyncio.timeout(node.timeout):
                 reply = await (_streamed_inside(scope, request, came) if streamed else scope.backend.complete(request))
         except TimeoutError:
-            failure = timeout_failure(node, attempt.endpoint)
+            failure = timeout_failure(node, attempt.endpoint, request)
         except AttemptFailed as error:
             failure = error.failure
         except asyncio.CancelledError:

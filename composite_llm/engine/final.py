@@ -213,7 +213,7 @@ class _StreamedAttempt:
                 except TimeoutError:
                     if limit == deadline:
                         raise
-                    raise AttemptFailed(timeout_failure(self._node, attempt.endpoint)) from None
+                    raise AttemptFailed(timeout_failure(self._node, attempt.endpoint, self._request)) from None
                 if attempt.first_token is None and chunk.choices:
                     attempt.first_token = clock()
                 self.assembler.add(chunk)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Iterator
 from typing import Any
 
+import litellm
 import pytest
 
 import composite_llm
@@ -75,6 +77,11 @@ OF_A_PROVIDER: dict[str, tuple[str, dict[str, Any]]] = {
 }
 
 
+def _chats(server: ThreadedServer) -> list[str]:
+    """What was asked, but for what an Ollama server is asked about its models, beside the call."""
+    return [record.path for record in server.ledger.records if record.path != "/api/show"]
+
+
 def _connection(server: ThreadedServer, model: str) -> dict[str, Any]:
     if model.startswith("bedrock/"):
         keys = {"aws_access_key_id": "a", "aws_secret_access_key": "b", "aws_region_name": "us-east-1"}
@@ -108,7 +115,7 @@ async def test_what_cannot_be_put_into_a_providers_form_is_no_failure_of_the_pro
     assert failure.kind == "unsendable", failure.reason
     assert not failure.retryable
     assert failure.status_code is None
-    assert server.ledger.records == []
+    assert _chats(server) == []
 
 
 @pytest.mark.parametrize("streamed", [False, True], ids=["plain", "streamed"])
@@ -117,7 +124,7 @@ async def test_neither_is_what_one_provider_has_no_form_for(case: str, streamed:
     model, given = OF_A_PROVIDER[case]
     failure = await _failure(server, model, streamed=streamed, **given)
     assert failure.kind == "unsendable", failure.reason
-    assert server.ledger.records == []
+    assert _chats(server) == []
 
 
 ANSWERED: dict[str, tuple[dict[str, Any], FailureKind]] = {
@@ -220,3 +227,43 @@ def test_a_short_timeout_of_one_caller_does_not_take_the_model_from_those_with_m
     assert hurried.calls[0].attempts[0].error_class == "BreakerOpen"
     patient = composite_llm.get_trace(ask(proposers=[{"model": FIRST, "num_retries": 0, "timeout": 20}, SECOND]))
     assert patient.degraded == []
+
+
+@pytest.fixture
+def silent_server(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """Takes connections and never answers."""
+    monkeypatch.setattr(litellm, "user_url_validation", False, raising=False)
+    with socket.create_server(("127.0.0.1", 0), backlog=64) as listening:
+        yield f"http://127.0.0.1:{listening.getsockname()[1]}"
+
+
+GEMINI = "gemini/gemini-2.5-flash"
+
+
+@pytest.mark.parametrize("streamed", [False, True], ids=["plain", "streamed"])
+def test_a_server_that_a_client_points_to_is_not_the_models(
+    streamed: bool, ask: Ask, server: ThreadedServer, silent_server: str, nothing_salvaged: None
+) -> None:
+    node = {"model": GEMINI, "api_base": server.url, "api_key": KEY, "num_retries": 0, "timeout": 0.4}
+    image = {"type": "image_url", "image_url": {"url": f"{silent_server}/a.png"}}
+    member = {"model": SECOND, "api_base": server.base_url, "api_key": KEY}
+
+    def asked(number: int) -> None:
+        messages = [{"role": "user", "content": [{"type": "text", "text": f"What is it? {number}"}, image]}]
+        more = {"proposers": [member], "aggregator": node, "messages": messages, "stream": streamed}
+        list(ask(f"composite/moa/{GEMINI}", **more))
+
+    for number in range(6):
+        with pytest.raises(composite_llm.FinalCallFailed, match="not asked: what the messages point to"):
+            asked(number)
+    assert composite_llm.breakers() == []
+
+
+def test_a_model_that_hangs_after_it_was_asked_is(ask: Ask, server: ThreadedServer, silent_server: str) -> None:
+    node = {"model": FIRST, "api_base": f"{silent_server}/v1", "api_key": KEY, "num_retries": 0, "timeout": 0.1}
+    image = {"type": "image_url", "image_url": {"url": f"{silent_server}/a.png"}}
+    messages = [{"role": "user", "content": [{"type": "text", "text": "What is it?"}, image]}]
+    for _ in range(5):
+        ask(proposers=[node, SECOND], messages=messages)
+    (state,) = composite_llm.breakers()
+    assert (state.model, state.state) == (FIRST, "open")

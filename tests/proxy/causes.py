@@ -74,7 +74,8 @@ CAUSES: dict[str, Cause] = {
     ),
     "members of its own choice that are down": Cause(
         {"proposers": ["sinking"]},
-        (500, 503),
+        # The Router soon leaves out what they stand for.
+        (429, 500, 503),
         upstream={model: {"error": {"status": 500}} for model in ("sinking-1", "sinking-2")},
         group="open",
     ),

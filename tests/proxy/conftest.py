@@ -123,6 +123,12 @@ def _deployments(upstream: ThreadedServer) -> list[dict[str, Any]]:
             {"composite": {"client_may_set": ["proposers", "aggregator", "layers", "samples"]}},
             proposers=["small", "medium"],
         ),
+        deployment(
+            "inline",
+            "composite/moa/openai/final-inline",
+            proposers=[{"model": "openai/member-inline", **direct}, "small"],
+            aggregator=direct,
+        ),
         deployment("large-window", "composite/moa/medium", proposers=["medium"]),
         deployment("one-shot", "composite/moa/large", proposers=["small"]),
         deployment("deepseek", "composite/moa/openai/deepseek-v3", aggregator=direct, proposers=["small"]),

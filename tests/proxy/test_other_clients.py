@@ -55,6 +55,20 @@ def _try(proxy: Proxy, upstream: ThreadedServer, name: str, *, streamed: bool) -
     _is_undisturbed(proxy, group)
 
 
+NEVER_SENT = ("a malformed part", "a number as a part", "a tool that is none", "NaN", "NaN for the final model")
+
+
+@pytest.mark.parametrize("streamed", [False, True], ids=["plain", "streamed"])
+@pytest.mark.parametrize("name", [*NEVER_SENT, "a time that is too short"])
+def test_it_opens_no_breaker_of_nodes_that_the_operator_wrote_with_their_endpoint(
+    proxy: Proxy, name: str, streamed: bool
+) -> None:
+    for _ in range(TIMES):
+        response = _ask(proxy, CAUSES[name], "inline", CLIENT, streamed=streamed)
+        assert response.status_code in (200, *CAUSES[name].statuses), response.text[-500:]
+    _is_undisturbed(proxy, "inline")
+
+
 @pytest.mark.parametrize("name", CAUSES)
 def test_what_a_client_causes_cools_nothing_down(proxy: Proxy, upstream: ThreadedServer, name: str) -> None:
     _try(proxy, upstream, name, streamed=False)
