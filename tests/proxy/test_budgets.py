@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import uuid
 
 import anthropic
@@ -11,6 +12,7 @@ import pytest
 from litellm.proxy._types import hash_token
 
 from fake_server import ThreadedServer
+from tests.proxy.test_money import connected, request_head
 from tests.support.clients import WAYS, Way
 from tests.support.proxies import Proxy, eventually
 
@@ -59,3 +61,36 @@ def test_a_failed_run_uses_up_the_budget_too(proxy: Proxy) -> None:
     assert cost_usd > 0
     proxy.add_key(key, max_budget=0.5 * cost_usd)
     eventually(lambda: _refused(proxy, key, way, "plain-moa"))
+
+
+@pytest.mark.parametrize("reasoning", ["summary", "off"])
+@pytest.mark.parametrize("model", ["team-moa", "plain-moa"], ids=["with-worst-case-prices", "without-prices"])
+@pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/completions"])
+def test_a_client_that_hangs_up_uses_up_the_budget_by_what_it_is_charged(
+    proxy: Proxy, upstream: ThreadedServer, path: str, model: str, reasoning: str
+) -> None:
+    key, way = proxy.add_key(f"sk-{uuid.uuid4().hex}"), Way("chat", streamed=False)
+    one_usd = _cost_of_next(proxy, key, way, model)
+    # Room for two members and two runs, which a client that leaves for free, or one that is counted twice, would not see.
+    proxy.add_key(key, max_budget=2.4 * one_usd)
+    upstream.set_scenario("gpt-4o", {"hang": True})
+    _leave_in_the_final_call(proxy, upstream, key, {"model": model, "reasoning": reasoning, "path": path})
+    upstream.reset_scenarios()
+    left_usd = eventually(lambda: _charged(proxy, key)[1:])[0]
+    assert 0 < left_usd < 0.4 * one_usd
+    _cost_of_next(proxy, key, way, model)
+    eventually(lambda: len(_charged(proxy, key)) == 3)
+    assert not _refused(proxy, key, way, model)
+    eventually(lambda: _refused(proxy, key, way, model))
+
+
+def _leave_in_the_final_call(proxy: Proxy, upstream: ThreadedServer, key: str, asked: dict[str, str]) -> None:
+    path = asked.pop("path")
+    question = (
+        {"prompt": "Hello"} if path == "/v1/completions" else {"messages": [{"role": "user", "content": "Hello"}]}
+    )
+    body = json.dumps({**asked, "stream": True, **question}).encode()
+    with connected(proxy) as client:
+        client.sendall(request_head(proxy, key, path, body) + body)
+        upstream.wait_until(lambda ledger: any(r.model == "gpt-4o" and r.open for r in ledger.records))
+    upstream.wait_until(lambda ledger: ledger.open_requests == 0)

@@ -149,9 +149,10 @@ def _rows() -> Iterator[Row]:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of a row: what the key was charged, what the upstream billed, and the run as it is kept."""
+    """What came of a row: what the key was charged, what callbacks heard, what was billed, the run as it is kept."""
 
     charged: list[dict[str, Any]]
+    heard: list[dict[str, Any]]
     billed_usd: float
     trace: Trace
 
@@ -170,6 +171,11 @@ def test_the_key_is_charged_what_the_upstream_billed(proxy: Proxy, upstream: Thr
     assert outcome.billed_usd > 0
     assert charge["cost_usd"] == pytest.approx(outcome.billed_usd, rel=1e-9 if told else 0.15)
     assert charge["cost_usd"] == pytest.approx(outcome.trace.cost_usd)
+    if row.streamed or row.ending in STAYS:
+        # Of a plain answer that nobody waits for any more LiteLLM's callbacks hear nothing, or no cost.
+        (event,) = outcome.heard
+        assert event["logged_cost_usd"] == pytest.approx(charge["cost_usd"])
+        assert event["total_tokens"] == outcome.trace.usage.total_tokens
     attempts = [attempt for call in outcome.trace.calls for attempt in call.attempts]
     if told is not None:
         assert any(attempt.estimated for attempt in attempts) is not told
@@ -186,11 +192,14 @@ def _outcomes(proxy: Proxy, upstream: ThreadedServer, name: str) -> dict[Row, Ou
         billed = dict(zip(keys, pool.map(lambda row: _billed(proxy, upstream, row, keys[row]), keys), strict=True))
     upstream.reset_scenarios()
     settle(proxy)
-    charges = proxy.written("charges")
+    charges, events = proxy.written("charges"), proxy.written("events")
     return {
-        row: Outcome([charge for charge in charges if charge["key"] == hash_token(key)], billed[row], _kept(proxy, key))
-        for row, key in keys.items()
+        row: Outcome(_of(charges, key), _of(events, key), billed[row], _kept(proxy, key)) for row, key in keys.items()
     }
+
+
+def _of(written: list[dict[str, Any]], key: str) -> list[dict[str, Any]]:
+    return [entry for entry in written if entry["key"] == hash_token(key)]
 
 
 def _kept(proxy: Proxy, key: str) -> Trace:
