@@ -56,6 +56,7 @@ Restriction = Literal[
     "no_reasoning",  # in the messages
     "other_signatures",  # than those of this conversation, which are not its own
     "no_tool_history",
+    "no_media",  # pictures, sounds or files
 ]
 """What an endpoint asks of a request that others do not, or does not take of it."""
 

@@ -172,6 +172,8 @@ _MODALITIES = {
     "input_file": "file",
     "document": "file",
     "video_url": "video",
+    "video": "video",
+    "input_video": "video",
 }
 
 
@@ -211,6 +213,18 @@ def _is_elsewhere(part: Mapping[str, Any]) -> bool:
 def last_user_index(messages: Sequence[Message]) -> int | None:
     """Where the last user message stands."""
     return next((index for index in range(len(messages) - 1, -1, -1) if messages[index]["role"] == "user"), None)
+
+
+def present_question(messages: Sequence[Message]) -> Sequence[Message]:
+    """The user's last messages, as far as they follow each other; none where they only bring an agent what its tool saw."""
+    end = last_user_index(messages)
+    if end is None:
+        return ()
+    start = end
+    while start and messages[start - 1]["role"] == "user":
+        start -= 1
+    from_a_tool = start > 0 and messages[start - 1]["role"] in ("tool", "function")
+    return () if from_a_tool else messages[start : end + 1]
 
 
 def insert_after_last_user(messages: Sequence[Message], extra: Message) -> list[Message]:
@@ -305,9 +319,12 @@ def as_plain_text(message: Message, limit: int | None = None) -> Message:
     if message["role"] in ("tool", "function"):
         # LiteLLM puts Gemini's thought signature into an id, behind this mark.
         name = message.get("name") or str(message.get("tool_call_id") or "tool").partition("__thought__")[0]
-        result = text_of(message.get("content"))
-        result = result if limit is None else shortened(result, limit)
-        return {"role": "user", "content": f"[result of {name}]\n{result}"}
+        content: Any = message.get("content")
+        # What is no text stays a part: who can take it is shown it, the others read a note.
+        parts = [part for part in content if modality(part)] if isinstance(content, list) else []
+        result = text_of([part for part in content if not modality(part)] if parts else content)
+        said = f"[result of {name}]\n{result if limit is None else shortened(result, limit)}"
+        return {"role": "user", "content": [{"type": "text", "text": said}, *parts] if parts else said}
     if "tool_calls" not in message and "function_call" not in message:
         return message
     asked = [call.get("function") for call in message.get("tool_calls", ())] + [message.get("function_call")]
@@ -341,6 +358,9 @@ def _noted(message: Message, unwanted: set[str]) -> Message:
         {"type": "text", "text": f"[{modality(part)} not shown to you]"} if modality(part) in unwanted else part
         for part in content
     ]
+    if message["role"] in ("tool", "function"):
+        # Some servers take nothing but a string there.
+        return {**message, "content": text_of(parts)}
     return {**message, "content": parts}
 
 

@@ -19,6 +19,7 @@ from composite_llm.backend.litellm_router import Deployed, RouterInUse, deployed
 from composite_llm.backend.litellm_table import has_price, listed_price, row_of, split
 from composite_llm.backend.litellm_tokens import TokenCounts
 from composite_llm.backend.litellm_usage import usage_of
+from composite_llm.messages import text_of
 from composite_llm.usage import Usage
 
 _SUPPORTS = {"image": "supports_vision", "audio": "supports_audio_input", "file": "supports_pdf_input"}
@@ -84,7 +85,7 @@ class LiteLLMFacts:
         try:
             return self._tokens.count(behind[0].described_as if behind else model, messages)
         except Exception:  # noqa: BLE001  # counting is a courtesy; an odd message must not end a run
-            return sum(len(str(message.get("content") or "")) for message in messages) // 4 + 1
+            return sum(len(text_of(message.get("content"))) for message in messages) // 4 + 1
 
     def takes_schema(self, model: str) -> bool:
         """Whether LiteLLM says so of the model, or its server is one that serves any model with schemas."""

@@ -14,6 +14,7 @@ from typing import Any
 import litellm
 
 from composite_llm.backend.interface import Message
+from composite_llm.backend.media_tokens import media_tokens, tokens_of_another_part
 
 MAX_ENTRIES = 20_000
 _SAMPLE: Message = {"role": "user", "content": "a"}
@@ -72,10 +73,30 @@ class TokenCounts:
 
 
 def _by_litellm(model: str, message: Message) -> int:
-    """LiteLLM's count, without what it would fetch: for the size of an image of high detail it asks the image's server."""
-    fetched = sum(_is_fetched(part) for part in _parts(message))
-    counted = int(litellm.token_counter(model=model, messages=[message], use_default_image_token_count=fetched > 0))
-    return counted + fetched * LARGEST_IMAGE
+    """LiteLLM's count, without what it would fetch: for the size of an image of high detail it asks the image's server.
+
+    Sounds and films, which it refuses, are counted by how long they play.
+    """
+    parts = _parts(message)
+    played = [media_tokens(part) for part in parts]
+    if any(tokens is not None for tokens in played):
+        parts = [part for part, tokens in zip(parts, played, strict=True) if tokens is None]
+        message = {**message, "content": parts}
+    fetched = sum(map(_is_fetched, parts))
+    counted = _of_known_kinds(model, message, fetched) + fetched * LARGEST_IMAGE
+    return counted + sum(tokens for tokens in played if tokens is not None)
+
+
+def _of_known_kinds(model: str, message: Message, fetched: int) -> int:
+    def counted(one: Message) -> int:
+        return int(litellm.token_counter(model=model, messages=[one], use_default_image_token_count=fetched > 0))
+
+    try:
+        return counted(message)
+    except Exception:  # noqa: BLE001  # counting is a courtesy, and base64 must not be taken for text
+        texts = [{"type": "text", "text": text} for text in _texts(message)]
+        others = [part for part in _parts(message) if not isinstance(part, Mapping) or part.get("type") != "text"]
+        return counted({**message, "content": texts}) + sum(map(tokens_of_another_part, others))
 
 
 def _is_fetched(part: Any) -> bool:
@@ -88,7 +109,7 @@ def _estimated(model: str, message: Message, length: int) -> int:
     pieces = list(_pieces(message))
     text = "".join(pieces)
     counted = int(litellm.token_counter(model=model, text=text))
-    others = len(list(_parts(message))) * LARGEST_IMAGE
+    others = sum(media_tokens(part) or LARGEST_IMAGE for part in _parts(message))
     return int(counted * length / max(len(text), 1) * _MARGIN) + others
 
 

@@ -172,6 +172,17 @@ _NO_REASONING = (
     rf"\b{_UNKNOWN}\b[^\n]{{0,80}}(?:{_REASONING}|['\"`]reasoning['\"`])"
     rf"|(?:{_REASONING}|['\"`.]reasoning['\"`:])[^\n]{{0,80}}\b{_UNKNOWN}\b"
 )
+# "Invalid content type. image_url is only supported by certain models." (OpenAI), "… is not a multimodal model" (vLLM),
+# "image input is not supported - hint: … you may need to provide the mmproj" (llama.cpp), "unknown variant `image_url`,
+# expected `text`" (DeepSeek), "No endpoints found that support image input" (OpenRouter), "Image URLs are only allowed for
+# messages with role 'user'" (OpenAI, of a tool's).
+_NO_MEDIA = (
+    r"\b(?:image_url|input_audio|video_url|image|vision|audio|video|multi-?modal|attachment)s?\b[^.\n]{0,60}"
+    r"\b(?:only (?:supported|allowed)|not (?:yet |currently )?(?:supported|allowed|accepted)|unsupported|not available)"
+    r"|(?:n['\u2019]t|\bnot) (?:support|accept|allow|take)s? (?:\w+ ){0,2}(?:image|vision|audio|video|multi-?modal)"
+    r"|\bnot a multi-?modal model\b|\bunknown variant [`'\"](?:image_url|input_audio|video_url|file)"
+    r"|\bno endpoints? (?:found )?that support (?:image|audio|video)|\bmmproj\b|\bonly supports? text\b"
+)
 _RESTRICTIONS: tuple[tuple[re.Pattern[str], Restriction], ...] = (
     (re.compile(_SIGNATURES_REQUIRED, re.IGNORECASE), "signatures_required"),
     (re.compile(_OTHER_SIGNATURES, re.IGNORECASE), "other_signatures"),
@@ -179,6 +190,7 @@ _RESTRICTIONS: tuple[tuple[re.Pattern[str], Restriction], ...] = (
     (re.compile(_REASONING_REQUIRED, re.IGNORECASE), "reasoning_required"),
     (re.compile(_NO_SYSTEM_ROLE, re.IGNORECASE), "no_system_role"),
     (re.compile(_STRICT_TURNS, re.IGNORECASE), "strict_turns"),
+    (re.compile(_NO_MEDIA, re.IGNORECASE), "no_media"),
     (re.compile(_NO_RESPONSE_FORMAT, re.IGNORECASE), "no_response_format"),
 )
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from composite_llm.backend.interface import Message, ModelFacts
 from composite_llm.config.node import Node
-from composite_llm.messages import shortened
+from composite_llm.messages import shortened, text_of
 
 Compose = Callable[[Sequence[str]], list[Message]]
 
@@ -96,8 +96,9 @@ def fitted(
 
 
 def _length(message: Message) -> int:
+    # What is inline and no text has tokens by its kind, not by its characters.
     content = message.get("content")
-    return len(content) if isinstance(content, str) else len(str(content or ""))
+    return len(content) if isinstance(content, str) else len(text_of(content))
 
 
 def _water_level(materials: Sequence[str], total: int) -> int:

@@ -8,6 +8,7 @@ from composite_llm.engine.afford import schemas_of
 from composite_llm.engine.want import Want
 from composite_llm.errors import Failure, Restriction, ToldWindow
 from composite_llm.message_roles import SYSTEM_ROLES
+from composite_llm.messages import modalities_in, present_question
 
 MOST_SHORTENED = 4
 """So many times a prompt is made shorter at most."""
@@ -21,6 +22,7 @@ IN_ANOTHER_FORM: dict[Restriction, str] = {
     "no_reasoning": "without its reasoning",
     "other_signatures": "without signed thinking",
     "no_tool_history": "with tool calls and results as text",
+    "no_media": "with notes in the place of pictures, sounds and files",
 }
 
 _OF_ITS_OWN: frozenset[Restriction] = frozenset(
@@ -105,10 +107,18 @@ def lifted_by(want: Want, node: Node, sent: AttemptRequest, failure: Failure) ->
         found = "no_system_role"
     if found == "no_system_role" and not has_system:
         return None
+    if found == "no_media" and not _may_be_noted(want, sent):
+        return None
     if found is None or found == "no_response_format":
         # What only helps is left out whatever the refusal was about.
         found = "no_response_format" if failure.kind == "rejected" and _was_asked_for(want, sent) else None
     return None if found is None or found in sent.restrictions or node.is_composite else found
+
+
+def _may_be_noted(want: Want, sent: AttemptRequest) -> bool:
+    """Whether a note will do: what the question itself is about, the final model has to see."""
+    asked_about = present_question(sent.messages) if want.final else ()
+    return bool(modalities_in(sent.messages)) and not modalities_in(asked_about)
 
 
 def _was_asked_for(want: Want, sent: AttemptRequest) -> bool:

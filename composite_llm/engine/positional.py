@@ -14,12 +14,12 @@ _FEWEST = 2
 
 @dataclass(slots=True)
 class _Streak:
-    ballots: int = 0
+    runs: int = 0
     odds: float = 1.0
 
 
 class PositionalBallots:
-    """Counts, for each reviewer, the ballots in a row that repeat the order shown.
+    """Counts, for each model that reviews, the runs in a row whose ballots repeat the order shown.
 
     A reviewer that judges three answers does so by chance one time in six, so a single ballot tells little; three in a
     row happen once in 216.
@@ -29,15 +29,15 @@ class PositionalBallots:
         self._streaks: OrderedDict[str, _Streak] = OrderedDict()
 
     def note(self, reviewer: str, ranked: int, *, as_shown: bool) -> bool:
-        """Take down a ballot.
+        """Take down what a model has voted in one run.
 
         Args:
-            reviewer: Its model, and endpoint where it has one of its own.
-            ranked: How many answers it ranks.
-            as_shown: Whether it ranks them in the order in which they were shown.
+            reviewer: The model, and its endpoint where it has one of its own.
+            ranked: How many answers each of its ballots ranks.
+            as_shown: Whether all of them rank these in the order in which they were shown.
 
         Returns:
-            Whether its last ballots have repeated that order oftener than chance explains.
+            Whether its last runs have repeated that order oftener than chance explains.
         """
         if ranked < 2:
             return False
@@ -48,9 +48,9 @@ class PositionalBallots:
         self._streaks.move_to_end(reviewer)
         while len(self._streaks) > MAX_ENTRIES:
             self._streaks.popitem(last=False)
-        streak.ballots += 1
+        streak.runs += 1
         streak.odds = min(streak.odds * math.factorial(min(ranked, 10)), _AGAINST_CHANCE)
-        return streak.ballots >= _FEWEST and streak.odds >= _AGAINST_CHANCE
+        return streak.runs >= _FEWEST and streak.odds >= _AGAINST_CHANCE
 
     def reset(self) -> None:
         """Forget everything."""

@@ -14,6 +14,7 @@ from composite_llm.engine.recorder import Recorder
 from composite_llm.engine.threads import in_daemon_thread
 from composite_llm.errors import InvalidOption
 from composite_llm.messages import Message, ModelTurn, as_text, checked_messages, with_well_formed_arguments
+from composite_llm.tool_results import ToolContent, content_text, tool_content
 from composite_llm.trace import ToolCall
 from composite_llm.wellformed import well_formed_value
 
@@ -140,13 +141,14 @@ async def run_tools(
     """
     legacy = bool(message.get("function_call") and not message.get("tool_calls"))
     calls = requested(message) if legacy else _with_ids(requested(message), round_number)
-    records = await asyncio.gather(*(_run_one(executor, call, recorder, node, round_number) for call in calls))
+    done = await asyncio.gather(*(_run_one(executor, call, recorder, node, round_number) for call in calls))
+    records = [record for record, _ in done]
     if legacy:
         turn = {"role": "assistant", "content": message.get("content"), "function_call": calls[0]["function"]}
-        answers = [{"role": "function", "name": records[0].name, "content": _shown(records[0])}]
+        answers: list[Message] = [{"role": "function", "name": records[0].name, "content": content_text(done[0][1])}]
     else:
         turn = _own_message({**message, "tool_calls": calls}, origin)
-        answers = [{"role": "tool", "tool_call_id": record.id, "content": _shown(record)} for record in records]
+        answers = [{"role": "tool", "tool_call_id": record.id, "content": content} for record, content in done]
     return [turn, *answers], records
 
 
@@ -162,18 +164,18 @@ def _with_ids(calls: Sequence[Message], round_number: int) -> list[Message]:
     return [call if call.get("id") else {**call, "id": f"call_{round_number}_{n}"} for n, call in enumerate(calls, 1)]
 
 
-def _shown(record: ToolCall) -> str:
-    return record.result if record.error is None else f"Error: {record.error}"  # type: ignore[return-value]
-
-
-async def _run_one(executor: ToolExecutor, call: Message, recorder: Recorder, node: str, round_number: int) -> ToolCall:
+async def _run_one(
+    executor: ToolExecutor, call: Message, recorder: Recorder, node: str, round_number: int
+) -> tuple[ToolCall, ToolContent]:
+    """One tool call: its record, and what the model is given."""
     function = call.get("function") or {}
     name, raw = function.get("name") or "", function.get("arguments")
     started = recorder.clock()
     call_id = str(call.get("id") or "")
     context = ToolContext(recorder.run_id, node, call_id)
     arguments: dict[str, Any] | str
-    result = error = None
+    content: ToolContent | None = None
+    error = None
     try:
         arguments = parsed_arguments(raw)
     except ValueError as problem:
@@ -181,23 +183,24 @@ async def _run_one(executor: ToolExecutor, call: Message, recorder: Recorder, no
         executor.note_unreadable(name, arguments, context)
     else:
         try:
-            result = as_text(await executor.run(name, arguments, context))
+            content = tool_content(await executor.run(name, arguments, context))
         except asyncio.CancelledError as problem:
             if _being_cancelled():
                 raise
             error = _described(problem)
         except Exception as problem:  # noqa: BLE001  # whatever a tool raises is its answer to the model
             error = _described(problem)
-    return ToolCall(
+    record = ToolCall(
         id=call_id,
         round=round_number,
         name=name,
         arguments=arguments,
-        result=result,
+        result=None if content is None else content_text(content),
         error=error,
         start_s=recorder.since_start(started),
         duration_s=recorder.clock() - started,
     )
+    return record, f"Error: {error}" if content is None else content
 
 
 def _being_cancelled() -> bool:

@@ -227,7 +227,8 @@ def _prompt(
         messages = want.compose(materials) if fresh and want.compose is not None else want.messages
         # A composite's final model is given its own by the run that is nested for it.
         given = messages if node.is_composite else recipient.shown(messages)
-        return _as_taken(with_persona(_readable(facts, node, given), persona), node, form.restrictions)
+        seen = with_persona(_readable(facts, node, given, form.restrictions), persona)
+        return _as_taken(seen, node, form.restrictions)
 
     if node.is_composite:
         return compose(want.materials)
@@ -278,11 +279,14 @@ def _as_taken(messages: Sequence[Message], node: Node, restrictions: frozenset[R
     return with_turns(taken) if strict else taken
 
 
-def _readable(facts: ModelFacts, node: Node, messages: Sequence[Message]) -> Sequence[Message]:
+def _readable(
+    facts: ModelFacts, node: Node, messages: Sequence[Message], restrictions: frozenset[Restriction]
+) -> Sequence[Message]:
     held = modalities_in(messages)
     if not held or node.is_composite:
         return messages
-    return without_modalities(messages, {kind for kind in held if facts.takes(node.model, kind) is False})
+    refused = "no_media" in restrictions
+    return without_modalities(messages, {kind for kind in held if refused or facts.takes(node.model, kind) is False})
 
 
 def numbered(labels: Sequence[str]) -> list[str]:

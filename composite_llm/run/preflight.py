@@ -10,35 +10,53 @@ from composite_llm.config.node import Node
 from composite_llm.engine.fit import fits, window_of
 from composite_llm.engine.want import chain
 from composite_llm.errors import ContextWindowExceeded, InvalidOption
-from composite_llm.messages import modalities_in, text_of
+from composite_llm.messages import modalities_in, present_question, text_of
 from composite_llm.run.spending import PERIODS
 from composite_llm.strategies import Strategy
 
 MONEY_CAPS = ("max_cost_usd", *PERIODS)
 
 
-def check_before_start(strategy: Strategy[Any], messages: Sequence[Message], facts: ModelFacts) -> None:
+def check_before_start(
+    strategy: Strategy[Any], messages: Sequence[Message], facts: ModelFacts, *, nested: bool = False
+) -> None:
     """Everything that can be known to fail before the first call.
 
+    Args:
+        strategy: Knows who is asked.
+        messages: The caller's.
+        facts: What is known about models.
+        nested: Whether the run around this one has looked at what its members can take.
+
     Raises:
-        InvalidOption: No member can take what the messages hold, or a money cap could not be kept.
+        InvalidOption: No member can take what the question holds, or a money cap could not be kept.
         ContextWindowExceeded: No final node can hold the messages, as far as they are quickly counted.
     """
-    _check_readable(strategy, messages, facts)
+    if not nested:
+        _check_readable(strategy, messages, facts)
     _check_priced(strategy, facts)
     if not is_long(messages):
         check_fits(strategy, messages, facts)
 
 
 def _check_readable(strategy: Strategy[Any], messages: Sequence[Message], facts: ModelFacts) -> None:
-    nodes = strategy.deliberating
-    if any(node.is_composite for node in nodes):
-        # It checks its own members.
-        return
-    for kind in sorted(modalities_in(messages)):
+    # What stands further back, or came from a tool, is noted for who cannot take it: it is not what is asked about, and an
+    # agent's turn must not end in the middle.
+    kinds = modalities_in(present_question(messages))
+    nodes = list(_members(strategy)) if kinds else []
+    for kind in sorted(kinds):
         if all(facts.takes(node.model, kind) is False for node in nodes):
             names = ", ".join(dict.fromkeys(node.model for node in nodes))
             raise InvalidOption("messages", f"holds content of type {kind}, which none of {names} takes")
+
+
+def _members(strategy: Strategy[Any]) -> Iterator[Node]:
+    """Who of the first stage is a model, those of nested composites included."""
+    for node in strategy.deliberating:
+        if node.is_composite:
+            yield from _members(strategy.nested(node))
+        else:
+            yield node
 
 
 def _check_priced(strategy: Strategy[Any], facts: ModelFacts) -> None:

@@ -57,7 +57,7 @@ class Run:
         self._caller = caller
         self._messages = messages
         self._strategy: Strategy[Any] = strategy_for(plan, messages)
-        check_before_start(self._strategy, messages, services.facts)
+        check_before_start(self._strategy, messages, services.facts, nested=caller.parent is not None)
         check_countable(plan.options, services.spending)
         self._turn = UserTurn(self._strategy, messages, services.store, caller.owner)
         self._own_turns = OwnTurns(services.own_turns, caller.owner)

@@ -155,8 +155,10 @@ class Council(Strategy[CouncilOptions]):
         # The quorum counts answers: without a review there is no vote, and an answer all the same.
         replies = await run_stage(scope, wants, replace(self.policy(2, len(wants)), required=False))
         reviews = [readers[reply.index].read(reply.reply) for reply in replies]
-        for reply, review in zip(replies, reviews, strict=True):
-            self._note_ballot(scope, reviewers[reply.index], review)
+        for review in reviews:
+            if review.ballot.abstained:
+                scope.degrade("review_abstained", review.reviewer)
+        self._note_order(scope, [reviewers[reply.index] for reply in replies], reviews)
         ranking = self._count(reviews, answered, {reader.reviewer: reader.labels for reader in readers})
         if ranking is not None:
             scope.emit(BallotsCounted(ranking))
@@ -167,14 +169,20 @@ class Council(Strategy[CouncilOptions]):
             scope.degrade("no_ballot", "no ballot could be counted")
         return ranking, {f"reviewer {number}": review.material for number, review in enumerate(reviews, start=1)}
 
-    def _note_ballot(self, scope: Scope, node: Node, review: ReadReview) -> None:
-        if review.ballot.abstained:
-            scope.degrade("review_abstained", review.reviewer)
-        reviewer = f"{node.model} at {node.params.get('api_base')}"
-        if scope.positional.note(reviewer, len(review.ballot.ranking), as_shown=review.as_shown):
-            scope.degrade(
-                "positional_ballot", f"{review.reviewer} only repeats the order in which it is shown the answers"
-            )
+    def _note_order(self, scope: Scope, nodes: Sequence[Node], reviews: Sequence[ReadReview]) -> None:
+        """Warn of models whose ballots, run after run, only repeat the order shown; one run tells too little."""
+        of_model: dict[str, list[ReadReview]] = {}
+        for node, review in zip(nodes, reviews, strict=True):
+            if not review.ballot.abstained:
+                of_model.setdefault(f"{node.model} at {node.params.get('api_base')}", []).append(review)
+        for model, ballots in of_model.items():
+            ranked = min(len(review.ballot.ranking) for review in ballots)
+            if scope.positional.note(model, ranked, as_shown=all(review.as_shown for review in ballots)):
+                for review in ballots:
+                    scope.degrade(
+                        "positional_ballot",
+                        f"{review.reviewer} only repeats the order in which it is shown the answers",
+                    )
 
     def _afforded_reviews(self, scope: Scope, reviewers: Sequence[Node], answers: Sequence[Answer]) -> bool:
         """Whether the reviews and the final call still fit, now that the answers' length is known."""

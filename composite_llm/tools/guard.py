@@ -12,7 +12,8 @@ from typing import Any, Literal
 
 from composite_llm.engine.tools import ToolContext, ToolExecutor, call_beside, executor_of
 from composite_llm.errors import InvalidOption
-from composite_llm.messages import as_text
+from composite_llm.messages import as_text, modality
+from composite_llm.tool_results import ToolContent, tool_content
 from composite_llm.tools.audit import AuditEntry, AuditSink, audit_sink
 
 Approval = Callable[[str, dict[str, Any]], bool | Awaitable[bool]]
@@ -89,12 +90,12 @@ class ToolGuard:
         """Whether the executor inside has every one of these tools."""
         return self._executor.covers(list(names))
 
-    async def __call__(self, name: str, arguments: dict[str, Any]) -> str:
-        """Run one tool under guard, asked by nobody in particular."""
+    async def __call__(self, name: str, arguments: dict[str, Any]) -> Any:
+        """Run one tool under guard, asked by nobody in particular; its result as text, or as content parts."""
         return await self.run_tool(name, arguments, ToolContext("", "", ""))
 
-    async def run_tool(self, name: str, arguments: dict[str, Any], context: ToolContext) -> str:
-        """Run one tool under guard.
+    async def run_tool(self, name: str, arguments: dict[str, Any], context: ToolContext) -> Any:
+        """Run one tool under guard; its result as text, or as content parts where it holds pictures, sounds or files.
 
         Raises:
             ToolRefused: It was not allowed.
@@ -108,8 +109,8 @@ class ToolGuard:
             if entry.approval == "refused":
                 message = f"the call of {name} was not approved"
                 raise ToolRefused(message)
-            result = self._capped(await self._in_time(name, arguments, context))
-            entry.note_result(result)
+            result = self._capped_content(await self._in_time(name, arguments, context))
+            entry.note_result(result if isinstance(result, str) else as_text(result))
         except BaseException as error:
             entry.error = "cancelled" if isinstance(error, asyncio.CancelledError) else type(error).__name__
             if isinstance(error, Exception) and self._capped(text := str(error)) is not text:
@@ -139,12 +140,12 @@ class ToolGuard:
             return "refused"
         return "approved" if approved is True else "refused"
 
-    async def _in_time(self, name: str, arguments: dict[str, Any], context: ToolContext) -> str:
+    async def _in_time(self, name: str, arguments: dict[str, Any], context: ToolContext) -> ToolContent:
         tool = asyncio.ensure_future(self._executor.run(name, arguments, context))
         try:
             await asyncio.wait({tool}, timeout=self._timeout_s)
             if tool.done():
-                return as_text(tool.result())
+                return tool_content(tool.result())
             message = f"{name} did not finish within {self._timeout_s:g} s"
             raise TimeoutError(message)
         finally:
@@ -157,6 +158,19 @@ class ToolGuard:
         with self._asking:
             assert self._approve is not None
             return self._approve(name, arguments)
+
+    def _capped_content(self, content: ToolContent) -> ToolContent:
+        """Content under the cap: a part that would go over it becomes a note, since half a picture is none."""
+        if isinstance(content, str) or self._max_output_bytes is None:
+            return self._capped(content) if isinstance(content, str) else content
+        kept: list[dict[str, Any]] = []
+        left = self._max_output_bytes
+        for part in content:
+            size = len(as_text(part).encode("utf-8", errors="replace"))
+            note = {"type": "text", "text": f"[{modality(part) or 'text'} of {size} bytes left out]"}
+            kept.append(part if size <= left else note)
+            left -= size if size <= left else 0
+        return kept
 
     def _capped(self, result: str) -> str:
         data = result.encode("utf-8", errors="replace")

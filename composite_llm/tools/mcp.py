@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from composite_llm.messages import as_text
+from composite_llm.messages import as_text, modality
+from composite_llm.tool_results import ToolContent, content_text, parts_in
 
 
 class ToolFailed(Exception):  # told to the model
@@ -29,17 +30,17 @@ class MCPExecutor:
     def __deepcopy__(self, _memo: Any) -> MCPExecutor:
         return self
 
-    async def __call__(self, name: str, arguments: dict[str, Any]) -> str:
-        """The tool's result as text.
+    async def __call__(self, name: str, arguments: dict[str, Any]) -> ToolContent:
+        """The tool's result: text, or content parts where pictures, sounds or files are among it.
 
         Raises:
             ToolFailed: The server says so.
         """
         result = await self._on_its_loop(self._session.call_tool(name, arguments))
-        text = _text_of(result)
+        content = _content_of(result)
         if _either(result, "is_error", "isError"):
-            raise ToolFailed(text or f"{name} failed")
-        return text
+            raise ToolFailed(content_text(content) or f"{name} failed")
+        return content
 
     async def tools(self) -> list[dict[str, Any]]:
         """The server's tools in the form of the `tools` parameter."""
@@ -88,10 +89,16 @@ def _either(holder: Any, new: str, old: str) -> Any:
     return getattr(holder, new, None) if hasattr(holder, new) else getattr(holder, old, None)
 
 
-def _text_of(result: Any) -> str:
-    parts = []
-    for part in getattr(result, "content", None) or ():
-        text = getattr(getattr(part, "resource", part), "text", None)
-        parts.append(text if isinstance(text, str) else f"[{getattr(part, 'type', 'content')}]")
+def _content_of(result: Any) -> ToolContent:
+    found = list(getattr(result, "content", None) or ())
     structured = _either(result, "structured_content", "structuredContent")
-    return "\n".join(parts) if parts else as_text(structured) if structured is not None else ""
+    if not found:
+        return as_text(structured) if structured is not None else ""
+    if any(modality(part) for part in parts_in(found)):
+        return parts_in(found)
+    return "\n".join(_text_of(part) for part in found)
+
+
+def _text_of(part: Any) -> str:
+    text = getattr(getattr(part, "resource", part), "text", None)
+    return text if isinstance(text, str) else f"[{getattr(part, 'type', 'content')}]"

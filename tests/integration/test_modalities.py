@@ -11,7 +11,7 @@ import pytest
 import composite_llm
 from fake_server import ThreadedServer
 from tests.support import wire
-from tests.support.asking import COUNCIL, FIRST, SECOND, Ask
+from tests.support.asking import COUNCIL, FIRST, SECOND, Ask, at
 from tests.support.streams import streamed_sync
 
 BLIND = "openai/gpt-3.5-turbo"
@@ -113,3 +113,170 @@ def test_an_image_in_a_tool_step_does_not_lose_the_kept_answers(ask: Ask, server
     assert len(wire.records(server, "gpt-4o-mini")) == 1
     first, second = (record.body["messages"] for record in wire.records(server, "gpt-4o"))
     assert second[: len(first)] == first
+
+
+# --- pictures that are not what is asked about ----------------------------------------------------------------------
+
+SHOT = {"id": "c1", "type": "function", "function": {"name": "shot", "arguments": "{}"}}
+TOOLS = [{"type": "function", "function": {"name": "shot", "parameters": {"type": "object", "properties": {}}}}]
+SCREEN: list[dict[str, Any]] = [
+    {"role": "user", "content": "Look at the screen."},
+    {"role": "assistant", "content": None, "tool_calls": [SHOT]},
+    {"role": "tool", "tool_call_id": "c1", "content": [{"type": "text", "text": "here it is"}, PARTS["image"]]},
+]
+LATER = [*SCREEN, {"role": "assistant", "content": "I see a cat."}, {"role": "user", "content": "Which breed?"}]
+OLD = [*holding("image"), {"role": "assistant", "content": "A bridge."}, {"role": "user", "content": "Where?"}]
+FROM_A_USER = [
+    *SCREEN[:2],
+    {"role": "tool", "tool_call_id": "c1", "content": "see the next message"},
+    {"role": "user", "content": [PARTS["image"]]},
+]
+CONVERSATIONS = {
+    "a tool's": SCREEN,
+    "a tool's, some turns ago": LATER,
+    "old": OLD,
+    "a tool's, from a user": FROM_A_USER,
+}
+BASE64 = "aGVsbG8="
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["plain", "streamed"])
+@pytest.mark.parametrize("strategy", ["moa", "council"])
+@pytest.mark.parametrize("conversation", CONVERSATIONS)
+def test_text_only_members_beside_a_final_model_that_sees(
+    conversation: str, strategy: str, stream: bool, ask: Ask, server: ThreadedServer
+) -> None:
+    for blind in (BLIND, BLIND_TOO):
+        server.set_scenario(blind.removeprefix("openai/"), {"rules": ["no_images"]})
+    server.set_scenario("gpt-4o", {"text": "I see a cat."})
+    messages = CONVERSATIONS[conversation]
+    before = copy.deepcopy(messages)
+    members = {"proposers" if strategy == "moa" else "members": [BLIND, BLIND_TOO]}
+    options = {"messages": messages, "fanout": "every_call", "tools": TOOLS, **members}
+    answer = ask(f"composite/{strategy}/openai/gpt-4o", stream=stream, **options)
+    if stream:
+        assert list(answer)
+    assert messages == before
+    assert composite_llm.get_trace(answer).degraded == []
+    assert BASE64 in str(wire.body(server, "gpt-4o"))
+    for record in server.ledger.records:
+        if record.model != "gpt-4o":
+            assert BASE64 not in str(record.body)
+            assert "[image not shown to you]" in str(record.body)
+
+
+@pytest.mark.parametrize("conversation", ["a tool's, some turns ago", "a tool's"])
+def test_a_tools_picture_reaches_the_members_that_see(conversation: str, ask: Ask, server: ThreadedServer) -> None:
+    ask(messages=CONVERSATIONS[conversation], tools=TOOLS, fanout="every_call", proposers=[FIRST, BLIND])
+    seeing = wire.body(server, "gpt-4o-mini")["messages"]
+    (result,) = [message for message in seeing if "[result of c1]" in str(message)]
+    assert result == {
+        "role": "user",
+        "content": [{"type": "text", "text": "[result of c1]\nhere it is"}, PARTS["image"]],
+    }
+    assert BASE64 not in str(wire.body(server, "gpt-3.5-turbo"))
+    assert "[image not shown to you]" in str(wire.body(server, "gpt-3.5-turbo"))
+
+
+def test_composites_within_look_at_their_members_from_outside(ask: Ask, server: ThreadedServer) -> None:
+    inner = at(server, "composite/moa/openai/gpt-4o", proposers=[at(server, BLIND)])
+    with pytest.raises(litellm.BadRequestError, match="holds content of type image, which none of"):
+        ask(messages=holding("image"), proposers=[inner])
+    assert server.ledger.records == []
+    answer = ask(messages=holding("image"), proposers=[inner, FIRST])
+    assert composite_llm.get_trace(answer).degraded == []
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "Invalid content type. image_url is only supported by certain models.",
+        "own-model is not a multimodal model",
+        "image input is not supported - hint: if this is unexpected, you may need to provide the mmproj",
+        "unknown variant `image_url`, expected `text`",
+        "No endpoints found that support image input",
+    ],
+)
+@pytest.mark.parametrize("status", [400, 500])
+def test_a_member_that_turns_out_to_be_blind_is_asked_with_a_note_and_remembered(
+    status: int, message: str, ask: Ask, server: ThreadedServer
+) -> None:
+    refusal = {"error": {"status": status, "message": message}}
+    server.set_scenario("own-model", {"sequence": [refusal, {"text": "fine"}]})
+    for _ in range(2):
+        answer = ask(messages=holding("image"), proposers=["openai/own-model", FIRST])
+        assert composite_llm.get_trace(answer).degraded == []
+    sent = [BASE64 in str(record.body) for record in wire.records(server, "own-model")]
+    assert sent == [True, False, False]
+
+
+def test_a_final_model_that_turns_out_to_be_blind_is_not_asked_about_a_picture_that_it_cannot_see(
+    ask: Ask, server: ThreadedServer
+) -> None:
+    server.set_scenario("own-model", {"rules": ["no_images"]})
+    with pytest.raises(composite_llm.FinalCallFailed):
+        ask("composite/moa/openai/own-model", messages=holding("image"), proposers=[FIRST])
+    answer = ask("composite/moa/openai/own-model", messages=SCREEN, tools=TOOLS, proposers=[FIRST])
+    assert composite_llm.get_trace(answer).degraded == []
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["plain", "streamed"])
+@pytest.mark.parametrize("guarded", [False, True], ids=["bare", "guarded"])
+@pytest.mark.parametrize("final", ["openai/gpt-4o", BLIND, "openai/own-model"])
+def test_a_tool_that_we_run_may_return_a_picture(
+    final: str, guarded: bool, stream: bool, ask: Ask, server: ThreadedServer
+) -> None:
+    name = final.removeprefix("openai/")
+    rules = {"rules": ["no_images"]} if final != "openai/gpt-4o" else {}
+    server.set_scenario(name, {**rules, "says": [{"tool_calls": [{"name": "shot"}]}, {"text": "I see a cat."}]})
+    tools: Any = {"shot": lambda: [{"type": "text", "text": "here it is"}, PARTS["image"]]}
+    executor = composite_llm.ToolGuard(tools, allow=["shot"]) if guarded else tools
+    answer = ask(f"composite/moa/{final}", tools=TOOLS, tool_executor=executor, proposers=[FIRST], stream=stream)
+    if stream:
+        answer = litellm.stream_chunk_builder(list(answer))
+    assert "I see a cat." in answer.choices[0].message.content
+    last = str(wire.records(server, name)[-1].body)
+    assert "here it is" in last
+    assert (BASE64 in last) == (final == "openai/gpt-4o")
+    assert ("[image not shown to you]" in last) == (final != "openai/gpt-4o")
+
+
+def test_the_trace_has_a_note_in_the_place_of_the_picture(ask: Ask, server: ThreadedServer) -> None:
+    server.set_scenario("gpt-4o", {"sequence": [{"tool_calls": [{"name": "shot"}]}, {"text": "done"}]})
+    answer = ask(tools=TOOLS, tool_executor={"shot": lambda: [PARTS["image"]]}, proposers=[FIRST])
+    (record,) = composite_llm.get_trace(answer).tool_calls
+    assert record.result == "[image]"
+
+
+def test_a_picture_over_the_guards_cap_becomes_a_note(ask: Ask, server: ThreadedServer) -> None:
+    server.set_scenario("gpt-4o", {"sequence": [{"tool_calls": [{"name": "shot"}]}, {"text": "done"}]})
+    tools: Any = {"shot": lambda: [{"type": "text", "text": "here it is"}, PARTS["image"]]}
+    ask(
+        tools=TOOLS,
+        tool_executor=composite_llm.ToolGuard(tools, allow=["shot"], max_output_bytes=60),
+        proposers=[FIRST],
+    )
+    last = str(wire.records(server, "gpt-4o")[-1].body)
+    assert BASE64 not in last
+    assert "here it is" in last
+    assert "bytes left out]" in last
+
+
+SIX_MB = "A" * 8_000_000
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        {"type": "input_audio", "input_audio": {"data": SIX_MB, "format": "mp3"}},
+        {"type": "video_url", "video_url": {"url": f"data:video/mp4;base64,{SIX_MB}"}},
+    ],
+    ids=["a song", "a film"],
+)
+def test_a_song_or_a_film_of_some_megabytes_fits(part: dict[str, Any], provider: None) -> None:
+    from composite_llm.backend.litellm_facts import LiteLLMFacts
+
+    facts = LiteLLMFacts()
+    messages = [{"role": "user", "content": [ASK, part]}]
+    for model in ("gemini/gemini-2.5-pro", "openai/gpt-4o-audio-preview", "openai/own-model"):
+        assert 5_000 < facts.count_tokens(model, messages) < 30_000

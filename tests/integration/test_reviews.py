@@ -270,13 +270,17 @@ def test_a_reviewer_that_only_repeats_the_order_shown_is_warned_of(ask: Ask, ser
     assert "openai/r" in warned[-1][0]
 
 
-def test_personas_of_one_model_are_one_reviewer(ask: Ask, server: ThreadedServer) -> None:
-    for model in MODEL_OF.values():
-        server.set_scenario(model, {**REPEATS, "by_content": [{"contains": "x-never", "then": {}}]})
-    same = [{"model": "openai/r", "name": f"r{number}"} for number in range(3)]
+def test_one_run_tells_too_little(ask: Ask, server: ThreadedServer) -> None:
     server.set_scenario("r", REPEATS)
-    trace = composite_llm.get_trace(ask(COUNCIL, members=NODES, reviewers=same))
-    assert "positional_ballot" in trace.degraded_codes
+    same = [{"model": "openai/r", "name": f"r{number}"} for number in range(4)]
+    assert composite_llm.get_trace(ask(COUNCIL, members=NODES, reviewers=same)).degraded == []
+
+
+def test_a_model_that_judges_now_and_then_is_not_warned_of(ask: Ask, server: ThreadedServer) -> None:
+    server.set_scenario("r", {"sequence": [REPEATS, REPEATS, {"text": HONEST}, REPEATS, REPEATS]})
+    for number in range(5):
+        messages = [{"role": "user", "content": f"Question {number}?"}]
+        assert composite_llm.get_trace(council(ask, "r", messages=messages)).degraded == []
 
 
 # --- response_format ---------------------------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import litellm
 import pytest
@@ -82,16 +82,20 @@ async def test_a_run_uses_the_servers_tools_and_tells_what_went_wrong(streams: b
             assert "".join(chunk.choices[0].delta.content or "" for chunk in chunks if chunk.choices) == DONE["text"]
         else:
             assert answer.choices[0].message.content == DONE["text"]
-    weather, fail, facts, picture, nobody = results(server)
+    weather, fail, facts, picture, nobody = (cast("Any", result) for result in results(server))
     assert weather == "Oslo: rain for 2"
     assert fail.startswith("Error: ToolFailed: ")
     assert "no such city" in fail
     assert json.loads(facts) == {"people": 4}
-    assert picture == "a caption\n[image]\na page"
+    # LiteLLM puts a tool's pictures behind its texts, in a user's message of their own.
+    assert picture == [{"type": "text", "text": "a caption"}, {"type": "text", "text": "a page"}]
+    seen = [message for message in server.ledger.records[-1].body["messages"] if "aGVsbG8=" in str(message)]
+    assert [part["type"] for message in seen for part in message["content"]][-1] == "image_url"
     assert nobody.startswith("Error: ")
     records = composite_llm.get_trace(answer).tool_calls
     assert [record.name for record in records] == [name for name, _ in calls]
     assert [record.error is None for record in records] == [True, False, True, True, False]
+    assert records[3].result == "a caption\n[image]\na page"
 
 
 async def test_under_guard_and_through_a_router(server: ThreadedServer, tmp_path: Path) -> None:

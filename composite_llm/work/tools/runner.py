@@ -118,11 +118,13 @@ class ToolRunner:
         Raises:
             Exception: As the guard's; `CommandRefused`, `PathRefused`, `PatchRefused`, `SandboxUnavailable`.
         """
-        return await self._guard_for(name, arguments)(name, arguments)
+        result: str = await self._guard_for(name, arguments)(name, arguments)
+        return result
 
     async def run_tool(self, name: str, arguments: dict[str, Any], context: Any) -> str:
         """As the guard's; how a composite calls it."""
-        return await self._guard_for(name, arguments).run_tool(name, arguments, context)
+        result: str = await self._guard_for(name, arguments).run_tool(name, arguments, context)
+        return result
 
     def note_unreadable(self, name: str, arguments: str, context: Any) -> None:
         """As the guard's."""
