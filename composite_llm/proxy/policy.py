@@ -72,7 +72,7 @@ def check_closed(sent: Iterable[tuple[str, Any]]) -> None:
         OptionNotAllowed: names the first.
     """
     for key, value in sent:
-        if value is not None and _is_closed(key):
+        if value is not None and is_closed(key):
             raise OptionNotAllowed(f"{key_shown(key)}: a client of the proxy may not set it")
 
 
@@ -102,7 +102,8 @@ def check_client(sent: Iterable[tuple[str, Any]], operator: Mapping[str, Any], m
             raise OptionNotAllowed(f"{key}: a client of the proxy may not set it; the operator can allow it by name")
 
 
-def _is_closed(key: str) -> bool:
+def is_closed(key: str) -> bool:
+    """Whether no operator can open it: it would lead elsewhere, lift a budget of all, or leave the books."""
     if key in NEVER or key in _UNACCOUNTED:
         return True
     return _BEGINS_AWAY.match(key) is not None or _ENDS_AWAY.search(key[-_SHOWN_OF_A_KEY:]) is not None

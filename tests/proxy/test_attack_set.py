@@ -23,6 +23,9 @@ NEVER_SHOWN = ("Traceback", "site-packages", '.py"', "sk-of-the-operator", MASTE
 USD_PER_TOKEN = {"gpt-4o": (2.5e-6, 1e-5), "gpt-4o-mini": (1.5e-7, 6e-7), "gpt-4.1-mini": (4e-7, 1.6e-6)}
 ALL = list(attacks())
 
+# A proxy of its own, beside the one that the other tests share.
+pytestmark = pytest.mark.xdist_group("attacks")
+
 
 @pytest.fixture(scope="module")
 def servers() -> Iterator[tuple[ThreadedServer, ThreadedServer]]:
