@@ -40,7 +40,9 @@ class ProxyHooks(CustomLogger):
         if _leads_to_a_composite(model):
             try:
                 check_chat(call_type)
-                check_shape(sent)
+                # A list of models may have a list of conversations, each of which is looked at in its own call.
+                several = isinstance(model, str) and "," in model
+                check_shape({**sent, "messages": None} if several else sent, call_type)
             except CompositeError as error:
                 raise raised(error, str(model), cools=False) from None
 
@@ -62,7 +64,7 @@ class ProxyHooks(CustomLogger):
             if request.health_of is not None:
                 return None
             check_chat(call_type)
-            call = _operators_call(kwargs, request)
+            call = _operators_call(kwargs, call_type, request)
             return call if litellm.cache is None else {**call, "cache": request.cache_controls(call.get("cache"))}
         except CompositeError as error:
             raise raised(error, str(model), cools=False) from None
@@ -87,12 +89,12 @@ def _body_of(sent: dict[str, Any]) -> dict[str, Any]:
     return dict(body) if isinstance(body, dict) else {}
 
 
-def _operators_call(kwargs: dict[str, Any], request: ProxyRequest) -> dict[str, Any]:
+def _operators_call(kwargs: dict[str, Any], call_type: Any, request: ProxyRequest) -> dict[str, Any]:
     info = kwargs.get("model_info")
     own = own_deployment(str(kwargs["model"]), info.get("id") if isinstance(info, dict) else None)
     if own is None:
         raise no_deployment(kwargs)
-    check_shape(kwargs)
+    check_shape(kwargs, call_type)
     # LiteLLM names a composite's provider itself on some endpoints; any other one would be sent `composite/…` as a
     # model's name, with the operator's key. Headers come from the proxy's own forwarding too, and are left out.
     asked = {

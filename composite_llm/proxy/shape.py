@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from typing import Any
 
 from composite_llm.config.checking import shown
@@ -98,16 +99,22 @@ def check_chat(call_type: Any) -> None:
     Raises:
         InvalidOption: It is no chat.
     """
-    call = str(getattr(call_type, "value", call_type) or "")
-    if call and not {call, call.removeprefix("a")} & _CHATS:
+    call = _name_of(call_type)
+    if call and call not in _CHATS:
         raise InvalidOption("model", f"a composite has no {call}", allowed="chats")
 
 
-def check_shape(request: Mapping[str, Any]) -> None:
+def _name_of(call_type: Any) -> str:
+    call = str(getattr(call_type, "value", call_type) or "")
+    return call.removeprefix("a") if call.removeprefix("a") in _CHATS else call
+
+
+def check_shape(request: Mapping[str, Any], call_type: Any) -> None:
     """Refuse what is of the wrong kind, too deep, or a number that is none.
 
     Args:
         request: A request's body, or a call's keywords.
+        call_type: LiteLLM's name of the call, or its entry of that name.
 
     Raises:
         InvalidOption: names the first.
@@ -122,8 +129,17 @@ def check_shape(request: Mapping[str, Any]) -> None:
             raise problem
     check_values({key: value for key, value in request.items() if key not in _INTERNAL})
     for name in ("messages", "input"):
-        if isinstance(request.get(name), list):
-            _check_messages(name, request[name])
+        for index, message in enumerate(_listed(request.get(name))):
+            _check_message(f"{name}.{index}", message)
+    call = _name_of(call_type)
+    if call == "anthropic_messages":
+        _check_as_anthropics(request)
+    elif call == "completion":
+        _check_parts(_listed(request.get("messages")))
+
+
+def _listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
 
 
 def _check_kind(key: str, value: Any) -> None:
@@ -133,19 +149,52 @@ def _check_kind(key: str, value: Any) -> None:
     raise InvalidOption(key, f"got {shown(key, value)}", allowed=allowed, value=value)
 
 
-def _check_messages(name: str, messages: list[Any]) -> None:
+def _check_message(path: str, message: Mapping[str, Any]) -> None:
+    content = message.get("content")
+    if isinstance(content, list):
+        for index, part in enumerate(content):
+            if not isinstance(part, dict):
+                raise InvalidOption(f"{path}.content.{index}", f"got {shown('part', part)}", allowed="a mapping")
+    elif content is not None and not isinstance(content, str):
+        raise InvalidOption(f"{path}.content", f"got {shown('part', content)}", allowed="a text or a list of parts")
+    calls = message.get("tool_calls")
+    if calls is not None and not _MAPPINGS(calls):
+        raise InvalidOption(f"{path}.tool_calls", f"got {shown('calls', calls)}", allowed="a list of calls")
+
+
+def _check_parts(messages: list[Any]) -> None:
+    """The parts that LiteLLM lets into a user's message; it answers any other with a 500."""
+    allowed = _part_types()
     for index, message in enumerate(messages):
-        content = message.get("content")
-        if isinstance(content, list):
-            for part_index, part in enumerate(content):
-                if not isinstance(part, dict):
-                    raise InvalidOption(
-                        f"{name}.{index}.content.{part_index}", f"got {shown('part', part)}", allowed="a mapping"
-                    )
-        elif content is not None and not isinstance(content, str):
-            raise InvalidOption(
-                f"{name}.{index}.content", f"got {shown('content', content)}", allowed="a text or a list of parts"
-            )
-        calls = message.get("tool_calls")
-        if calls is not None and not _MAPPINGS(calls):
-            raise InvalidOption(f"{name}.{index}.tool_calls", f"got {shown('calls', calls)}", allowed="a list of calls")
+        if message.get("role") == "user":
+            for part_index, part in enumerate(_listed(message.get("content"))):
+                if allowed and part.get("type") not in allowed:
+                    path = f"messages.{index}.content.{part_index}.type"
+                    raise InvalidOption(path, f"got {shown('type', part.get('type'))}", allowed=", ".join(allowed))
+
+
+@lru_cache(maxsize=1)
+def _part_types() -> tuple[str, ...]:
+    try:
+        from litellm.types.llms.openai import ValidUserMessageContentTypes
+    except ImportError:
+        return ()
+    return tuple(ValidUserMessageContentTypes)
+
+
+def _check_as_anthropics(request: Mapping[str, Any]) -> None:
+    """What LiteLLM reads of a request of the Messages API without looking whether it is there."""
+    messages = request.get("messages")
+    if not messages:
+        raise InvalidOption("messages", "is missing or empty", allowed="a list of messages")
+    for index, message in enumerate(messages):
+        if not isinstance(message.get("role"), str):
+            raise InvalidOption(f"messages.{index}.role", "is missing or no text", allowed="user or assistant")
+        for part_index, part in enumerate(_listed(message.get("content"))):
+            if part.get("type") == "text" and not isinstance(part.get("text"), str):
+                raise InvalidOption(
+                    f"messages.{index}.content.{part_index}.text", "is missing or no text", allowed="text"
+                )
+    choice = request.get("tool_choice")
+    if choice is not None and not (isinstance(choice, dict) and isinstance(choice.get("type"), str)):
+        raise InvalidOption("tool_choice", f"got {shown('choice', choice)}", allowed="a mapping with 'type'")

@@ -30,6 +30,7 @@ OPERATORS: dict[str, Any] = {
     "max_cost_usd_per_day": 1,
     "max_cost_usd_per_month": 1,
     "max_parallel": 4,
+    "stream_members": True,
     "fanout": "every_call",
     "tool_executor": "shell",
     "on_final_failure": "best",
