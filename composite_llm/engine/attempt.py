@@ -57,12 +57,22 @@ def begin(scope: Scope, node: Node, call: OpenCall, request: AttemptRequest, pla
             call.attempts.append(attempt)
             _note_failure(scope, attempt, refusal)
             attempt.request = None
-            scope.degrade("breaker_open", f"{call.name}: {refusal.reason}")
+            if not _failed_at(call, attempt):
+                scope.degrade("breaker_open", f"{call.name}: {refusal.reason}")
             raise AttemptFailed(refusal)
         scope.budget.start_call()
     call.attempts.append(attempt)
     scope.emit(AttemptStarted(call.id, call.stage, call.name, node.model, len(call.attempts)))
     return attempt
+
+
+def _failed_at(call: OpenCall, refused: OpenAttempt) -> bool:
+    """Whether the call itself has failed at that endpoint: then that is what there is to tell."""
+    place = (refused.model, refused.endpoint)
+    failed = [
+        attempt for attempt in call.attempts if attempt.status in ("failed", "timed_out") and attempt is not refused
+    ]
+    return any((attempt.model, attempt.endpoint) == place for attempt in failed)
 
 
 def _reserved(scope: Scope, node: Node, request: AttemptRequest) -> Reservation | None:
@@ -125,7 +135,7 @@ def finish_with_failure(scope: Scope, attempt: OpenAttempt, failure: Failure, pa
     if breakers is not None:
         # A provider that says itself that it was too slow says so to everybody.
         patience_s = attempt.patience_s if failure.status_code is None else None
-        breakers.failed(attempt.model, attempt.endpoint, failure.kind, patience_s)
+        breakers.failed(attempt.model, attempt.endpoint, failure.kind, patience_s, failure.cause)
     told = bool(failure.usage.total_tokens) or failure.cost_usd != 0
     spent = Spent(failure.usage, failure.cost_usd) if told else attempt.spent
     if part is not None and (part.nested or part.usage_told or not told):
@@ -183,7 +193,9 @@ def timeout_failure(node: Node, endpoint: str | None, request: AttemptRequest) -
     if request.progress.fetching:
         reason = f"{where}not asked: what the messages point to was not there within {node.timeout or 0:g} s"
         return Failure("unsendable", reason, error_class="TimeoutError")
-    return Failure("timed_out", f"{where}gave no reply within {node.timeout or 0:g} s", error_class="TimeoutError")
+    limit = f"{node.timeout or 0:g} s"
+    cause = f"no reply within {limit}"
+    return Failure("timed_out", f"{where}gave no reply within {limit}", error_class="TimeoutError", cause=cause)
 
 
 async def attempt_plain(

@@ -60,12 +60,14 @@ class _Failed:
     at: float
     waited_s: float
     """A time-out says nothing to who waits longer; any other failure is one for everybody."""
+    cause: str
 
 
 @dataclass(slots=True)
 class _Breaker:
     failed: deque[_Failed] = field(default_factory=deque)
     opened_at: float | None = None
+    why: str = ""
     open_up_to_s: float = math.inf
     """Open for attempts that wait no longer than so many seconds."""
     probing: bool = False
@@ -73,6 +75,16 @@ class _Breaker:
     def forget_before(self, moment: float) -> None:
         while self.failed and self.failed[0].at <= moment:
             self.failed.popleft()
+
+    def told(self, endpoint: str | None) -> str:
+        """The failures that open it, in words."""
+        last = self.failed[-1]
+        alike = [failed for failed in self.failed if failed.cause == last.cause]
+        where = f" at {endpoint}" if endpoint else ""
+        if len(alike) == 1:
+            return f"{last.cause}{where}"
+        seconds = last.at - alike[0].at
+        return f"{last.cause}{where}, {len(alike)} times in {seconds:.{0 if seconds >= 1 else 1}f} s"
 
     def agreed_s(self, failures: int) -> float | None:
         """How long so many failed attempts waited at least; None where there are fewer."""
@@ -114,14 +126,30 @@ class Breakers:
             return None
         where = f"{endpoint} " if endpoint else ""
         wait = f"for another {left_s:.0f} s" if left_s > 0 else "until its probe is back"
-        return Failure("breaker_open", f"{where}not asked: its breaker is open {wait}", error_class="BreakerOpen")
+        reason = f"{where}not asked: its breaker is open {wait} (refused: {breaker.why})"
+        return Failure("breaker_open", reason, error_class="BreakerOpen")
 
     def succeeded(self, model: str, endpoint: str | None) -> None:
         """An attempt was answered."""
         self._breakers.pop((model, endpoint), None)
 
-    def failed(self, model: str, endpoint: str | None, kind: FailureKind, patience_s: float | None = None) -> None:
-        """An attempt failed that would have waited for `patience_s`; None for ever."""
+    def failed(
+        self,
+        model: str,
+        endpoint: str | None,
+        kind: FailureKind,
+        patience_s: float | None = None,
+        cause: str | None = None,
+    ) -> None:
+        """An attempt failed.
+
+        Args:
+            model: The model string.
+            endpoint: Host and port; None where unknown.
+            kind: How it failed.
+            patience_s: How long it would have waited; None for ever.
+            cause: What happened in a few words, for those who will be refused.
+        """
         key = (model, endpoint)
         if kind not in COUNTED:
             # It was reached and it answered: what was wrong was the request.
@@ -132,12 +160,13 @@ class Breakers:
             self._make_room(now)
         breaker = self._breakers.setdefault(key, _Breaker())
         waited_s = _seconds(patience_s) if kind == "timed_out" else math.inf
-        breaker.failed.append(_Failed(now, waited_s))
+        breaker.failed.append(_Failed(now, waited_s, cause or kind.replace("_", " ")))
         breaker.forget_before(now - self.settings.window_s)
         is_probe = breaker.probing and _seconds(patience_s) <= breaker.open_up_to_s
         agreed_s = waited_s if is_probe else breaker.agreed_s(max(math.ceil(self.settings.failures), 1))
         if agreed_s is not None and waited_s >= agreed_s:
             breaker.opened_at = now if self.settings.open_s > 0 else None
+            breaker.why = breaker.told(endpoint)
             breaker.open_up_to_s = agreed_s
         if is_probe:
             breaker.probing = False

@@ -9,7 +9,7 @@ import litellm
 import pytest
 
 import composite_llm
-from fake_server import ThreadedServer
+from fake_server import ThreadedServer, running_in_thread
 from tests.support import wire
 from tests.support.asking import FIRST, KEY, MESSAGES, MOA, SECOND, THIRD, Ask, at
 from tests.support.streams import streamed
@@ -197,3 +197,24 @@ def test_a_composite_is_never_skipped_itself(ask: Ask, server: ThreadedServer) -
     assert {state.model for state in composite_llm.breakers()} == {SECOND}
     assert len(wire.records(server, "gpt-4.1-mini")) == 1
     assert len(wire.records(server, "gpt-4.1-nano")) == 2
+
+
+@pytest.fixture
+def dead() -> dict[str, Any]:
+    """An endpoint that nobody listens on."""
+    with running_in_thread() as gone:
+        return at(gone, FIRST)
+
+
+def test_the_next_ones_are_told_what_opened_it(ask: Ask, dead: dict[str, Any]) -> None:
+    composite_llm.register(config={}, breaker={"failures": 2})
+    where = dead["api_base"].removeprefix("http://").removesuffix("/v1")
+    for _ in range(2):
+        ask(proposers=[{**dead, "num_retries": 0}, SECOND])
+    answer = ask(proposers=[{**dead, "num_retries": 0}, SECOND])
+    told = f"refused: connection refused at {where}, 2 times in "
+    assert told in str(composite_llm.get_trace(answer).degraded)
+    assert told in answer.choices[0].message.reasoning_content
+    with pytest.raises(composite_llm.QuorumNotMet) as caught:
+        ask(proposers=[{**dead, "num_retries": 0}])
+    assert told in str(caught.value)

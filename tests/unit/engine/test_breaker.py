@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from composite_llm.config.plan import make_plan
 from composite_llm.config.profiles import Profiles
 from composite_llm.engine.breaker import COUNTED, MAX_ENTRIES, Breakers, BreakerSettings, BreakerState
-from composite_llm.errors import FailureKind, RunTimeout
+from composite_llm.errors import CompositeError, FailureKind, RunTimeout
 from composite_llm.run import Caller, Run, Services
 from composite_llm.trace import Trace
-from tests.support.benches import QUESTION
+from tests.support.benches import QUESTION, bench
 from tests.support.scripted_backend import Hang, Say, Script, ScriptedBackend, ScriptedFacts, failing
 from tests.support.virtual_time import START, now
 
@@ -153,7 +153,34 @@ def test_a_refusal_says_where_and_how_long() -> None:
     refusal = watch.breakers.refusal(MODEL, PLACE)
     assert refusal is not None
     assert (refusal.kind, refusal.retryable) == ("breaker_open", False)
-    assert refusal.reason == "host:443 not asked: its breaker is open for another 20 s"
+    assert refusal.reason == (
+        "host:443 not asked: its breaker is open for another 20 s (refused: unavailable at host:443, 5 times in 0.0 s)"
+    )
+
+
+@pytest.mark.parametrize(
+    ("failures", "told"),
+    [
+        (
+            [(0, "connection refused")] * 4 + [(20, "connection refused")],
+            "connection refused at host:443, 5 times in 20 s",
+        ),
+        (
+            [(0, "HTTP 500")] * 3 + [(1, "connection refused"), (3, "connection refused")],
+            "connection refused at host:443, 2 times in 2 s",
+        ),
+        ([(0, "HTTP 500")] * 4 + [(0.5, "host name not found")], "host name not found at host:443"),
+    ],
+)
+def test_a_refusal_carries_the_failures_that_opened_the_breaker(failures: list[tuple[float, str]], told: str) -> None:
+    seconds = 0.0
+    breakers = Breakers(clock=lambda: seconds)
+    for moment, cause in failures:
+        seconds = moment
+        breakers.failed(MODEL, PLACE, "unavailable", cause=cause)
+    refusal = breakers.refusal(MODEL, PLACE)
+    assert refusal is not None
+    assert refusal.reason.endswith(f"(refused: {told})")
 
 
 def test_a_thousand_models_are_remembered_and_those_that_are_well_again_go_first() -> None:
@@ -384,3 +411,24 @@ async def test_a_composite_has_none_but_its_nodes_do() -> None:
     inner = {"model": "composite/moa/a", "proposers": ["b"], "num_retries": 0, "aggregator": {"num_retries": 0}}
     await process.run(proposers=[inner, "b"])
     assert [(state.model, state.state) for state in process.breakers.states()] == [("a", "open")]
+
+
+@pytest.mark.parametrize("form", ["plain", "streamed"])
+@pytest.mark.parametrize("role", ["proposers", "aggregator"])
+async def test_the_first_call_to_a_dead_endpoint_says_why_not_that_a_breaker_opened_within_it(
+    role: str, form: str
+) -> None:
+    dead = failing("unavailable", "dead:443 unavailable (connection refused)", cause="connection refused")
+    options: dict[str, Any] = {"proposers": ["a"], "aggregator": {"model": "dead", "num_retries": 9}}
+    if role == "proposers":
+        options = {"proposers": [{"model": "dead", "num_retries": 4}] * 2}
+    b = bench("composite/moa/chief", {"dead": dead, "a": "alpha", "chief": "done"}, **options)
+    with pytest.raises(CompositeError) as caught:
+        await (b.text() if form == "plain" else b.items())
+    assert "dead:443 unavailable (connection refused)" in str(caught.value)
+    assert "breaker" not in str(caught.value)
+    assert "breaker_open" not in b.trace.degraded_codes
+    # The trace has it all.
+    refused = [attempt for call in b.trace.calls for attempt in call.attempts if attempt.error_class == "BreakerOpen"]
+    assert refused
+    assert all("(refused: connection refused at dead:443, " in str(attempt.error) for attempt in refused)
