@@ -208,7 +208,7 @@ class LiteLLMBackend:
             choices=choices,
             usage=bill.usage,
             cost_usd=bill.cost_usd,
-            model=getattr(response, "model", None),
+            model=well_formed_value(getattr(response, "model", None)),
             extra=_extra(_fields(response)),
             usage_told=bill.told,
             nested=nested,

@@ -18,6 +18,7 @@ from composite_llm.backend.litellm_evidence import chain
 from composite_llm.backend.told_window import told_window
 from composite_llm.errors import FailureKind, Restriction, ToldWindow
 from composite_llm.masking import masked_text
+from composite_llm.wellformed import well_formed
 
 MAX_CHARACTERS = 500
 _LONGEST_READ = 20_000
@@ -124,7 +125,7 @@ def _shown(sentence: str | None) -> str | None:
     if sentence is None:
         return None
     # Masked before it is cut: half a key no longer looks like one.
-    shown = " ".join(masked_text(sentence).split())
+    shown = " ".join(masked_text(well_formed(sentence)).split())
     return shown if len(shown) <= MAX_CHARACTERS else shown[: MAX_CHARACTERS - 1] + "…"
 
 

@@ -74,6 +74,31 @@ def test_a_councils_reviews_and_votes_go_on(ask: Ask, server: ThreadedServer) ->
     assert trace.error is None
 
 
+def test_halves_that_stand_as_escapes_in_reviews_reach_neither_the_chairman_nor_the_trace(
+    ask: Ask, server: ThreadedServer
+) -> None:
+    review = {"reviews": {f"Response {x}": f"Odd {HALF}{NUL} but fine." for x in "AB"}, "ranking": ["Response B", HALF]}
+    for model in ("gpt-4o-mini", "gpt-4.1-mini"):
+        rule = {"contains": "reviewing", "then": {"text": json.dumps(review), "rules": ["clean_text"]}}
+        says(server, model, {"text": "An answer.", "by_content": [rule]})
+    trace = trace_of(ask(COUNCIL, members=[FIRST, SECOND]))
+    assert trace.error is None
+    assert "Odd \ufffd but fine." in str(wire.body(server, "gpt-4o")["messages"])
+
+
+@pytest.mark.parametrize("streams", [False, True], ids=["plain", "streamed"])
+def test_a_half_in_a_providers_refusal(streams: bool, ask: Ask, server: ThreadedServer) -> None:
+    body = json.dumps({"error": {"message": f"Field 'n' {HALF}: Value must be 1{NUL}", "code": 400}})
+    server.set_scenario("gpt-4o-mini", {"error": {"status": 400, "body": body}})
+    if streams:
+        trace = streamed_sync(server, proposers=[FIRST, SECOND]).trace
+        Trace.model_validate_json(trace.model_dump_json())
+    else:
+        trace = trace_of(ask(proposers=[FIRST, SECOND]))
+    (attempt,) = trace.calls[0].attempts
+    assert attempt.provider_message == "Field 'n' \ufffd: Value must be 1"
+
+
 @pytest.mark.parametrize("streams", [False, True], ids=["plain", "streamed"])
 @pytest.mark.parametrize("n", [1, 2])
 def test_a_final_answer_with_a_half_comes_and_its_trace_can_be_stored(

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 
 from composite_llm.strategies.ballots.lexicon import Lexicon, Mention
+from composite_llm.wellformed import well_formed
 
 _MAX_PROBLEMS = 12
 _MAX_QUOTED = 40
-_SURROGATES = re.compile("[\ud800-\udfff]")
 
 
 @dataclass(slots=True)
@@ -48,7 +47,7 @@ class Found:
 
     def unknown(self, name: str) -> None:
         """Note something that stands for a label and is none."""
-        clean = printable(" ".join(name[: 2 * _MAX_QUOTED].split()))
+        clean = well_formed(" ".join(name[: 2 * _MAX_QUOTED].split()))
         shown = clean if len(clean) <= _MAX_QUOTED else clean[: _MAX_QUOTED - 1] + "…"
         self.problem(f"unknown label '{shown}' dropped")
 
@@ -66,8 +65,3 @@ class Found:
                 self.cut = True
             else:
                 self.add_mention(mention)
-
-
-def printable(text: str) -> str:
-    """The text without lone surrogates, which cannot be encoded."""
-    return _SURROGATES.sub("\ufffd", text)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from composite_llm.strategies.ballots.chains import labels_in
-from composite_llm.strategies.ballots.found import Found, printable
+from composite_llm.strategies.ballots.found import Found
 from composite_llm.strategies.ballots.heads import label_of
 from composite_llm.strategies.ballots.json_entries import (
     LABEL_KEYS,
@@ -33,6 +33,7 @@ from composite_llm.strategies.ballots.ranking_section import is_worst_first
 from composite_llm.strategies.ballots.refusal import declines, is_example
 from composite_llm.strategies.ballots.span import Span
 from composite_llm.strategies.ballots.stems import shared_stem
+from composite_llm.wellformed import well_formed
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +157,7 @@ def _reviews(value: Value, lexicon: Lexicon) -> dict[str, str]:
     for name, comment in _named_comments(value):
         label, text = label_of(name, lexicon), _comment(comment)
         if label is not None and text:
-            found.setdefault(label, printable(text))
+            found.setdefault(label, well_formed(text))
     return found
 
 

@@ -48,6 +48,10 @@ def test_a_body_that_is_no_json_is_the_sentence() -> None:
     assert words_of(refused("  Bad\n gateway  ")).sentence == "Bad gateway"
 
 
+def test_half_a_pair_and_nul_in_it_can_be_stored() -> None:
+    assert words_of(refused('{"error": {"message": "No \\ud83d\\u0000."}}')).sentence == "No \ufffd."
+
+
 @pytest.mark.parametrize(
     "message",
     [
