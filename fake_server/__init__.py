@@ -13,6 +13,7 @@ instead. Tokens are ``ceil(characters / 4)``, never 0. Ids count up from 1; ``cr
 Formats, plain and streamed, with tools, thinking, usage and each provider's own errors:
 
     OpenAI                ``/v1/chat/completions``, ``/v1/models``; see ``served_by`` for servers that follow it
+    OpenAI's Responses    ``/v1/responses``
     Anthropic             ``/v1/messages``, ``/v1/messages/count_tokens``
     Gemini                ``/v1beta/models/<model>:generateContent``, ``:streamGenerateContent``, ``:countTokens``
     Ollama                ``/api/chat``, ``/api/generate``, ``/api/show``, ``/api/tags``, ``/api/version``
@@ -37,7 +38,7 @@ Content (``{model}``, ``{last_user}``, ``{digest}`` and ``{n}``, the number of t
     ``reasoning``             ``reasoning_content``; it counts against the token limit before the text does
     ``reasoning_field``       ``reasoning``: the name that OpenRouter and newer vLLM servers give it
     ``thinking_signature``    the signature of the reasoning; chat completions then have ``thinking_blocks``, as gateways
-                              in front of Claude do
+                              in front of Claude do; in Responses it is the ``encrypted_content``
     ``redacted_thinking``     the data of a block of thinking that is not shown
     ``tool_calls``            list of ``{name, arguments (object, or a raw string sent as it is), id, signature}``; the
                               signature is Gemini's, beside ``function`` in ``extra_content``

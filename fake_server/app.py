@@ -7,7 +7,7 @@ from aiohttp import web
 from fake_server.answering import answering
 from fake_server.control import control_routes
 from fake_server.counting import count_anthropic_tokens, count_gemini_tokens
-from fake_server.formats import ANTHROPIC, GEMINI, OLLAMA_CHAT, OLLAMA_GENERATE, OPENAI
+from fake_server.formats import ANTHROPIC, GEMINI, OLLAMA_CHAT, OLLAMA_GENERATE, OPENAI, RESPONSES
 from fake_server.formats.ollama_models import list_tags, show_model, tell_version
 from fake_server.models import list_models
 from fake_server.recorded import no_such_method, no_such_path, recorded
@@ -49,6 +49,7 @@ def _openai_routes(state: State) -> Iterator[web.RouteDef]:
     chat = recorded(state, answering(OPENAI))
     yield web.post("/v1/chat/completions", chat)
     yield web.route("*", "/v1/chat/completions", recorded(state, no_such_method))
+    yield web.post("/v1/responses", recorded(state, answering(RESPONSES), RESPONSES))
     yield web.get("/v1/models", recorded(state, list_models))
     yield web.route("*", "/v1/models", recorded(state, no_such_method))
     # Hugging Face's router has a path for each of the providers behind it.

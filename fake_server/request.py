@@ -12,7 +12,7 @@ MAX_CHOICES = 128
 MAX_TOP_LOGPROBS = 20
 _MAX_LIMIT = 2**31
 
-Format = Literal["openai", "anthropic", "gemini", "ollama"]
+Format = Literal["openai", "anthropic", "gemini", "ollama", "responses"]
 
 
 @dataclass(slots=True)

@@ -16,7 +16,7 @@ _PRICES = ("input_cost_per", "output_cost_per")
 
 def row_of(model: str) -> dict[str, Any]:
     """The model's row; empty if it has none. Not remembered: applications register models at any time."""
-    table = litellm.model_cost
+    table, model = litellm.model_cost, _listed_name(model)
     row = table.get(model)
     if row is not None and has_price(row):
         return dict(row)
@@ -30,6 +30,11 @@ def row_of(model: str) -> dict[str, Any]:
     # For each deployment a Router makes a row under the model's full name, without prices; they are in the plain one.
     same = plain.get("litellm_provider") == provider
     return {**(plain if same else {}), **{key: value for key, value in row.items() if value is not None}}
+
+
+def _listed_name(model: str) -> str:
+    """Without LiteLLM's word for "over OpenAI's Responses", under which no model is listed."""
+    return model if model in litellm.model_cost else model.replace("/responses/", "/", 1)
 
 
 @lru_cache(maxsize=2048)
@@ -68,7 +73,7 @@ def listed_price(model: str, prompt_tokens: int, completion_tokens: int, usage: 
     more = {} if usage is None else {"usage_object": usage}
     try:
         parts = litellm.cost_per_token(
-            model=model, prompt_tokens=prompt_tokens, completion_tokens=completion_tokens, **more
+            model=_listed_name(model), prompt_tokens=prompt_tokens, completion_tokens=completion_tokens, **more
         )
     except Exception:  # noqa: BLE001  # LiteLLM raises a bare Exception for what it cannot price
         return None

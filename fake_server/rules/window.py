@@ -39,6 +39,8 @@ def usual_wording(request: ChatRequest, served_by: str) -> Wording:
             return request.format
         case "ollama":
             return "llama_cpp"
+        case "responses":
+            return "openai"
         case "openai":
             return _WORDINGS.get(served_by, "openai")
 

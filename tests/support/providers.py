@@ -26,9 +26,14 @@ class Provider:
     price: str = "table"
 
     @property
+    def listed(self) -> str:
+        """The model's name in LiteLLM's table."""
+        return self.model.replace("/responses/", "/")
+
+    @property
     def served_as(self) -> str:
         """The model's name at the server."""
-        return self.model.split("/", 1)[1]
+        return self.listed.split("/", 1)[1]
 
     def at(self, server: ThreadedServer, **settings: Any) -> dict[str, Any]:
         """A node on this provider."""
@@ -41,6 +46,7 @@ class Provider:
 
 PROVIDERS = {
     "openai": Provider("openai/gpt-4o-mini"),
+    "openai's Responses": Provider("openai/responses/gpt-5"),
     "anthropic": Provider("anthropic/claude-haiku-4-5", path=""),
     "gemini": Provider("gemini/gemini-2.5-flash", path="/v1beta"),
     "deepseek": Provider("deepseek/deepseek-chat"),
