@@ -237,21 +237,22 @@ def silent_server(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
         yield f"http://127.0.0.1:{listening.getsockname()[1]}"
 
 
-GEMINI = "gemini/gemini-2.5-flash"
+FETCHING = "bedrock/converse/anthropic.claude-3-5-sonnet-20240620-v1:0"
+"""A model for which LiteLLM fetches images itself, in all its releases beside the event loop."""
 
 
 @pytest.mark.parametrize("streamed", [False, True], ids=["plain", "streamed"])
 def test_a_server_that_a_client_points_to_is_not_the_models(
     streamed: bool, ask: Ask, server: ThreadedServer, silent_server: str, nothing_salvaged: None
 ) -> None:
-    node = {"model": GEMINI, "api_base": server.url, "api_key": KEY, "num_retries": 0, "timeout": 0.4}
+    node = {"model": FETCHING, **_connection(server, FETCHING), "num_retries": 0, "timeout": 0.4}
     image = {"type": "image_url", "image_url": {"url": f"{silent_server}/a.png"}}
     member = {"model": SECOND, "api_base": server.base_url, "api_key": KEY}
 
     def asked(number: int) -> None:
         messages = [{"role": "user", "content": [{"type": "text", "text": f"What is it? {number}"}, image]}]
         more = {"proposers": [member], "aggregator": node, "messages": messages, "stream": streamed}
-        list(ask(f"composite/moa/{GEMINI}", **more))
+        list(ask(f"composite/moa/{FETCHING}", **more))
 
     for number in range(6):
         with pytest.raises(composite_llm.FinalCallFailed, match="not asked: what the messages point to"):
