@@ -126,18 +126,18 @@ def test_a_proposer_may_be_named_twice(ask: Ask, server: ThreadedServer) -> None
     assert [call.name for call in composite_llm.get_trace(answer).calls][:2] == [f"{FIRST} #1", f"{FIRST} #2"]
 
 
-def test_a_persona_is_an_extra_system_message_after_the_callers_own(ask: Ask, server: ThreadedServer) -> None:
+def test_a_persona_follows_the_callers_own_system_message_in_it(ask: Ask, server: ThreadedServer) -> None:
     ask(
         messages=[SYSTEM, *MESSAGES],
         proposers=[{"model": FIRST, "system": "Doubt everything."}, {"model": SECOND, "system": "persona:skeptic"}],
         aggregator={"system": "Write verse."},
     )
-    assert wire.body(server, "gpt-4o-mini")["messages"][:2] == [
-        SYSTEM,
-        {"role": "system", "content": "Doubt everything."},
-    ]
-    assert "careful skeptic" in wire.body(server, "gpt-4.1-mini")["messages"][1]["content"]
-    assert wire.body(server, "gpt-4o")["messages"][1] == {"role": "system", "content": "Write verse."}
+    first, second, final = (
+        wire.body(server, name)["messages"][0] for name in ("gpt-4o-mini", "gpt-4.1-mini", "gpt-4o")
+    )
+    assert first == {"role": "system", "content": f"{SYSTEM['content']}\n\nDoubt everything."}
+    assert second["content"].startswith(f"{SYSTEM['content']}\n\nAnswer as a careful skeptic.")
+    assert final == {"role": "system", "content": f"{SYSTEM['content']}\n\nWrite verse."}
 
 
 @pytest.mark.parametrize(
@@ -164,7 +164,9 @@ def test_a_member_without_a_usable_answer_is_left_out_and_its_error_enters_no_pr
     assert [call.status for call in trace.calls] == ["failed", "ok", "ok", "ok"]
     assert len(trace.degraded) == 1
     assert trace.degraded[0].startswith(f"member_missing: propose: {FIRST} (")
-    assert "POISON" not in trace.model_dump_json(exclude={"calls": {"__all__": {"content"}}})
+    # An attempt keeps what its provider said; nothing else does.
+    told = {"content": True, "attempts": {"__all__": {"provider_message"}}}
+    assert "POISON" not in trace.model_dump_json(exclude={"calls": {"__all__": told}})
     assert "Degraded" in answer.choices[0].message.reasoning_content
 
 

@@ -36,7 +36,9 @@ def test_a_persona_by_name_is_a_system_prompt_after_the_callers_own(ask: Ask, se
         "gpt-4o": "pragmatist",
     }
     for model, persona in expected.items():
-        assert wire.body(server, model)["messages"][:2] == [SYSTEM, prompt(persona)]
+        system, question = wire.body(server, model)["messages"][:2]
+        assert system == {"role": "system", "content": f"{SYSTEM['content']}\n\n{PERSONAS[persona]}"}
+        assert question == MESSAGES[0]
 
 
 def test_a_council_without_configuration_is_made_of_three_personas(ask_both: Ask, server: ThreadedServer) -> None:

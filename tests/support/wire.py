@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 from fake_server import Record, ThreadedServer
@@ -41,8 +42,8 @@ def signature(server: ThreadedServer) -> list[str]:
 
 
 def _unmarked(text: str) -> str:
-    before, found, after = text.partition("marks that carry the code ")
-    return text.replace(after[:8], "MARK") if found else before
+    found = re.search("marks that carry the code ([0-9a-f]+)", text)
+    return text.replace(found[1], "MARK") if found else text
 
 
 def tokens(server: ThreadedServer) -> dict[str, int]:

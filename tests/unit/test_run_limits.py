@@ -55,19 +55,18 @@ def assert_nothing_left(b: Bench) -> None:
     assert b.backend.in_flight == 0
 
 
-HANGS = pytest.mark.parametrize(
-    ("script", "at", "cut", "calls"),
-    [
-        pytest.param({"a": Hang(), "b": Hang()}, 0.5, {"a", "b"}, 2, id="proposing"),
-        pytest.param({"a": Say("alpha", after=1), "b": Hang()}, 1.5, {"b"}, 2, id="one-is-done"),
-        pytest.param({"r": Hang()}, 1.5, {"r"}, 3, id="reviewing"),
-        pytest.param({"chief": BEGUN}, 2.5, {"chief"}, 4, id="answering"),
-    ],
-)
+HANGS = [
+    pytest.param({"a": Hang(), "b": Hang()}, 0.5, {"a", "b"}, 2, id="proposing"),
+    pytest.param({"a": Say("alpha", after=1), "b": Hang()}, 1.5, {"b"}, 2, id="one-is-done"),
+    pytest.param({"chief": BEGUN}, 2.5, {"chief"}, 4, id="answering"),
+]
+HANGING_REVIEW: Script = {"r": Hang()}
 
 
 @BOTH
-@HANGS
+@pytest.mark.parametrize(
+    ("script", "at", "cut", "calls"), [*HANGS, pytest.param(HANGING_REVIEW, 1.5, {"r"}, 3, id="reviewing")]
+)
 async def test_a_cancelled_run_ends_every_subcall_without_a_timer_and_keeps_what_was_spent(
     form: Form, script: Script, at: float, cut: set[str], calls: int
 ) -> None:
@@ -105,7 +104,7 @@ async def test_many_members_are_cancelled_in_as_few_turns_of_the_loop_as_one() -
 
 
 @BOTH
-@HANGS
+@pytest.mark.parametrize(("script", "at", "cut", "calls"), HANGS)
 async def test_the_runs_time_ends_every_subcall_at_its_moment(
     form: Form, script: Script, at: float, cut: set[str], calls: int
 ) -> None:
@@ -117,6 +116,19 @@ async def test_the_runs_time_ends_every_subcall_at_its_moment(
     assert raised.value.trace is not None
     assert {name for name, status in statuses(raised.value.trace).items() if status == "cancelled"} == cut
     assert len(raised.value.trace.calls) == calls
+
+
+@BOTH
+async def test_a_review_that_hangs_has_its_share_of_the_runs_time_and_the_council_answers_without_it(
+    form: Form,
+) -> None:
+    b = council(HANGING_REVIEW, timeout_s=61)
+    await form(b)
+    # The members took one second; half of the rest is the review's, and the chairman answers in one more.
+    assert now() == 1 + 30 + 1
+    assert statuses(b.trace) == {"a": "ok", "b": "ok", "r": "timed_out", "chief": "ok"}
+    assert any(reason.startswith("no_ballot") for reason in b.trace.degraded)
+    assert_nothing_left(b)
 
 
 @BOTH

@@ -18,6 +18,7 @@ SHARED_DEFAULTS = {
     "max_cost_usd_per_month": None,
     "max_calls": None,
     "max_parallel": None,
+    "stream_members": False,
     "fanout": "user_turn",
     "tool_executor": None,
     "max_tool_rounds": 8,
