@@ -9,9 +9,9 @@ from typing import Any
 from composite_llm.backend.interface import AttemptRequest, Choice, ChoiceDelta, Chunk, Reply
 from composite_llm.config.plan import make_plan
 from composite_llm.config.profiles import Profiles
-from composite_llm.messages import checked_messages
+from composite_llm.model.messages import checked_messages
+from composite_llm.model.usage import Usage
 from composite_llm.run import Caller, Run
-from composite_llm.usage import Usage
 
 _USAGE = Usage(prompt_tokens=10, completion_tokens=5, total_tokens=15)
 
@@ -50,7 +50,7 @@ class InstantBackend:
 
 async def instant_run(model: str, messages: list[dict[str, Any]], text: str, **options: Any) -> int:
     """One plain run whose every attempt is answered with `text`; what it was asked for is returned."""
-    from composite_llm.provider.registration import services
+    from composite_llm.runtime import services
 
     backend = InstantBackend(text)
     shared = replace(services(), backend=backend)

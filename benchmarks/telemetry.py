@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.harness import Row, Upstream, main
-from composite_llm.events import Event
+from composite_llm.model.events import Event
+from composite_llm.model.trace import Trace
 from composite_llm.observe.observer import RunInfo
-from composite_llm.observe.store.observer import StoreObserver
+from composite_llm.observe.store.store_observer import StoreObserver
 from composite_llm.observe.telemetry_settings import Privacy, TelemetrySettings
-from composite_llm.trace import Trace
 
 BLOCKS = 6
 RUNS = 50

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from composite_llm.errors import (
+    from composite_llm.model.errors import (
         BudgetExceeded,
         CompositeError,
         ContextWindowExceeded,
@@ -22,45 +22,45 @@ if TYPE_CHECKING:
         UnknownProfile,
         UnknownStrategy,
     )
-    from composite_llm.masking import masked as mask_secrets
-    from composite_llm.observe.execution_context import ExecutionContext
+    from composite_llm.model.execution_context import ExecutionContext
+    from composite_llm.model.masking import masked as mask_secrets
+    from composite_llm.model.trace import Trace
     from composite_llm.observe.store import TraceStore
-    from composite_llm.provider.registration import breakers, explain, flush, handler, register, reset_breakers
-    from composite_llm.provider.registration import check_models as check
     from composite_llm.provider.traces import get_trace
+    from composite_llm.runtime import breakers, explain, flush, handler, register, reset_breakers
+    from composite_llm.runtime import check_models as check
     from composite_llm.tools.guard import ToolGuard
     from composite_llm.tools.mcp import mcp_executor
-    from composite_llm.trace import Trace
 
 __version__ = "0.1.0"
 
 _LOADED_LATE = {
-    "handler": "composite_llm.provider.registration",
-    "register": "composite_llm.provider.registration",
-    "breakers": "composite_llm.provider.registration",
-    "reset_breakers": "composite_llm.provider.registration",
-    "explain": "composite_llm.provider.registration",
-    "check": "composite_llm.provider.registration",
-    "flush": "composite_llm.provider.registration",
+    "handler": "composite_llm.runtime",
+    "register": "composite_llm.runtime",
+    "breakers": "composite_llm.runtime",
+    "reset_breakers": "composite_llm.runtime",
+    "explain": "composite_llm.runtime",
+    "check": "composite_llm.runtime",
+    "flush": "composite_llm.runtime",
     "get_trace": "composite_llm.provider.traces",
-    "mask_secrets": "composite_llm.masking",
-    "ExecutionContext": "composite_llm.observe.execution_context",
+    "mask_secrets": "composite_llm.model.masking",
+    "ExecutionContext": "composite_llm.model.execution_context",
     "TraceStore": "composite_llm.observe.store",
     "ToolGuard": "composite_llm.tools.guard",
     "mcp_executor": "composite_llm.tools.mcp",
-    "Trace": "composite_llm.trace",
-    "BudgetExceeded": "composite_llm.errors",
-    "CompositeError": "composite_llm.errors",
-    "ContextWindowExceeded": "composite_llm.errors",
-    "FinalCallFailed": "composite_llm.errors",
-    "InvalidConfig": "composite_llm.errors",
-    "InvalidOption": "composite_llm.errors",
-    "InvalidOutput": "composite_llm.errors",
-    "OptionNotAllowed": "composite_llm.errors",
-    "QuorumNotMet": "composite_llm.errors",
-    "RunTimeout": "composite_llm.errors",
-    "UnknownProfile": "composite_llm.errors",
-    "UnknownStrategy": "composite_llm.errors",
+    "Trace": "composite_llm.model.trace",
+    "BudgetExceeded": "composite_llm.model.errors",
+    "CompositeError": "composite_llm.model.errors",
+    "ContextWindowExceeded": "composite_llm.model.errors",
+    "FinalCallFailed": "composite_llm.model.errors",
+    "InvalidConfig": "composite_llm.model.errors",
+    "InvalidOption": "composite_llm.model.errors",
+    "InvalidOutput": "composite_llm.model.errors",
+    "OptionNotAllowed": "composite_llm.model.errors",
+    "QuorumNotMet": "composite_llm.model.errors",
+    "RunTimeout": "composite_llm.model.errors",
+    "UnknownProfile": "composite_llm.model.errors",
+    "UnknownStrategy": "composite_llm.model.errors",
 }
 """Also what is light: pydantic alone is half of the time that `composite --help` may take."""
 

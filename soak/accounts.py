@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from composite_llm.trace import Trace
+from composite_llm.model.trace import Trace
 from soak.asking import NESTED
 
 _NUMBER = re.compile(r"Question (\d+): which bridge")

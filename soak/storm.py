@@ -16,7 +16,7 @@ import aiohttp
 import litellm
 
 import composite_llm
-from composite_llm.errors import CompositeError
+from composite_llm.model.errors import CompositeError
 from soak.asking import MODELS, PRICE, Storm, request, scenarios, streamed
 from soak.gauge import settled
 from soak.report import Report

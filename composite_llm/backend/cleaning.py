@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+from composite_llm.backend.inline_reasoning import Said, ThoughtSplitter, is_closing_mark, split_thoughts
 from composite_llm.backend.interface import ChoiceDelta, Message
-from composite_llm.backend.thoughts import Said, ThoughtSplitter, is_closing_mark, split_thoughts
-from composite_llm.messages import with_well_formed_arguments
-from composite_llm.wellformed import REPLACEMENT, ends_in_half, well_formed, well_formed_value
+from composite_llm.model.messages import with_well_formed_arguments
+from composite_llm.model.wellformed import REPLACEMENT, ends_in_half, well_formed, well_formed_value
 
 _TEXTS = frozenset({"content", "reasoning_content", "refusal"})
 

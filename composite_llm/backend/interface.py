@@ -7,8 +7,8 @@ from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any, Protocol
 
-from composite_llm.errors import Restriction
-from composite_llm.usage import NO_USAGE, Usage
+from composite_llm.model.errors import Restriction
+from composite_llm.model.usage import NO_USAGE, Usage
 
 Message = dict[str, Any]
 """A chat message in OpenAI's form."""

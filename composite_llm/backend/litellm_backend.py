@@ -10,8 +10,8 @@ from typing import Any
 import litellm
 
 from composite_llm.backend.cleaning import StreamCleaner, cleaned_message
-from composite_llm.backend.current import Passage, within
 from composite_llm.backend.fast_openai import install
+from composite_llm.backend.inline_reasoning import begins_unopened
 from composite_llm.backend.interface import (
     AttemptRequest,
     Choice,
@@ -22,18 +22,18 @@ from composite_llm.backend.interface import (
     Reply,
     as_nested,
 )
-from composite_llm.backend.litellm_ahead import read_ahead
-from composite_llm.backend.litellm_bill import StreamBill, is_open, plain_bill
+from composite_llm.backend.litellm_cost import StreamBill, is_open, plain_bill
 from composite_llm.backend.litellm_errors import as_failure
 from composite_llm.backend.litellm_facts import LiteLLMFacts
 from composite_llm.backend.litellm_prices import names_prices, rates_of, told_to_litellm, without_prices
+from composite_llm.backend.litellm_raw_chunks import Tap
+from composite_llm.backend.litellm_read_ahead import read_ahead
 from composite_llm.backend.litellm_router import RouterInUse
-from composite_llm.backend.litellm_tap import Tap
-from composite_llm.backend.thoughts import begins_unopened
-from composite_llm.backend.unheard import install_unheard, unheard
-from composite_llm.errors import AttemptFailed, Failure
-from composite_llm.messages import points_elsewhere
-from composite_llm.wellformed import well_formed_value
+from composite_llm.backend.reentry import Passage, within
+from composite_llm.backend.unused_callbacks import install_unheard, unheard
+from composite_llm.model.errors import AttemptFailed, Failure
+from composite_llm.model.messages import points_elsewhere
+from composite_llm.model.wellformed import well_formed_value
 
 _MOST_UNOPENED = 256
 _EXTRA_FIELDS = ("system_fingerprint", "service_tier", "citations", "provider_specific_fields")

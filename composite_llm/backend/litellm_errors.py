@@ -13,9 +13,9 @@ import litellm
 import openai
 
 from composite_llm.backend.litellm_evidence import Proof, chain, proof_of
-from composite_llm.backend.provider_words import words_of
+from composite_llm.backend.provider_messages import words_of
 from composite_llm.backend.transport import transport_cause
-from composite_llm.errors import CompositeError, Failure, FailureKind, FinalCallFailed, QuorumNotMet
+from composite_llm.model.errors import CompositeError, Failure, FailureKind, FinalCallFailed, QuorumNotMet
 
 _log = logging.getLogger("composite_llm")
 

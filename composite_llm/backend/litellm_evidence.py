@@ -12,7 +12,7 @@ import aiohttp
 import httpx
 import openai
 
-from composite_llm.errors import CompositeError
+from composite_llm.model.errors import CompositeError
 
 Proof = Literal["reached", "answered", "unsendable", "no_key", "internal"]
 """`reached`: a response, or a transport error on the way to one. `answered`: a response that could not be read.

@@ -19,8 +19,8 @@ from composite_llm.backend.litellm_router import Deployed, RouterInUse, deployed
 from composite_llm.backend.litellm_table import has_price, listed_price, row_of, split
 from composite_llm.backend.litellm_tokens import TokenCounts
 from composite_llm.backend.litellm_usage import usage_of
-from composite_llm.messages import text_of
-from composite_llm.usage import Usage
+from composite_llm.model.messages import text_of
+from composite_llm.model.usage import Usage
 
 _SUPPORTS = {"image": "supports_vision", "audio": "supports_audio_input", "file": "supports_pdf_input"}
 

@@ -12,7 +12,7 @@ from typing import Any
 import litellm.main
 
 from composite_llm.backend.litellm_table import row_of
-from composite_llm.usage import Usage
+from composite_llm.model.usage import Usage
 
 _INPUT, _OUTPUT = "input_cost_per_token", "output_cost_per_token"
 _CACHE_READ, _CACHE_WRITE = "cache_read_input_token_cost", "cache_creation_input_token_cost"

@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from composite_llm.usage import NO_USAGE, Usage
+from composite_llm.model.usage import NO_USAGE, Usage
 
 
 def usage_of(usage: Any) -> Usage:

@@ -11,7 +11,7 @@ import binascii
 from collections.abc import Mapping
 from typing import Any
 
-from composite_llm.messages import modality
+from composite_llm.model.messages import modality
 
 _PER_SECOND = {"audio": 32.0, "video": 300.0}
 _OF_SOMETHING_ELSE = 1_500

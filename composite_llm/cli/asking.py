@@ -45,7 +45,7 @@ async def answered(target: Target, messages: Sequence[Mapping[str, Any]], view: 
     Raises:
         CompositeError: The run gave no answer.
     """
-    from composite_llm.provider.asking import Answer
+    from composite_llm.provider.streamed_answer import Answer
 
     answer = Answer(target.model, messages, target.options)
     text = ""

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from composite_llm.summary import money
-from composite_llm.trace import Trace
+from composite_llm.model.summary import money
+from composite_llm.model.trace import Trace
 
 
 def bill(trace: Trace) -> str:

@@ -66,7 +66,7 @@ def described(error: Exception) -> tuple[str, int]:
         return _click_message(error)
     if isinstance(error, ModuleNotFoundError | OSError):
         return str(error), FAILED
-    from composite_llm.errors import CompositeError
+    from composite_llm.model.errors import CompositeError
 
     if isinstance(error, CompositeError):
         # A 4xx that the configuration or the command line brought about, before anything was asked.

@@ -20,7 +20,7 @@ from composite_llm.cli.target import (
 if TYPE_CHECKING:
     from rich.tree import Tree
 
-    from composite_llm.explanation import ExplainedNode, Explanation
+    from composite_llm.run.explanation import ExplainedNode, Explanation
 
 
 def explain(

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from composite_llm.events import (
+from composite_llm.model.events import (
     AttemptStarted,
     BallotsCounted,
     CallDone,
@@ -19,10 +19,10 @@ from composite_llm.events import (
     StageStarted,
     ToolsRun,
 )
-from composite_llm.explanation import Explanation
+from composite_llm.model.trace import Call, Ranking, Trace
+from composite_llm.model.usage import Usage, total_cost, total_usage
 from composite_llm.observe.observer import RunInfo
-from composite_llm.trace import Call, Ranking, Trace
-from composite_llm.usage import Usage, total_cost, total_usage
+from composite_llm.run.explanation import Explanation
 
 State = Literal["waiting", "writing", "done", "failed", "dropped"]
 

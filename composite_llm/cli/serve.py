@@ -101,7 +101,7 @@ def _served(wanted: list[str] | None, config: Path | None) -> tuple[list[str], P
 
 def _proxy_config(names: list[str]) -> dict[str, Any]:
     from composite_llm.provider.capabilities import model_info
-    from composite_llm.provider.registration import services
+    from composite_llm.runtime import services
 
     known = services()
     deployments = []
@@ -207,7 +207,7 @@ def _curl(address: str, key: str, model: str) -> str:
 
 
 def _last_line(log: Path) -> str:
-    from composite_llm.masking import masked_text
+    from composite_llm.model.masking import masked_text
 
     lines = [line.strip() for line in log.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()]
     return masked_text(lines[-1]) if lines else "it printed nothing"

@@ -39,7 +39,7 @@ def settings_here() -> TelemetrySettings:
         InvalidConfig: The configuration cannot be read.
     """
     from composite_llm.config.profiles import load_profiles
-    from composite_llm.config.telemetry import telemetry_settings
+    from composite_llm.config.telemetry_section import telemetry_settings
     from composite_llm.observe.telemetry_settings import TelemetrySettings
 
     # True: a store that is switched off now may have been written before.

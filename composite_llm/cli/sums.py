@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from composite_llm.cli.output import print_table
 from composite_llm.cli.terminal_text import harmless
-from composite_llm.summary import money
+from composite_llm.model.summary import money
 
 if TYPE_CHECKING:
     from composite_llm.observe.records import Sums

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from composite_llm.cli.progress import Progress, Row
 from composite_llm.cli.terminal_text import harmless
-from composite_llm.summary import money, title
+from composite_llm.model.summary import money, title
 
 if TYPE_CHECKING:
     from rich.console import RenderableType

@@ -12,9 +12,9 @@ from composite_llm.cli.output import console
 from composite_llm.cli.progress import Progress, provider_message
 from composite_llm.cli.screen import Frame
 from composite_llm.cli.table import members_table, remarks, said_by_provider
-from composite_llm.events import CallDone, Event
-from composite_llm.review_labels import readable
-from composite_llm.summary import event_text, vote_table
+from composite_llm.model.events import CallDone, Event
+from composite_llm.model.review_labels import readable
+from composite_llm.model.summary import event_text, vote_table
 
 if TYPE_CHECKING:
     from rich.console import RenderableType

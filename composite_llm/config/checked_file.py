@@ -13,7 +13,7 @@ from composite_llm.config.plan import make_plan
 from composite_llm.config.problems import Problem, problems_in, profiles_in
 from composite_llm.config.profiles import Profile, Profiles, load_profiles
 from composite_llm.config.yaml_source import Source, UnreadableConfig, read_source
-from composite_llm.errors import CompositeError, InvalidOption
+from composite_llm.model.errors import CompositeError, InvalidOption
 
 _FROM_ENVIRONMENT = re.compile(r"os\.environ/(\w+)")
 

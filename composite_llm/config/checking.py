@@ -10,9 +10,9 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from composite_llm.config.nearest import near_miss
 from composite_llm.config.node import NODE_KEYS
-from composite_llm.errors import InvalidOption
+from composite_llm.model.errors import InvalidOption
+from composite_llm.model.near_misses import near_miss
 
 ModelT = TypeVar("ModelT", bound=BaseModel)
 

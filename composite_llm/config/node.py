@@ -9,8 +9,8 @@ from typing import Annotated, Any
 from annotated_types import MinLen
 from pydantic import BaseModel, ConfigDict, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
-from composite_llm.documented import describe_fields
-from composite_llm.errors import InvalidOption
+from composite_llm.model.documented import describe_fields
+from composite_llm.model.errors import InvalidOption
 
 COMPOSITE_PREFIX = "composite/"
 _ENVIRONMENT_PREFIX = "os.environ/"

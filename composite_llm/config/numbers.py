@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from composite_llm.config.checking import shown
-from composite_llm.errors import InvalidOption
+from composite_llm.model.errors import InvalidOption
 
 MULTIPLIERS: frozenset[str] = frozenset({"n", "best_of"})
 """So many answers are generated, and paid for."""

@@ -8,7 +8,7 @@ from annotated_types import MinLen
 from pydantic import BaseModel, ConfigDict, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
 from composite_llm.config.node import Node, NodeSettings
-from composite_llm.documented import describe_fields
+from composite_llm.model.documented import describe_fields
 
 Nodes = Annotated[tuple[Node, ...], MinLen(1)]
 

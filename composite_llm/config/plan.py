@@ -8,15 +8,15 @@ from functools import lru_cache
 from typing import Any
 
 from composite_llm.config.checking import checked
-from composite_llm.config.nearest import near_miss, nearest
 from composite_llm.config.node import COMPOSITE_PREFIX, Node, NodeSettings, resolved_params
 from composite_llm.config.numbers import check_numbers, seconds_of
 from composite_llm.config.options import ALL_OPTIONS, STRATEGIES, CouncilOptions, MoaOptions, Options
 from composite_llm.config.parameters import CONNECTION, PROFILE_PARAMETERS, present
 from composite_llm.config.problems import check_all_nodes
 from composite_llm.config.profiles import Profiles
-from composite_llm.errors import InvalidOption, UnknownStrategy
-from composite_llm.personas import ZERO_CONFIGURATION, persona_text
+from composite_llm.model.errors import InvalidOption, UnknownStrategy
+from composite_llm.model.near_misses import near_miss, nearest
+from composite_llm.model.personas import ZERO_CONFIGURATION, persona_text
 
 MAX_DEPTH = 3
 """How deep composites may nest, the outermost counted."""

@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from composite_llm.config.checking import errors_in, misspelt_node_keys, shown
-from composite_llm.config.nearest import near_miss
 from composite_llm.config.node import NodeSettings, is_from_environment
 from composite_llm.config.numbers import number_problem
 from composite_llm.config.options import STRATEGIES, Options
 from composite_llm.config.parameters import PROFILE_PARAMETERS
-from composite_llm.config.telemetry import configured_telemetry
+from composite_llm.config.telemetry_section import configured_telemetry
 from composite_llm.config.yaml_source import KeyPath, Place, Source
-from composite_llm.errors import InvalidConfig, InvalidOption
+from composite_llm.model.errors import InvalidConfig, InvalidOption
+from composite_llm.model.near_misses import near_miss
 from composite_llm.observe.otel_settings import otel_settings
 
 SECTIONS: Mapping[str, Callable[[Any], Any]] = {"otel": otel_settings, "telemetry": configured_telemetry}

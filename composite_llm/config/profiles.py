@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from composite_llm.config.checking import checked
-from composite_llm.config.nearest import nearest
 from composite_llm.config.options import STRATEGIES, Options
 from composite_llm.config.problems import OWN_KEYS, SECTIONS, problems_in, profiles_in
 from composite_llm.config.yaml_source import Source, read_source
-from composite_llm.errors import UnknownProfile
+from composite_llm.model.errors import UnknownProfile
+from composite_llm.model.near_misses import nearest
 
 CONFIG_VARIABLE = "COMPOSITE_LLM_CONFIG"
 DEFAULT_FILE = "composite.yaml"

@@ -8,7 +8,7 @@ from typing import Any
 from composite_llm.config.node import NodeSettings
 from composite_llm.config.options import STRATEGIES
 from composite_llm.config.profiles import Profile
-from composite_llm.masking import MASK, masked
+from composite_llm.model.masking import MASK, masked
 
 _FROM_ENVIRONMENT = "os.environ/"
 _ALL_SECRET = frozenset({"headers", "extra_headers", "default_headers"})

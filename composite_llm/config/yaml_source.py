@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from composite_llm.errors import InvalidConfig
+from composite_llm.model.errors import InvalidConfig
 
 KeyPath = tuple[str, ...]
 """Keys from the top of a document inwards; an entry of a list by its number, from 0."""

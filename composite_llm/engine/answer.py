@@ -9,15 +9,15 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from composite_llm.backend.interface import NO_DELTA, Choice, ChoiceDelta, Chunk, Message, Reply
-from composite_llm.engine.checked import Turn
+from composite_llm.engine.checked_turn import Turn
+from composite_llm.engine.output_checks import OutputCheck
 from composite_llm.engine.scope import Scope
 from composite_llm.engine.subcall import has_tool_calls
+from composite_llm.engine.subcall_request import Want
 from composite_llm.engine.tools import ToolExecutor, run_tools, tool_names
-from composite_llm.engine.validate import OutputCheck
-from composite_llm.engine.want import Want
-from composite_llm.events import ToolsRun
-from composite_llm.messages import text_of
-from composite_llm.trace import ToolCall
+from composite_llm.model.events import ToolsRun
+from composite_llm.model.messages import text_of
+from composite_llm.model.trace import ToolCall
 
 _BETWEEN_TURNS = "\n\n"
 _ALIKE = 3

@@ -8,16 +8,16 @@ import logging
 
 from composite_llm.backend.interface import AttemptRequest, Reply
 from composite_llm.config.node import COMPOSITE_PREFIX, Node
-from composite_llm.engine.afford import advice_on_length, cost_bound
-from composite_llm.engine.assemble import Assembler
+from composite_llm.engine.attempt_cost import BY_NESTED, Spent, spent_on_answer, spent_on_part
 from composite_llm.engine.breaker import Breakers
 from composite_llm.engine.budget import Reservation
+from composite_llm.engine.cost_bounds import advice_on_length, cost_bound
 from composite_llm.engine.recorder import OpenAttempt, OpenCall
 from composite_llm.engine.scope import Scope
 from composite_llm.engine.slot import Slot
-from composite_llm.engine.spent import BY_NESTED, Spent, spent_on_answer, spent_on_part
-from composite_llm.errors import AttemptFailed, BudgetExceeded, Failure
-from composite_llm.events import AttemptStarted
+from composite_llm.engine.stream_assembler import Assembler
+from composite_llm.model.errors import AttemptFailed, BudgetExceeded, Failure
+from composite_llm.model.events import AttemptStarted
 
 _log = logging.getLogger("composite_llm")
 FINAL_ROLES = frozenset({"aggregator", "chairman"})

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal
 
-from composite_llm.errors import Failure, FailureKind
+from composite_llm.model.errors import Failure, FailureKind
 
 State = Literal["closed", "open", "half_open"]
 

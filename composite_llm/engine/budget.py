@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from composite_llm.errors import BudgetExceeded
+from composite_llm.model.errors import BudgetExceeded
 
 _ROUNDING_USD = 1e-12
 

@@ -9,7 +9,6 @@ from dataclasses import replace
 
 from composite_llm.backend.interface import NO_DELTA, AttemptRequest, Chunk, Reply
 from composite_llm.config.node import Node
-from composite_llm.engine.assemble import Assembler
 from composite_llm.engine.attempt import (
     begin,
     finish_cancelled,
@@ -19,9 +18,10 @@ from composite_llm.engine.attempt import (
     slot,
     timeout_failure,
 )
+from composite_llm.engine.attempt_cost import NOTHING, Spent, spent_on_part
 from composite_llm.engine.recorder import OpenAttempt, OpenCall
 from composite_llm.engine.scope import Scope
-from composite_llm.engine.spent import NOTHING, Spent, spent_on_part
+from composite_llm.engine.stream_assembler import Assembler
 from composite_llm.engine.stream_race import StreamedAttempt, first_to_answer
 from composite_llm.engine.subcall import (
     Tries,
@@ -33,9 +33,9 @@ from composite_llm.engine.subcall import (
     said_by,
     unusable_failure,
 )
-from composite_llm.engine.want import Want, chain
-from composite_llm.errors import AttemptFailed, BudgetExceeded, Failure, FinalCallFailed, NodeFailure
-from composite_llm.messages import text_of
+from composite_llm.engine.subcall_request import Want, chain
+from composite_llm.model.errors import AttemptFailed, BudgetExceeded, Failure, FinalCallFailed, NodeFailure
+from composite_llm.model.messages import text_of
 
 
 async def final_call(scope: Scope, want: Want, *, streamed: bool) -> AsyncGenerator[Chunk | Reply, None]:

@@ -6,9 +6,9 @@ from dataclasses import replace
 from typing import Any
 
 from composite_llm.backend.interface import Choice, ChoiceDelta, Chunk, Reply
+from composite_llm.engine.json_wrapping import JsonStream, unwrapped, wants_object
+from composite_llm.engine.output_checks import format_problem
 from composite_llm.engine.subcall import has_tool_calls
-from composite_llm.engine.validate import format_problem
-from composite_llm.engine.wrapping import JsonStream, unwrapped, wants_object
 
 
 class JsonAnswer:

@@ -9,12 +9,12 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from composite_llm.backend.interface import AttemptRequest
+from composite_llm.engine.attempt_cost import BY_NESTED, NOTHING, Spent
 from composite_llm.engine.budget import Reservation
 from composite_llm.engine.slot import Slot
-from composite_llm.engine.spent import BY_NESTED, NOTHING, Spent
-from composite_llm.events import CallDone
-from composite_llm.trace import Attempt, Call, CallStatus, Ranking, ToolCall, Trace
-from composite_llm.usage import Usage, total_cost, total_usage
+from composite_llm.model.events import CallDone
+from composite_llm.model.trace import Attempt, Call, CallStatus, Ranking, ToolCall, Trace
+from composite_llm.model.usage import Usage, total_cost, total_usage
 
 Clock = Callable[[], float]
 

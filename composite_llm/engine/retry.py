@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import cache
 
-from composite_llm.errors import Failure
+from composite_llm.model.errors import Failure
 
 MAX_DELAY_S = 30.0
 MAX_RETRY_AFTER_S = 15.0

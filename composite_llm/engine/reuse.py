@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from composite_llm.backend.interface import Message
-from composite_llm.messages import last_user_index
+from composite_llm.model.messages import last_user_index
 
 MAX_AGE_S = 3600.0
 

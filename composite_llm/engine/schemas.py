@@ -12,7 +12,7 @@ from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from composite_llm.engine.threads import in_daemon_thread
-from composite_llm.schema_bounds import MAX_VALUES, count_values
+from composite_llm.model.schema_bounds import MAX_VALUES, count_values
 
 if TYPE_CHECKING:
     import jsonschema_rs

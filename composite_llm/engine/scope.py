@@ -10,11 +10,11 @@ from typing import Any
 from composite_llm.backend.interface import Backend, ModelFacts
 from composite_llm.engine.breaker import Breakers
 from composite_llm.engine.budget import Budget
-from composite_llm.engine.learned import Learned
-from composite_llm.engine.positional import PositionalBallots
+from composite_llm.engine.endpoint_refusals import Learned
+from composite_llm.engine.positional_ballots import PositionalBallots
 from composite_llm.engine.recorder import OpenCall, Recorder
-from composite_llm.engine.salvage import Salvage
-from composite_llm.events import Degraded, Event
+from composite_llm.engine.retry_cache import Salvage
+from composite_llm.model.events import Degraded, Event
 
 
 def ignore_event(_: Event) -> None:

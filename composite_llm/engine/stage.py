@@ -10,10 +10,10 @@ from composite_llm.backend.interface import Reply
 from composite_llm.engine.recorder import OpenCall
 from composite_llm.engine.scope import Scope
 from composite_llm.engine.subcall import ask, note_answer
-from composite_llm.engine.want import Answer, Want
-from composite_llm.errors import BudgetExceeded, Failure, NodeFailure, QuorumNotMet
-from composite_llm.events import StageDone, StageStarted
-from composite_llm.messages import text_of
+from composite_llm.engine.subcall_request import Answer, Want
+from composite_llm.model.errors import BudgetExceeded, Failure, NodeFailure, QuorumNotMet
+from composite_llm.model.events import StageDone, StageStarted
+from composite_llm.model.messages import text_of
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,10 +8,10 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 from typing import Protocol
 
 from composite_llm.backend.interface import Chunk
-from composite_llm.engine.assemble import Assembler
 from composite_llm.engine.recorder import OpenCall
+from composite_llm.engine.stream_assembler import Assembler
 from composite_llm.engine.subcall import final_shortcoming, note_next_step
-from composite_llm.errors import Failure
+from composite_llm.model.errors import Failure
 
 
 class StreamedAttempt(Protocol):

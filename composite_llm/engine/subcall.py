@@ -7,10 +7,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from composite_llm.backend.interface import AttemptRequest, Message, Reply
-from composite_llm.backend.own_turn import origin_of
+from composite_llm.backend.tool_turn import origin_of
 from composite_llm.config.node import Node
 from composite_llm.engine.attempt import attempt_plain, finish_with_reply
-from composite_llm.engine.other_form import (
+from composite_llm.engine.recorder import OpenAttempt, OpenCall
+from composite_llm.engine.request_forms import (
     IN_ANOTHER_FORM,
     MOST_SHORTENED,
     OF_ONE_CONVERSATION,
@@ -20,12 +21,11 @@ from composite_llm.engine.other_form import (
     tokens_of,
     window_in_our_tokens,
 )
-from composite_llm.engine.recorder import OpenAttempt, OpenCall
 from composite_llm.engine.retry import delay_before_retry, why_no_retry
 from composite_llm.engine.scope import Scope
-from composite_llm.engine.want import Form, Want, attempt_request, chain
-from composite_llm.errors import AttemptFailed, Failure, NodeFailure
-from composite_llm.messages import text_of
+from composite_llm.engine.subcall_request import Form, Want, attempt_request, chain
+from composite_llm.model.errors import AttemptFailed, Failure, NodeFailure
+from composite_llm.model.messages import text_of
 
 
 async def ask(scope: Scope, want: Want, call: OpenCall) -> Reply | list[NodeFailure]:

@@ -9,14 +9,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from composite_llm.backend.own_turn import own_turn
+from composite_llm.backend.tool_turn import own_turn
 from composite_llm.engine.recorder import Recorder
 from composite_llm.engine.threads import in_daemon_thread
-from composite_llm.errors import InvalidOption
-from composite_llm.messages import Message, ModelTurn, as_text, checked_messages, with_well_formed_arguments
-from composite_llm.tool_results import ToolContent, content_text, tool_content
-from composite_llm.trace import ToolCall
-from composite_llm.wellformed import well_formed_value
+from composite_llm.model.errors import InvalidOption
+from composite_llm.model.messages import Message, ModelTurn, as_text, checked_messages, with_well_formed_arguments
+from composite_llm.model.tool_results import ToolContent, content_text, tool_content
+from composite_llm.model.trace import ToolCall
+from composite_llm.model.wellformed import well_formed_value
 
 ToolFunction = Callable[..., Any]
 

@@ -6,11 +6,11 @@ import logging
 from collections.abc import Mapping
 from typing import Any
 
-from composite_llm.events import Event
-from composite_llm.masking import masked_text
-from composite_llm.observe.execution_context import ExecutionContext
+from composite_llm.model.events import Event
+from composite_llm.model.execution_context import ExecutionContext
+from composite_llm.model.masking import masked_text
+from composite_llm.model.trace import Trace
 from composite_llm.observe.observer import RunInfo
-from composite_llm.trace import Trace
 
 _log = logging.getLogger("composite_llm")
 

@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from composite_llm.events import Event
-from composite_llm.observe.execution_context import ExecutionContext
-from composite_llm.trace import Trace
+from composite_llm.model.events import Event
+from composite_llm.model.execution_context import ExecutionContext
+from composite_llm.model.trace import Trace
 
 _log = logging.getLogger("composite_llm")
 

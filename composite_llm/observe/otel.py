@@ -13,17 +13,17 @@ from opentelemetry import metrics, trace
 from opentelemetry.context import Context, get_current
 from opentelemetry.trace import Span, SpanKind, Status, StatusCode
 
-from composite_llm.events import Event
-from composite_llm.messages import as_text
+from composite_llm.model.events import Event
+from composite_llm.model.execution_context import ExecutionContext
+from composite_llm.model.messages import as_text
+from composite_llm.model.trace import Trace
 from composite_llm.observe import otel_names as names
-from composite_llm.observe.execution_context import ExecutionContext
 from composite_llm.observe.observer import RunInfo
 from composite_llm.observe.otel_content import input_messages, output_messages
 from composite_llm.observe.otel_metrics import Instruments
 from composite_llm.observe.otel_models import AskedModels, Attributes, workflow
 from composite_llm.observe.otel_settings import OtelSettings
 from composite_llm.observe.otel_spans import SpanTree
-from composite_llm.trace import Trace
 
 _SCOPE = "composite_llm"
 _CONTEXT_ATTRIBUTES = {

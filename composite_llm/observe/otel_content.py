@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from composite_llm.masking import masked
-from composite_llm.messages import as_text, text_of
-from composite_llm.trace import ToolCall
+from composite_llm.model.masking import masked
+from composite_llm.model.messages import as_text, text_of
+from composite_llm.model.trace import ToolCall
 
 _MEDIA = {"image_url": "image", "input_audio": "audio", "file": "file"}
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from opentelemetry.metrics import Histogram, Meter
 
-from composite_llm.messages import as_text
+from composite_llm.model.messages import as_text
+from composite_llm.model.trace import Attempt, ToolCall, Trace
 from composite_llm.observe import otel_names as names
 from composite_llm.observe.otel_models import AskedModels, Attributes, error_type, was_asked
 from composite_llm.observe.otel_spans import tool_error_type
-from composite_llm.trace import Attempt, ToolCall, Trace
 
 # Both lists are the conventions' advice.
 _SECONDS = [0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from composite_llm.model.trace import Attempt
 from composite_llm.observe import otel_names as names
-from composite_llm.trace import Attempt
 
 Attributes = dict[str, str | bool | int | float | list[str]]
 

@@ -11,11 +11,11 @@ from collections.abc import Iterable, Sequence
 from opentelemetry.context import Context
 from opentelemetry.trace import Span, SpanKind, Status, StatusCode, Tracer, set_span_in_context
 
-from composite_llm.messages import as_text
+from composite_llm.model.messages import as_text
+from composite_llm.model.trace import Attempt, Call, ToolCall, Trace
 from composite_llm.observe import otel_names as names
 from composite_llm.observe.otel_content import output_messages, tool_arguments, tool_result
 from composite_llm.observe.otel_models import AskedModels, Attributes, error_type, is_composite
-from composite_llm.trace import Attempt, Call, ToolCall, Trace
 
 _NS = 1_000_000_000
 

@@ -7,9 +7,9 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from composite_llm.documented import describe_fields
-from composite_llm.trace import Attempt, Call
-from composite_llm.usage import Usage
+from composite_llm.model.documented import describe_fields
+from composite_llm.model.trace import Attempt, Call
+from composite_llm.model.usage import Usage
 
 RunStatus = Literal["running", "ok", "failed", "cancelled", "lost"]
 """`lost`: it was under way when its process died."""

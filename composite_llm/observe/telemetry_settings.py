@@ -8,7 +8,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, field_validator
 
-from composite_llm.documented import describe_fields
+from composite_llm.model.documented import describe_fields
 
 Privacy = Literal["metadata", "preview", "full"]
 

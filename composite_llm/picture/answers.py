@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from composite_llm.picture.family import Kin, Stage, stages
+from composite_llm.model.call_tree import Kin, Stage, stages
+from composite_llm.model.review_labels import readable
+from composite_llm.model.summary import title
+from composite_llm.model.trace import Call
 from composite_llm.picture.figures import NONE, plural, price_of, seconds
 from composite_llm.picture.framing import Framing
 from composite_llm.picture.limits import Limits, ends_of, shortened
 from composite_llm.picture.markup import Html, element
 from composite_llm.picture.rows import status_word
 from composite_llm.picture.text_block import text_block
-from composite_llm.review_labels import readable
-from composite_llm.summary import title
-from composite_llm.trace import Call
 
 _FINAL = ("aggregate", "synthesize")
 _NO_TEXT = {"full": "No text.", "preview": "No text.", "metadata": "Not kept."}

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from composite_llm.picture.family import Kin
+from composite_llm.model.call_tree import Kin
+from composite_llm.model.summary import title
+from composite_llm.model.trace import Attempt
 from composite_llm.picture.figures import NONE, plural, seconds
 from composite_llm.picture.limits import Limits, shortened
 from composite_llm.picture.markup import Html, element
 from composite_llm.picture.tries import KIND_MARKS, STATUS_WORDS, Try, eventful, tries
 from composite_llm.picture.wide import wide
-from composite_llm.summary import title
-from composite_llm.trace import Attempt
 
 _COLUMNS = ("Attempt", "Start", "Time", "Status", "Why", "What followed")
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from composite_llm.model.trace import Trace
 from composite_llm.picture.figures import finite
-from composite_llm.trace import Trace
 
 _MOST_TICKS = 8
 _SHORTEST_S = 0.001

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+from composite_llm.model.call_tree import Kin
+from composite_llm.model.trace import Call
 from composite_llm.picture.axis import Axis
 from composite_llm.picture.bars import Span, bar, bracket
-from composite_llm.picture.family import Kin
 from composite_llm.picture.figures import plural, price_of, seconds, tokens
 from composite_llm.picture.limits import Limits, shortened
 from composite_llm.picture.markup import Html, element
 from composite_llm.picture.rows import name_cell, row, status_word
 from composite_llm.picture.tries import KIND_MARKS, Try, tries
-from composite_llm.trace import Call
 
 
 def call_rows(axis: Axis, one: Kin, limits: Limits) -> list[Html]:

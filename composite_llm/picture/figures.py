@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable
 from datetime import UTC, datetime
 
-from composite_llm.usage import Usage
+from composite_llm.model.usage import Usage
 
 _BEYOND_ALL_TIME_S = 1e12
 

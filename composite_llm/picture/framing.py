@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from composite_llm.trace import Trace
+from composite_llm.model.trace import Trace
 
 Ending = Literal["running", "ok", "failed", "cancelled", "lost"]
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from composite_llm.model.trace import Trace
 from composite_llm.picture.figures import at_least, count, known_part, moment, plural, price, seconds
 from composite_llm.picture.framing import Ending, Framing
 from composite_llm.picture.limits import Limits, shortened
 from composite_llm.picture.markup import Child, Html, element
-from composite_llm.trace import Trace
 
 _CODE = re.compile(r"([a-z_]{1,40}): ?(.*)", re.DOTALL)
 _STRATEGIES = {"moa": "Mixture of agents", "council": "Council"}

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from composite_llm.model.trace import Trace
 from composite_llm.picture.bars import sample
 from composite_llm.picture.markup import Html, element
 from composite_llm.picture.tries import KIND_MARKS, STATUS_WORDS, tries
-from composite_llm.trace import Trace
 
 
 def legend(trace: Trace) -> Html:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from composite_llm.trace import Trace
+from composite_llm.model.trace import Trace
 
 
 @dataclass(frozen=True, slots=True)

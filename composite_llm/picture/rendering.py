@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from composite_llm.model.call_tree import family
+from composite_llm.model.trace import Trace
 from composite_llm.picture.answers import answers
 from composite_llm.picture.attempts import attempts
 from composite_llm.picture.document import asset, document
-from composite_llm.picture.family import family
 from composite_llm.picture.figures import moment
 from composite_llm.picture.framing import BARE, Framing
 from composite_llm.picture.heading import heading
@@ -16,7 +17,6 @@ from composite_llm.picture.question import question
 from composite_llm.picture.tool_rounds import tool_rounds
 from composite_llm.picture.vote import vote
 from composite_llm.picture.waterfall import waterfall
-from composite_llm.trace import Trace
 
 
 def page(trace: Trace, *, framing: Framing = BARE, limits: Limits = PAGE) -> str:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Literal
 
+from composite_llm.model.trace import CallStatus
 from composite_llm.picture.markup import Child, Html, element
 from composite_llm.picture.tries import STATUS_WORDS
-from composite_llm.trace import CallStatus
 
 COLUMNS = ("Call", "Timeline", "Time", "Tokens", "Cost")
 _DEEPEST = 4

@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 
+from composite_llm.model.trace import ToolCall
 from composite_llm.picture.figures import plural, seconds
 from composite_llm.picture.framing import Framing
 from composite_llm.picture.limits import Limits, shortened
 from composite_llm.picture.markup import Html, element
 from composite_llm.picture.rows import status_word
 from composite_llm.picture.text_block import text_block
-from composite_llm.trace import ToolCall
 
 
 def tool_rounds(tool_calls: Sequence[ToolCall], framing: Framing, limits: Limits, text_limit: int) -> Html:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from composite_llm.model.trace import CallStatus, ToolCall
 from composite_llm.picture.axis import Axis
 from composite_llm.picture.bars import Span, bar, bracket
 from composite_llm.picture.figures import NONE, finite, plural, seconds
 from composite_llm.picture.limits import Limits, shortened
 from composite_llm.picture.markup import Html, element
 from composite_llm.picture.rows import name_cell, note_row, row, status_word
-from composite_llm.trace import CallStatus, ToolCall
 
 
 def tool_rows(axis: Axis, tool_calls: Sequence[ToolCall], limits: Limits) -> list[Html]:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from composite_llm.trace import Attempt, Call, CallStatus
+from composite_llm.model.trace import Attempt, Call, CallStatus
 
 Kind = Literal["first", "retry", "fallback", "hedge"]
 

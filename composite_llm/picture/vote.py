@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from composite_llm.model.trace import RankedAnswer, Ranking
 from composite_llm.picture.ballots import ballots
 from composite_llm.picture.figures import NONE, plural
 from composite_llm.picture.limits import Limits, shortened
 from composite_llm.picture.markup import Html, element
 from composite_llm.picture.wide import wide
-from composite_llm.trace import RankedAnswer, Ranking
 
 _METHODS = {
     "borda": "Borda: points by place",

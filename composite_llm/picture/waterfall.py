@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
+from composite_llm.model.call_tree import Kin, Stage, stages
+from composite_llm.model.summary import title
+from composite_llm.model.trace import Call, Trace
+from composite_llm.model.usage import total_cost, total_usage
 from composite_llm.picture.axis import Axis, axis_of
 from composite_llm.picture.bars import bracket, scale
 from composite_llm.picture.call_rows import call_rows, call_span
-from composite_llm.picture.family import Kin, Stage, stages
 from composite_llm.picture.figures import finite, plural, price_of, seconds, tokens
 from composite_llm.picture.legend import legend
 from composite_llm.picture.limits import Limits, ends_of
@@ -16,9 +19,6 @@ from composite_llm.picture.markup import Html, element
 from composite_llm.picture.rows import COLUMNS, name_cell, note_row, row
 from composite_llm.picture.tool_rows import tool_rows
 from composite_llm.picture.tries import STATUS_WORDS
-from composite_llm.summary import title
-from composite_llm.trace import Call, Trace
-from composite_llm.usage import total_cost, total_usage
 
 
 def waterfall(trace: Trace, ordered: Sequence[Kin], limits: Limits) -> Html:

@@ -10,12 +10,12 @@ from typing import Any
 import litellm
 
 from composite_llm.backend.interface import ModelFacts
-from composite_llm.backend.litellm_raised import PROVIDER
+from composite_llm.backend.litellm_error_classes import PROVIDER
 from composite_llm.backend.litellm_table import row_of, split
 from composite_llm.config.node import COMPOSITE_PREFIX, Node
 from composite_llm.config.plan import Plan, make_plan, nodes_of
 from composite_llm.config.profiles import Profiles
-from composite_llm.errors import CompositeError, InvalidOption
+from composite_llm.model.errors import CompositeError, InvalidOption
 from composite_llm.provider.open_names import install_open_names
 from composite_llm.provider.worst_prices import worst_prices
 

@@ -13,8 +13,11 @@ from typing import Any
 
 import litellm
 
+from composite_llm.model.trace import Trace
+from composite_llm.model.usage import NO_USAGE, Usage
 from composite_llm.provider.reply import answer_so_far, cut_off_response, litellm_usage, say_if_unpriced, usage_object
-from composite_llm.proxy.books import (
+from composite_llm.proxy.request import current_request
+from composite_llm.proxy.spend import (
     book_stream,
     give_back_stream,
     note_unfinished,
@@ -22,10 +25,7 @@ from composite_llm.proxy.books import (
     take_over_stream,
     with_failed,
 )
-from composite_llm.proxy.request import current_request
 from composite_llm.run import Run
-from composite_llm.trace import Trace
-from composite_llm.usage import NO_USAGE, Usage
 
 _GONE = (asyncio.CancelledError, GeneratorExit)
 """How a stream ends whose reader has gone."""

@@ -10,11 +10,11 @@ import litellm
 from litellm.types.utils import Delta, ModelResponseStream, StreamingChoices
 
 from composite_llm.backend.interface import Chunk, Reply
-from composite_llm.events import Event, StageDone
+from composite_llm.model.events import Event, StageDone
+from composite_llm.model.summary import REASONING_HEADING, event_text, total_line
+from composite_llm.model.trace import Trace
+from composite_llm.model.usage import Usage
 from composite_llm.provider.reply import REASONING_FIELDS, own_fields, reasoning_tokens, response_id, usage_object
-from composite_llm.summary import REASONING_HEADING, event_text, total_line
-from composite_llm.trace import Trace
-from composite_llm.usage import Usage
 
 PricedUsage = Callable[[Usage, int, float | None], litellm.Usage]
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import litellm.utils
 
-from composite_llm.backend.litellm_raised import PROVIDER
+from composite_llm.backend.litellm_error_classes import PROVIDER
 from composite_llm.config.node import COMPOSITE_PREFIX
 from composite_llm.config.options import ALL_OPTIONS
 

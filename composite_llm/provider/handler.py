@@ -11,11 +11,12 @@ import litellm
 from litellm.types.utils import ModelResponseStream
 
 from composite_llm.backend.interface import Chunk, Reply
-from composite_llm.backend.litellm_raised import raised
+from composite_llm.backend.litellm_error_classes import raised
 from composite_llm.backend.litellm_response_cache import keep_out_of_cache
-from composite_llm.backend.unheard import leave_unlogged
+from composite_llm.backend.unused_callbacks import leave_unlogged
 from composite_llm.config.node import COMPOSITE_PREFIX
-from composite_llm.errors import CompositeError, InvalidOption
+from composite_llm.model.errors import CompositeError, InvalidOption
+from composite_llm.model.trace import Trace
 from composite_llm.provider.charge import Charge
 from composite_llm.provider.chunks import ChunkMaker
 from composite_llm.provider.portal import PORTAL
@@ -24,10 +25,9 @@ from composite_llm.provider.request import run_of
 from composite_llm.provider.sync_stream import SyncStream
 from composite_llm.provider.traces import leave_on_logging
 from composite_llm.proxy.blame import told_to_client
+from composite_llm.proxy.client_view import ClientView, view_of
 from composite_llm.proxy.request import current_request
-from composite_llm.proxy.visible import ClientView, view_of
 from composite_llm.run import Run, Services
-from composite_llm.trace import Trace
 
 _log = logging.getLogger("composite_llm")
 

@@ -8,7 +8,7 @@ from typing import Any
 from composite_llm import __version__
 from composite_llm.backend.interface import ModelFacts
 from composite_llm.config.profiles import Profiles
-from composite_llm.errors import InvalidOption
+from composite_llm.model.errors import InvalidOption
 from composite_llm.observe.log import RunLog
 from composite_llm.observe.observer import Observer, Observers
 from composite_llm.observe.otel_settings import OtelSettings, otel_settings

@@ -10,15 +10,15 @@ from typing import Any
 
 import litellm
 
-from composite_llm.config.nearest import nearest
 from composite_llm.config.options import ALL_OPTIONS
 from composite_llm.config.problems import Problem
 from composite_llm.config.yaml_source import UnreadableConfig
-from composite_llm.errors import CompositeError, InvalidConfig
+from composite_llm.model.errors import CompositeError, InvalidConfig
+from composite_llm.model.near_misses import nearest
 from composite_llm.provider.capabilities import model_info
-from composite_llm.provider.registration import services, use_router
 from composite_llm.proxy.config.check import checked_proxy_file
 from composite_llm.proxy.config.file import Listed, ProxyFile, read_proxy_file, variable_in
+from composite_llm.runtime import services, use_router
 
 _UNSET = "not-set"
 

@@ -8,10 +8,10 @@ import litellm
 from litellm.types.utils import CompletionTokensDetailsWrapper, PromptTokensDetailsWrapper
 
 from composite_llm.backend.interface import Choice, Reply
+from composite_llm.model.summary import summary
+from composite_llm.model.trace import Trace
+from composite_llm.model.usage import Usage
 from composite_llm.provider.traces import leave_on_response
-from composite_llm.summary import summary
-from composite_llm.trace import Trace
-from composite_llm.usage import Usage
 
 _COST_HEADER = "llm_provider-x-litellm-response-cost"
 FINAL_STAGES = frozenset({"aggregate", "synthesize"})

@@ -8,19 +8,19 @@ from typing import Any
 
 import httpx
 
-from composite_llm.backend.current import current_scope, note_led_back
+from composite_llm.backend.reentry import current_scope, note_led_back
 from composite_llm.config.node import COMPOSITE_PREFIX
 from composite_llm.config.numbers import seconds_of
 from composite_llm.config.plan import Plan, make_plan
 from composite_llm.engine.scope import Scope
-from composite_llm.messages import checked_messages
+from composite_llm.model.messages import checked_messages
+from composite_llm.model.sendable import check_sendable, check_values
+from composite_llm.model.wellformed import well_formed, well_formed_value
 from composite_llm.provider.reply import response_id
 from composite_llm.proxy.client import proxy_client
 from composite_llm.proxy.owner import owner_of
 from composite_llm.proxy.request import current_request
 from composite_llm.run import Caller, Run, Services
-from composite_llm.sendable import check_sendable, check_values
-from composite_llm.wellformed import well_formed, well_formed_value
 
 _LITELLM_DEFAULT_TIMEOUTS = (600.0, 6000.0)
 """What LiteLLM's SDK, and its Router and proxy, hand over when nobody asked for a limit."""

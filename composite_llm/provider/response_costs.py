@@ -9,7 +9,7 @@ from typing import Any
 import litellm
 import litellm.cost_calculator
 
-from composite_llm.backend.litellm_raised import PROVIDER
+from composite_llm.backend.litellm_error_classes import PROVIDER
 from composite_llm.backend.litellm_table import has_price, row_of
 from composite_llm.config.node import COMPOSITE_PREFIX
 from composite_llm.provider.traces import get_trace

@@ -11,8 +11,8 @@ from typing import Any
 
 from litellm.types.utils import ModelResponseStream
 
-from composite_llm.backend.litellm_raised import raised
-from composite_llm.errors import CompositeError
+from composite_llm.backend.litellm_error_classes import raised
+from composite_llm.model.errors import CompositeError
 from composite_llm.provider.portal import Portal
 
 _END = object()

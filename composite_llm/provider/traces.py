@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, TypeVar, overload
 
-from composite_llm.trace import Trace
+from composite_llm.model.trace import Trace
 
 _KEY = "composite_trace"
 _T = TypeVar("_T")

@@ -6,7 +6,7 @@ clients find it gone. Clients, too, repeat 408, 429 and 5xx: the whole run once 
 
 from __future__ import annotations
 
-from composite_llm.errors import BudgetExceeded, CompositeError, InvalidOutput
+from composite_llm.model.errors import BudgetExceeded, CompositeError, InvalidOutput
 
 _STATUS: tuple[tuple[type[CompositeError], int], ...] = ((BudgetExceeded, 400), (InvalidOutput, 422))
 

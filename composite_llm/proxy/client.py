@@ -14,7 +14,7 @@ from composite_llm.config.options import ALL_OPTIONS
 from composite_llm.config.parameters import CONNECTION
 from composite_llm.config.plan import Plan, make_plan, nested_options, nodes_of
 from composite_llm.config.profiles import Profiles
-from composite_llm.errors import InvalidOption, OptionNotAllowed
+from composite_llm.model.errors import InvalidOption, OptionNotAllowed
 from composite_llm.proxy.deployment import CONTAINERS, OwnDeployment, own_deployment
 from composite_llm.proxy.owner import authenticates
 from composite_llm.proxy.policy import FINAL, NODES, check_client

@@ -7,11 +7,11 @@ from typing import Any
 import litellm
 from litellm.integrations.custom_logger import CustomLogger
 
-from composite_llm.backend.current import in_a_run
-from composite_llm.backend.litellm_raised import PROVIDER, raised
+from composite_llm.backend.litellm_error_classes import PROVIDER, raised
 from composite_llm.backend.litellm_router import deployed, proxy_router
+from composite_llm.backend.reentry import in_a_run
 from composite_llm.config.node import COMPOSITE_PREFIX
-from composite_llm.errors import CompositeError
+from composite_llm.model.errors import CompositeError
 from composite_llm.proxy.client import no_deployment, no_request
 from composite_llm.proxy.deployment import own_deployment
 from composite_llm.proxy.health import recognise_health_checks

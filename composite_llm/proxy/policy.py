@@ -10,7 +10,7 @@ from typing import Any
 from composite_llm.config.checking import shown
 from composite_llm.config.options import ALL_OPTIONS
 from composite_llm.config.parameters import CONNECTION
-from composite_llm.errors import OptionNotAllowed
+from composite_llm.model.errors import OptionNotAllowed
 
 FREE: frozenset[str] = frozenset({"seed"})
 """A client sets them as it likes."""

@@ -8,8 +8,8 @@ from typing import Any
 
 from composite_llm.config.checking import shown
 from composite_llm.config.numbers import number_problem, seconds_of
-from composite_llm.errors import InvalidOption
-from composite_llm.sendable import check_values
+from composite_llm.model.errors import InvalidOption
+from composite_llm.model.sendable import check_values
 
 Check = Callable[[Any], bool]
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from composite_llm.config.options import ALL_OPTIONS
 from composite_llm.config.parameters import CONNECTION
-from composite_llm.errors import InvalidOption, OptionNotAllowed
+from composite_llm.model.errors import InvalidOption, OptionNotAllowed
 from composite_llm.proxy.deployment import CONTAINERS, OwnDeployment
 from composite_llm.proxy.litellm_names import CALL_PARAMETERS, is_litellms_own
 from composite_llm.proxy.policy import key_shown

@@ -2,6 +2,6 @@
 
 from composite_llm.run.context import Caller, Services
 from composite_llm.run.run import Item, Run
-from composite_llm.run.shared import SharedLimits
+from composite_llm.run.shared_limits import SharedLimits
 
 __all__ = ["Caller", "Item", "Run", "Services", "SharedLimits"]

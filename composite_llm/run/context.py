@@ -7,16 +7,16 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from composite_llm.backend.interface import Backend, ModelFacts
-from composite_llm.backend.store import MemoryStore, ReuseStore
+from composite_llm.backend.text_cache import MemoryStore, ReuseStore
 from composite_llm.config.profiles import Profiles
 from composite_llm.engine.breaker import Breakers
-from composite_llm.engine.learned import Learned
-from composite_llm.engine.positional import PositionalBallots
-from composite_llm.engine.salvage import SalvageStore
+from composite_llm.engine.endpoint_refusals import Learned
+from composite_llm.engine.positional_ballots import PositionalBallots
+from composite_llm.engine.retry_cache import SalvageStore
 from composite_llm.engine.scope import Scope
 from composite_llm.observe.observer import Observers
 from composite_llm.observe.spending import Spending
-from composite_llm.run.shared import SharedLimits
+from composite_llm.run.shared_limits import SharedLimits
 
 
 @dataclass(frozen=True, slots=True)

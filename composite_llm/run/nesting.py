@@ -11,7 +11,7 @@ from composite_llm.backend.interface import AttemptRequest, ChoiceDelta, Chunk, 
 from composite_llm.config.node import COMPOSITE_PREFIX
 from composite_llm.config.plan import Plan, make_plan
 from composite_llm.engine.scope import Scope
-from composite_llm.errors import (
+from composite_llm.model.errors import (
     AttemptFailed,
     CompositeError,
     Failure,
@@ -20,9 +20,9 @@ from composite_llm.errors import (
     InvalidOutput,
     QuorumNotMet,
 )
-from composite_llm.events import Event
+from composite_llm.model.events import Event
+from composite_llm.model.summary import event_text
 from composite_llm.run.context import Caller, Services
-from composite_llm.summary import event_text
 
 
 class NestedRun(Protocol):

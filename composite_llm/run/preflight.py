@@ -7,11 +7,11 @@ from typing import Any
 
 from composite_llm.backend.interface import Message, ModelFacts
 from composite_llm.config.node import Node
-from composite_llm.engine.fit import fits, window_of
-from composite_llm.engine.want import chain
-from composite_llm.errors import ContextWindowExceeded, InvalidOption
-from composite_llm.messages import modalities_in, present_question, text_of
-from composite_llm.run.spending import PERIODS
+from composite_llm.engine.prompt_fitting import fits, window_of
+from composite_llm.engine.subcall_request import chain
+from composite_llm.model.errors import ContextWindowExceeded, InvalidOption
+from composite_llm.model.messages import modalities_in, present_question, text_of
+from composite_llm.run.spending_limits import PERIODS
 from composite_llm.strategies import Strategy
 
 MONEY_CAPS = ("max_cost_usd", *PERIODS)

@@ -15,26 +15,26 @@ from composite_llm.backend.interface import Choice, ChoiceDelta, Chunk, Message,
 from composite_llm.config.plan import Plan
 from composite_llm.engine.answer import ToolPolicy, answer
 from composite_llm.engine.budget import Budget
-from composite_llm.engine.own_turns import OwnTurns
+from composite_llm.engine.output_checks import OutputCheck
 from composite_llm.engine.recorder import Recorder
-from composite_llm.engine.salvage import Salvage
+from composite_llm.engine.retry_cache import Salvage
 from composite_llm.engine.scope import Scope
 from composite_llm.engine.subcall import is_blank
 from composite_llm.engine.threads import in_daemon_thread
+from composite_llm.engine.tool_turn_cache import OwnTurns
 from composite_llm.engine.tools import executor_of
-from composite_llm.engine.validate import OutputCheck
-from composite_llm.errors import BudgetExceeded, CompositeError, FinalCallFailed, RunTimeout
-from composite_llm.events import Event, RunStarted, StageDone, StageStarted
+from composite_llm.model.errors import BudgetExceeded, CompositeError, FinalCallFailed, RunTimeout
+from composite_llm.model.events import Event, RunStarted, StageDone, StageStarted
+from composite_llm.model.schema_bounds import check_schemas, has_much
+from composite_llm.model.trace import Trace
 from composite_llm.observe.observer import RunInfo
 from composite_llm.run.context import Caller, Services
 from composite_llm.run.nesting import NestingBackend
 from composite_llm.run.preflight import check_before_start, count_beforehand, is_long
-from composite_llm.run.spending import check_countable, check_spending
+from composite_llm.run.spending_limits import check_countable, check_spending
 from composite_llm.run.turn import UserTurn, request_key
-from composite_llm.schema_bounds import check_schemas, has_much
 from composite_llm.strategies import Deliberation, Strategy, strategy_for
 from composite_llm.strategies.fences import run_secret
-from composite_llm.trace import Trace
 
 Item = Event | Chunk | Reply
 

@@ -7,12 +7,12 @@ from dataclasses import replace
 from typing import Any
 
 from composite_llm.backend.interface import Message
-from composite_llm.backend.store import ReuseStore
+from composite_llm.backend.text_cache import ReuseStore
 from composite_llm.config.parameters import CONNECTION, for_every_call
 from composite_llm.config.plan import Plan
 from composite_llm.engine.reuse import MAX_AGE_S, is_tool_step, turn_key
 from composite_llm.engine.scope import Scope
-from composite_llm.events import DeliberationReused
+from composite_llm.model.events import DeliberationReused
 from composite_llm.strategies import Deliberation, Strategy
 
 

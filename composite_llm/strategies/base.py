@@ -18,7 +18,7 @@ from composite_llm.config.node import Node
 from composite_llm.config.options import Options
 from composite_llm.config.parameters import CONNECTION, for_every_call
 from composite_llm.config.plan import Plan, make_plan, nested_options, nodes_of
-from composite_llm.engine.afford import (
+from composite_llm.engine.cost_bounds import (
     NOTE_TOKENS,
     QUOTE_TOKENS,
     Caps,
@@ -28,12 +28,12 @@ from composite_llm.engine.afford import (
     within,
     worst_call,
 )
-from composite_llm.engine.fit import Compose
+from composite_llm.engine.prompt_fitting import Compose
 from composite_llm.engine.scope import Scope
 from composite_llm.engine.stage import StagePolicy
-from composite_llm.engine.want import Want, numbered
-from composite_llm.messages import advisor_view
-from composite_llm.trace import Ranking
+from composite_llm.engine.subcall_request import Want, numbered
+from composite_llm.model.messages import advisor_view
+from composite_llm.model.trace import Ranking
 
 OptionsT = TypeVar("OptionsT", bound=Options)
 _NOTHING: Mapping[str, Any] = {}

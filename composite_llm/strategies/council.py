@@ -14,20 +14,20 @@ from composite_llm.backend.interface import Message, ModelFacts
 from composite_llm.config.node import Node
 from composite_llm.config.options import CouncilOptions
 from composite_llm.config.plan import Plan
-from composite_llm.engine.afford import QUOTE_TOKENS, Caps, Worst, total
+from composite_llm.engine.cost_bounds import QUOTE_TOKENS, Caps, Worst, total
 from composite_llm.engine.scope import Scope
 from composite_llm.engine.stage import run_stage
-from composite_llm.engine.want import Answer, cut_off_in, numbered
-from composite_llm.events import BallotsCounted
-from composite_llm.messages import advisor_view, insert_after_last_user, with_system_block
-from composite_llm.personas import PREFIX, ZERO_CONFIGURATION
+from composite_llm.engine.subcall_request import Answer, cut_off_in, numbered
+from composite_llm.model.events import BallotsCounted
+from composite_llm.model.messages import advisor_view, insert_after_last_user, with_system_block
+from composite_llm.model.personas import PREFIX, ZERO_CONFIGURATION
+from composite_llm.model.trace import Dissent, RankedAnswer, Ranking, ReviewRecord
 from composite_llm.strategies.ballots import labels
 from composite_llm.strategies.base import Deliberation, Prompt, Strategy
 from composite_llm.strategies.fences import fence_code
 from composite_llm.strategies.prompts import ballot_format, chairman_request, review_request
 from composite_llm.strategies.reviews import Reader, ReadReview
 from composite_llm.strategies.voting import Vote, dissent, kendall_w, rank, without_self
-from composite_llm.trace import Dissent, RankedAnswer, Ranking, ReviewRecord
 
 
 class Council(Strategy[CouncilOptions]):

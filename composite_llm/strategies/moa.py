@@ -9,11 +9,11 @@ from composite_llm.backend.interface import Message, ModelFacts
 from composite_llm.config.node import Node
 from composite_llm.config.options import MoaOptions
 from composite_llm.config.plan import Plan
-from composite_llm.engine.afford import Worst
+from composite_llm.engine.cost_bounds import Worst
 from composite_llm.engine.scope import Scope
 from composite_llm.engine.stage import run_stage
-from composite_llm.engine.want import Answer, cut_off_in
-from composite_llm.messages import advisor_view, insert_after_last_user, with_system_block
+from composite_llm.engine.subcall_request import Answer, cut_off_in
+from composite_llm.model.messages import advisor_view, insert_after_last_user, with_system_block
 from composite_llm.strategies.base import Deliberation, Prompt, Strategy
 from composite_llm.strategies.fences import fence_code
 from composite_llm.strategies.prompts import references_block, trailing_references

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from composite_llm.review_labels import LABEL_WORD
-from composite_llm.trace import Ranking
+from composite_llm.model.review_labels import LABEL_WORD
+from composite_llm.model.trace import Ranking
 
 # The form is Together's (arXiv 2406.04692, `utils.py` of togethercomputer/MoA): one instruction, this line, then the
 # references numbered from 1, unnamed, each on a line of its own. The instruction is in our words.

@@ -8,9 +8,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from composite_llm.backend.interface import Reply
-from composite_llm.engine.want import Review
-from composite_llm.messages import text_of
-from composite_llm.review_labels import by_author, relabelled
+from composite_llm.engine.subcall_request import Review
+from composite_llm.model.messages import text_of
+from composite_llm.model.review_labels import by_author, relabelled
 from composite_llm.strategies.ballots import Ballot, candidates_of, labels, parse_ballot
 
 

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from composite_llm.engine.tools import ToolContext
-from composite_llm.errors import InvalidOption
-from composite_llm.masking import masked
+from composite_llm.model.errors import InvalidOption
+from composite_llm.model.masking import masked
 
 AuditSink = Callable[[dict[str, Any]], object]
 

@@ -11,9 +11,9 @@ from collections.abc import Awaitable, Callable, Collection, Mapping
 from typing import Any, Literal
 
 from composite_llm.engine.tools import ToolContext, ToolExecutor, call_beside, executor_of
-from composite_llm.errors import InvalidOption
-from composite_llm.messages import as_text, modality
-from composite_llm.tool_results import ToolContent, tool_content
+from composite_llm.model.errors import InvalidOption
+from composite_llm.model.messages import as_text, modality
+from composite_llm.model.tool_results import ToolContent, tool_content
 from composite_llm.tools.audit import AuditEntry, AuditSink, audit_sink
 
 Approval = Callable[[str, dict[str, Any]], bool | Awaitable[bool]]

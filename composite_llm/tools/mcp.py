@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from composite_llm.messages import as_text, modality
-from composite_llm.tool_results import ToolContent, content_text, parts_in
+from composite_llm.model.messages import as_text, modality
+from composite_llm.model.tool_results import ToolContent, content_text, parts_in
 
 
 class ToolFailed(Exception):  # told to the model

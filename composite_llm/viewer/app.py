@@ -8,9 +8,9 @@ from collections.abc import Awaitable, Callable
 
 from aiohttp import hdrs, web
 
+from composite_llm.model.trace import Trace
 from composite_llm.observe.records import RunRecord
 from composite_llm.observe.store import StoreUnavailable, TraceStore, UnknownRun
-from composite_llm.trace import Trace
 from composite_llm.viewer.asked import asked_for, present
 from composite_llm.viewer.hosts import names_this_machine
 from composite_llm.viewer.pages import error_page, list_page, run_page

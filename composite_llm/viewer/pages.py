@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from composite_llm.model.trace import Trace
 from composite_llm.observe.records import RunRecord
 from composite_llm.picture.document import asset, document
 from composite_llm.picture.limits import PAGE
 from composite_llm.picture.markup import Html, element
 from composite_llm.picture.rendering import name_of, sheet
-from composite_llm.trace import Trace
 from composite_llm.viewer.asked import Asked
 from composite_llm.viewer.framing import framing_of
 from composite_llm.viewer.listing import listing

@@ -62,12 +62,12 @@ def upstream(server: ThreadedServer, _anthropic: str, monkeypatch: pytest.Monkey
 def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """An empty working directory with the examples in it, as a reader has them; what they register is gone afterwards."""
     import composite_llm
-    from composite_llm.provider import registration
+    from composite_llm import runtime
 
     shutil.copytree(ROOT / "examples", tmp_path / "examples")
     monkeypatch.chdir(tmp_path)
     yield tmp_path
     # No public call takes a Router or an executor back.
-    registration.use_router(None)
-    registration._services = None
+    runtime.use_router(None)
+    runtime._services = None
     composite_llm.register(config={})

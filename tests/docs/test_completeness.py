@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 import composite_llm
-from composite_llm import errors, personas
 from composite_llm.config.node import Node, NodeSettings
 from composite_llm.config.options import STRATEGIES
 from composite_llm.config.parameters import CONNECTION, EVERY_CALL, FINAL_ONLY
+from composite_llm.model import errors, personas
 from composite_llm.proxy.policy import FREE, LOWER_ONLY, MAX_CLIENT_NODES, NEVER, UP_TO
 from tests.docs.blocks import ROOT, codes, document, documents, section, table
 from tests.docs.running import make_targets
@@ -99,7 +99,7 @@ def _value(formula: str, amounts: dict[str, int]) -> int:
 def test_the_errors_table_has_every_error_with_its_code_and_its_litellm_class(provider: None) -> None:
     import litellm
 
-    from composite_llm.backend.litellm_raised import raised
+    from composite_llm.backend.litellm_error_classes import raised
 
     rows = {_one_code(row[0]): (int(row[1]), _one_code(row[2])) for row in table(section(README, "### Errors"))}
     classes = [found for found in vars(errors).values() if isinstance(found, type)]

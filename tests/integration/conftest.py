@@ -63,9 +63,9 @@ def nobody_listens(provider: None) -> Iterator[None]:
 @pytest.fixture
 def nothing_salvaged(provider: None) -> None:
     """No earlier test's failed run, of the same request perhaps, has left answers."""
-    from composite_llm.provider import registration
+    from composite_llm import runtime
 
-    registration._salvages._entries.clear()
+    runtime._salvages._entries.clear()
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:

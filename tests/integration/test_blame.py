@@ -13,7 +13,7 @@ import composite_llm
 from composite_llm.backend.interface import AttemptRequest, Message
 from composite_llm.backend.litellm_backend import LiteLLMBackend
 from composite_llm.backend.litellm_facts import LiteLLMFacts
-from composite_llm.errors import AttemptFailed, Failure, FailureKind
+from composite_llm.model.errors import AttemptFailed, Failure, FailureKind
 from fake_server import ThreadedServer
 from tests.support import wire
 from tests.support.asking import FIRST, KEY, MESSAGES, SECOND, Ask

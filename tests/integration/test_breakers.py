@@ -135,7 +135,7 @@ def test_settings_that_make_no_sense_are_refused_by_name(settings: dict[str, flo
 @pytest.fixture
 def routed(server: ThreadedServer) -> Iterator[Callable[..., litellm.Router]]:
     """Registers a Router with these settings, whose name `pool` is the model gpt-4o-mini."""
-    from composite_llm.provider import registration
+    from composite_llm import runtime
 
     def made(**settings: Any) -> litellm.Router:
         deployed = {"model": FIRST, "api_base": server.base_url, "api_key": KEY}
@@ -146,7 +146,7 @@ def routed(server: ThreadedServer) -> Iterator[Callable[..., litellm.Router]]:
         return router
 
     yield made
-    registration.use_router(None)
+    runtime.use_router(None)
 
 
 def test_a_routers_own_retries_rule_its_names(

@@ -10,7 +10,7 @@ import pytest
 import composite_llm
 from composite_llm.backend.litellm_served import MAX_AGE_S, MAX_ENTRIES, ServedModels
 from composite_llm.config.node import Node
-from composite_llm.errors import InvalidConfig
+from composite_llm.model.errors import InvalidConfig
 from fake_server import RunningServer, ThreadedServer, running_in_thread
 from tests.support.asking import FINAL, FIRST, KEY, MESSAGES, SECOND
 

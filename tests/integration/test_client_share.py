@@ -12,7 +12,7 @@ from composite_llm.config.options import ALL_OPTIONS
 from composite_llm.config.parameters import CONNECTION
 from composite_llm.config.plan import Plan, make_plan
 from composite_llm.config.profiles import Profiles
-from composite_llm.errors import InvalidOption, OptionNotAllowed
+from composite_llm.model.errors import InvalidOption, OptionNotAllowed
 from composite_llm.proxy.client import ProxyClient
 from composite_llm.proxy.deployment import CONTAINERS, OwnDeployment, deployment_from
 from composite_llm.proxy.litellm_names import CALL_PARAMETERS, ENVELOPE, is_litellms_own, litellms_own

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from composite_llm.observe.store.observer import StoreObserver
+from composite_llm.model.trace import Trace
+from composite_llm.observe.store.store_observer import StoreObserver
 from composite_llm.observe.telemetry_settings import TelemetrySettings
-from composite_llm.trace import Trace
 from tests.support.html_outline import outline
 from tests.support.interpreter import REPOSITORY
 from tests.support.telling import a_trace, tell

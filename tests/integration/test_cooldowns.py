@@ -9,8 +9,8 @@ import litellm
 import pytest
 
 import composite_llm
-from composite_llm.backend.litellm_raised import raised
-from composite_llm.errors import BudgetExceeded, CompositeError, InvalidOutput, RunTimeout, UnknownProfile
+from composite_llm.backend.litellm_error_classes import raised
+from composite_llm.model.errors import BudgetExceeded, CompositeError, InvalidOutput, RunTimeout, UnknownProfile
 from composite_llm.proxy.blame import told_to_client
 from fake_server import ThreadedServer
 from tests.support.asking import FIRST, KEY, MESSAGES, SECOND

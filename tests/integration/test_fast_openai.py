@@ -31,10 +31,10 @@ from openai.types.chat import ChatCompletionChunk
 
 import composite_llm
 from composite_llm.backend import fast_openai
-from composite_llm.backend.current import Passage, within
 from composite_llm.backend.fast_openai.chunks import chunk_of
 from composite_llm.backend.fast_openai.seam import install_seam
 from composite_llm.backend.fast_openai.streams import Events
+from composite_llm.backend.reentry import Passage, within
 from tests.support.asking import MESSAGES
 from tests.support.played_server import Played, PlayedServer, played_server
 

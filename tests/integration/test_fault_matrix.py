@@ -19,7 +19,7 @@ import pytest
 from anyio.from_thread import BlockingPortal
 
 import composite_llm
-from composite_llm.trace import Attempt, Trace
+from composite_llm.model.trace import Attempt, Trace
 from fake_server import Record, Scenario, ThreadedServer
 from tests.support.asking import KEY, MESSAGES
 

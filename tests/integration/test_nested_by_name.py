@@ -12,8 +12,8 @@ import pytest
 
 import composite_llm
 from composite_llm import Trace
-from composite_llm.provider.registration import services as composite_llm_services
 from composite_llm.proxy.request import ProxyRequest, begin_request
+from composite_llm.runtime import services as composite_llm_services
 from fake_server import ThreadedServer
 from tests.support.asking import KEY, MESSAGES
 from tests.support.listening import Listener, listening
@@ -55,7 +55,7 @@ both = pytest.mark.parametrize("streamed", [False, True], ids=["plain", "streame
 
 @pytest.fixture
 def router(provider: None, server: ThreadedServer) -> Iterator[litellm.Router]:
-    from composite_llm.provider import registration
+    from composite_llm import runtime
 
     server.set_scenario("always-refused", {"error": {"status": 400}})
     direct = {"api_base": server.base_url, "api_key": KEY}
@@ -67,7 +67,7 @@ def router(provider: None, server: ThreadedServer) -> Iterator[litellm.Router]:
     made = litellm.Router(model_list=deployments, num_retries=0, fallbacks=FALLBACKS)
     composite_llm.register(config={}, router=made)
     yield made
-    registration.use_router(None)
+    runtime.use_router(None)
 
 
 @pytest.fixture

@@ -20,11 +20,11 @@ NAMES = ("ollama_chat/loaded-when-asked", "ollama/loaded-when-asked", "ollama_ch
 
 @pytest.fixture(autouse=True)
 def _nobody_has_asked_about_them(provider: None) -> Iterator[None]:
+    from composite_llm import runtime
     from composite_llm.backend.litellm_ollama import OllamaModels
-    from composite_llm.provider import registration
 
     before = {name: litellm.model_cost.pop(name, None) for name in NAMES}
-    registration._facts._ollama = OllamaModels()
+    runtime._facts._ollama = OllamaModels()
     litellm.utils._invalidate_model_cost_lowercase_map()
     yield
     for thread in threading.enumerate():
@@ -158,19 +158,19 @@ async def test_a_server_that_describes_nothing_is_no_obstacle(status: int, serve
 
 
 async def test_through_a_routers_name(server: ThreadedServer) -> None:
-    from composite_llm.provider import registration
+    from composite_llm import runtime
 
     server.set_scenario("*", {"text": "said locally", "show": {"latency_s": 2.0}})
     model = "ollama_chat/loaded-when-asked"
     router = litellm.Router(model_list=[{"model_name": "local", "litellm_params": on_ollama(server, model)}])
     server.ledger.clear()
-    registration.use_router(router)
+    runtime.use_router(router)
     try:
         answer = await litellm.acompletion(
             model="composite/moa/local", messages=MESSAGES, proposers=["local"], max_cost_usd=0.01
         )
     finally:
-        registration.use_router(None)
+        runtime.use_router(None)
     assert answer.choices[0].message.content == "said locally"
     assert composite_llm.get_trace(answer).cost_usd == 0.0
     assert [record.path for record in server.ledger.records] == ["/api/chat"] * 2

@@ -188,7 +188,7 @@ def test_opentelemetry_is_not_imported_unasked() -> None:
     done = run_program(
         """
         import sys
-        from composite_llm.provider import registration
+        from composite_llm import runtime
         print([name for name in sys.modules if name.startswith("composite_llm.observe.otel")])
         """
     )

@@ -6,7 +6,7 @@ import litellm
 import pytest
 
 import composite_llm
-from composite_llm.personas import PERSONAS, ZERO_CONFIGURATION
+from composite_llm.model.personas import PERSONAS, ZERO_CONFIGURATION
 from fake_server import ThreadedServer
 from tests.support import wire
 from tests.support.asking import COUNCIL, FIRST, MESSAGES, SECOND, THIRD, Ask, at

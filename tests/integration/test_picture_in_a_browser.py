@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from composite_llm.trace import Trace
+from composite_llm.model.trace import Trace
 from tests.support.browser import Tab, chromium, tab
 from tests.support.runs_to_show import ALL, LONG, council, mixture
 

@@ -263,7 +263,7 @@ async def test_cached_tokens_have_a_nodes_own_price_too(server: ThreadedServer, 
 @pytest.mark.parametrize("said", ["litellm_params", "model_info"])
 @both
 async def test_an_operators_price_counts_for_a_routers_name(server: ThreadedServer, said: str, streamed: bool) -> None:
-    from composite_llm.provider import registration
+    from composite_llm import runtime
 
     direct = {"api_base": server.base_url, "api_key": KEY}
     own: dict[str, dict[str, Any]] = {"litellm_params": {"model": NOBODYS, **direct}, "model_info": {}}
@@ -280,7 +280,7 @@ async def test_an_operators_price_counts_for_a_routers_name(server: ThreadedServ
             async for _ in response:
                 pass
     finally:
-        registration.use_router(None)
+        runtime.use_router(None)
     assert plan.unpriced == []
     used = [record.usage for record in server.ledger.records]
     total = sum(one["prompt_tokens"] * 0.001 + one["completion_tokens"] * 0.002 for one in used if one is not None)

@@ -24,11 +24,11 @@ COMPOSITES = {
 
 @pytest.fixture(autouse=True)
 def _table_and_router_as_before(provider: None) -> Iterator[None]:
-    from composite_llm.provider import registration
+    from composite_llm import runtime
 
     before = {name: dict(row) for name, row in litellm.model_cost.items()}
     yield
-    registration.use_router(None)
+    runtime.use_router(None)
     litellm.model_cost.clear()
     litellm.model_cost.update(before)
     litellm.register_model({})

@@ -31,7 +31,7 @@ PICTURE = [
 @pytest.fixture
 def route(provider: None, server: ThreadedServer) -> Iterator[Route]:
     """Registers a Router; `route({"pool": [("openai/gpt-4o", {…own settings…}, {…model_info…}), …]})`."""
-    from composite_llm.provider import registration
+    from composite_llm import runtime
 
     def made(names: dict[str, list[Any]], **settings: Any) -> None:
         deployments = [
@@ -48,7 +48,7 @@ def route(provider: None, server: ThreadedServer) -> Iterator[Route]:
     # A Router writes what its deployments say into LiteLLM's table, under the models' own names too.
     before = {name: dict(row) for name, row in litellm.model_cost.items()}
     yield made
-    registration.use_router(None)
+    runtime.use_router(None)
     litellm.model_cost.clear()
     litellm.model_cost.update(before)
     # Empties what LiteLLM remembers of its table.
@@ -199,11 +199,11 @@ def test_pictures_pass_where_a_deployment_may_take_them(
 
 
 def test_what_the_operator_changes_is_seen_at_once(route: Route, ask: Ask) -> None:
-    from composite_llm.provider import registration
+    from composite_llm import runtime
 
     route({"pool": ["openai/gpt-4o-mini"]})
     before = worst_cost("pool", final="pool", max_tokens=10)
-    router = registration._router.own
+    router = runtime._router.own
     params = LiteLLM_Params(model="openai/gpt-4o", api_key=KEY)
     router.add_deployment(Deployment(model_name="pool", litellm_params=params))
     assert worst_cost("pool", final="pool", max_tokens=10) > before

@@ -10,7 +10,7 @@ import openai
 import pytest
 
 import composite_llm
-from composite_llm.errors import CompositeError
+from composite_llm.model.errors import CompositeError
 from fake_server import ThreadedServer
 from tests.support.asking import FIRST, MOA, SECOND
 from tests.support.streams import asked_anew, request, streamed, streaming, text_of

@@ -15,7 +15,7 @@ import composite_llm
 from composite_llm.backend.interface import AttemptRequest
 from composite_llm.backend.litellm_backend import LiteLLMBackend
 from composite_llm.backend.litellm_facts import LiteLLMFacts
-from composite_llm.trace import Trace
+from composite_llm.model.trace import Trace
 from fake_server import Ledger, ThreadedServer
 from tests.support import wire
 from tests.support.asking import COUNCIL, FINAL, FIRST, MOA, SECOND, THIRD

@@ -12,7 +12,7 @@ import litellm
 import pytest
 
 import composite_llm
-from composite_llm.trace import Trace
+from composite_llm.model.trace import Trace
 from fake_server import ThreadedServer
 from tests.support import wire
 from tests.support.asking import KEY
@@ -180,18 +180,18 @@ BOTH = pytest.mark.parametrize("streams", [False, True], ids=["plain", "streamed
 @pytest.fixture(autouse=True)
 def nothing_learnt(server: ThreadedServer) -> Iterator[None]:
     """What one test's endpoints asked for is not known to the next."""
-    from composite_llm.provider import registration
+    from composite_llm import runtime
 
-    registration._learned.reset()
+    runtime._learned.reset()
     yield
-    registration._learned.reset()
+    runtime._learned.reset()
 
 
 def forget_all() -> None:
     """As after a restart, or in another replica that shares no cache."""
-    from composite_llm.provider import registration
+    from composite_llm import runtime
 
-    memory = registration._own_turns._memory
+    memory = runtime._own_turns._memory
     memory._entries.clear()
     memory._characters = 0
 
@@ -639,7 +639,7 @@ def test_a_composite_as_final_node_gives_it_to_its_own_final_model(
 @pytest.fixture
 def routed(server: ThreadedServer) -> Iterator[Callable[..., None]]:
     """Registers a Router with one name and what answers behind it."""
-    from composite_llm.provider import registration
+    from composite_llm import runtime
 
     def made(model: str, **settings: Any) -> None:
         deployment = {"model_name": "routed", "litellm_params": {"model": model, **settings}}
@@ -647,7 +647,7 @@ def routed(server: ThreadedServer) -> Iterator[Callable[..., None]]:
 
     before = {name: dict(row) for name, row in litellm.model_cost.items()}
     yield made
-    registration.use_router(None)
+    runtime.use_router(None)
     litellm.model_cost.clear()
     litellm.model_cost.update(before)
     litellm.register_model({})

@@ -11,7 +11,7 @@ from fake_server import ThreadedServer
 from tests.support import wire
 from tests.support.asking import COUNCIL, FIRST, SECOND, Ask
 from tests.support.streams import streamed, streamed_sync
-from tests.unit.backend.test_thoughts import ANSWER, FORMS, HM, NO_THOUGHTS, UNOPENED, named
+from tests.unit.backend.test_inline_reasoning import ANSWER, FORMS, HM, NO_THOUGHTS, UNOPENED, named
 
 CUT_OFF = ["<think>\nFirst I have to see whether", "[THINK]First", "<|channel|>analysis<|message|>First I"]
 

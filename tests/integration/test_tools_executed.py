@@ -16,7 +16,7 @@ import litellm
 import pytest
 
 import composite_llm
-from composite_llm.trace import Trace
+from composite_llm.model.trace import Trace
 from fake_server import ThreadedServer
 from tests.support import wire
 from tests.support.asking import COUNCIL, FIRST, KEY, MESSAGES, MOA, SECOND, Ask

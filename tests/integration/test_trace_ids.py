@@ -10,7 +10,7 @@ import litellm
 import pytest
 
 import composite_llm
-from composite_llm.provider import registration
+from composite_llm import runtime
 from fake_server import ThreadedServer
 from tests.support.asking import COUNCIL, FIRST, KEY, MESSAGES, MOA, SECOND, Ask, at
 from tests.support.listening import Heard, Listener, listening
@@ -87,10 +87,10 @@ async def test_through_a_router_and_its_names(server: ThreadedServer, listener: 
             {"model_name": "small", "litellm_params": at(server, FIRST)},
         ]
     )
-    registration.use_router(router)
+    runtime.use_router(router)
     try:
         await router.acompletion("wise", MESSAGES)
         heard = await asyncio.to_thread(listener.wait, lambda events: len(events) == 3)
         assert len(_ids(heard)) == 1
     finally:
-        registration.use_router(None)
+        runtime.use_router(None)

@@ -10,7 +10,7 @@ import aiohttp
 import pytest
 
 from composite_llm.observe.store import TraceStore
-from composite_llm.observe.store.observer import StoreObserver
+from composite_llm.observe.store.store_observer import StoreObserver
 from composite_llm.observe.telemetry_settings import Privacy, TelemetrySettings
 from composite_llm.viewer.server import serving
 from tests.support.browser import chromium, tab

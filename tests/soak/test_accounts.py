@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from composite_llm.trace import Attempt, Call, Trace
-from composite_llm.usage import Usage
+from composite_llm.model.trace import Attempt, Call, Trace
+from composite_llm.model.usage import Usage
 from soak.accounts import Accounts
 from soak.asking import Storm, question
 from soak.gauge import Gauge

@@ -13,12 +13,12 @@ from composite_llm.config.profiles import Profiles, load_profiles
 from composite_llm.engine.budget import Budget
 from composite_llm.engine.recorder import Recorder
 from composite_llm.engine.scope import Scope
-from composite_llm.engine.want import Want
-from composite_llm.events import Event
-from composite_llm.messages import checked_messages
+from composite_llm.engine.subcall_request import Want
+from composite_llm.model.events import Event
+from composite_llm.model.messages import checked_messages
+from composite_llm.model.summary import event_text
+from composite_llm.model.trace import Call, Trace
 from composite_llm.run import Caller, Item, Run, Services, SharedLimits
-from composite_llm.summary import event_text
-from composite_llm.trace import Call, Trace
 from tests.support.scripted_backend import Script, ScriptedBackend, ScriptedFacts
 
 QUESTION: list[Message] = [{"role": "user", "content": "Why is the sky blue?"}]

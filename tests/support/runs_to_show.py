@@ -10,9 +10,9 @@ from functools import cache
 from typing import Any
 
 from composite_llm.backend.interface import AttemptRequest
-from composite_llm.errors import CompositeError
-from composite_llm.trace import Trace
-from composite_llm.usage import Usage
+from composite_llm.model.errors import CompositeError
+from composite_llm.model.trace import Trace
+from composite_llm.model.usage import Usage
 from tests.support.benches import Bench, bench
 from tests.support.scripted_backend import Hang, Say, Script, asking_for, failing
 from tests.support.virtual_time import run

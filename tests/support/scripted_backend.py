@@ -18,8 +18,8 @@ from composite_llm.backend.interface import (
     Params,
     Reply,
 )
-from composite_llm.errors import AttemptFailed, Failure, FailureKind
-from composite_llm.usage import Usage
+from composite_llm.model.errors import AttemptFailed, Failure, FailureKind
+from composite_llm.model.usage import Usage
 
 USAGE = Usage(prompt_tokens=10, completion_tokens=5, total_tokens=15)
 COST = 0.25

@@ -13,7 +13,7 @@ import litellm
 from litellm.types.utils import ModelResponseStream
 
 import composite_llm
-from composite_llm.trace import Trace
+from composite_llm.model.trace import Trace
 from fake_server import ThreadedServer
 from tests.support.asking import KEY, MESSAGES, MOA
 

@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from composite_llm.events import CallDone
+from composite_llm.model.events import CallDone
+from composite_llm.model.trace import Attempt, Call, Trace
+from composite_llm.model.usage import Usage, total_cost, total_usage
 from composite_llm.observe.observer import Observer, RunInfo
-from composite_llm.trace import Attempt, Call, Trace
-from composite_llm.usage import Usage, total_cost, total_usage
 
 USAGE = Usage(prompt_tokens=10, completion_tokens=5, total_tokens=15)
 

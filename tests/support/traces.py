@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 from hypothesis import strategies as st
 
-from composite_llm.trace import (
+from composite_llm.model.trace import (
     Attempt,
     Call,
     Dissent,
@@ -16,7 +16,7 @@ from composite_llm.trace import (
     ToolCall,
     Trace,
 )
-from composite_llm.usage import Usage
+from composite_llm.model.usage import Usage
 
 TEXT = st.text(max_size=8)
 """Hypothesis leaves out lone surrogates unless told otherwise; see `test_half_a_surrogate_pair_…` for those."""

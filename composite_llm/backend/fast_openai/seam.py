@@ -13,9 +13,9 @@ from typing import Any
 
 import litellm
 
-from composite_llm.backend.current import current_passage
 from composite_llm.backend.fast_openai.client import client_for
 from composite_llm.backend.fast_openai.unusual import Unusual
+from composite_llm.backend.reentry import current_passage
 
 _METHOD = "make_openai_chat_completion_request"
 _PARAMETERS = ("openai_aclient", "data", "timeout", "logging_obj")

@@ -103,7 +103,7 @@ def _talk(conversation: Conversation, lines: Reader, *, quiet: bool) -> bool:
 def _turn(conversation: Conversation, runner: asyncio.Runner, text: str, *, quiet: bool) -> bool:
     """One question; False when it got no answer. Neither a failure nor Ctrl-C ends the conversation."""
     from composite_llm.cli.exits import described, say_error
-    from composite_llm.errors import CompositeError
+    from composite_llm.model.errors import CompositeError
 
     try:
         runner.run(conversation.turn(text, quiet=quiet))

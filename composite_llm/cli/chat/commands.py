@@ -12,10 +12,10 @@ from composite_llm.cli.chat.conversation import Conversation, Setting
 from composite_llm.cli.chat.stats import print_stats
 from composite_llm.cli.exits import Failed, Misused, say_error
 from composite_llm.cli.target import StrategyName
-from composite_llm.config.nearest import near_miss
-from composite_llm.errors import CompositeError
-from composite_llm.personas import PERSONAS, persona_text
-from composite_llm.summary import summary
+from composite_llm.model.errors import CompositeError
+from composite_llm.model.near_misses import near_miss
+from composite_llm.model.personas import PERSONAS, persona_text
+from composite_llm.model.summary import summary
 
 _NONE = ("off", "none")
 

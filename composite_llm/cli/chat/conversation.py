@@ -11,7 +11,7 @@ from composite_llm.cli.output import drawing
 from composite_llm.cli.progress import Progress
 from composite_llm.cli.target import StrategyName, Target
 from composite_llm.cli.views import LiveView, PlainView, View
-from composite_llm.trace import Trace
+from composite_llm.model.trace import Trace
 
 if TYPE_CHECKING:
     from composite_llm.work import Session

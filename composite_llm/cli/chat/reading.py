@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from composite_llm.cli.completing import complete_profile
 from composite_llm.cli.output import drawing
 from composite_llm.cli.target import StrategyName
-from composite_llm.personas import PERSONAS
+from composite_llm.model.personas import PERSONAS
 
 if TYPE_CHECKING:
     from prompt_toolkit.completion import CompleteEvent, Completer

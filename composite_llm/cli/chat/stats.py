@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from composite_llm.cli.output import print_table
-from composite_llm.summary import money
-from composite_llm.trace import Call, Trace
-from composite_llm.usage import total_cost, total_usage
+from composite_llm.model.summary import money
+from composite_llm.model.trace import Call, Trace
+from composite_llm.model.usage import total_cost, total_usage
 
 
 def print_stats(traces: Sequence[Trace]) -> None:

@@ -35,7 +35,7 @@ def model_info(
 
     load(config)
     from composite_llm.provider.capabilities import model_info as info_of
-    from composite_llm.provider.registration import services
+    from composite_llm.runtime import services
 
     if proxy is not None:
         from composite_llm.provider.proxy_config import deployment_info

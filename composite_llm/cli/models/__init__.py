@@ -15,7 +15,7 @@ from composite_llm.cli.loading import load
 from composite_llm.cli.output import Json, print_json, print_table
 
 if TYPE_CHECKING:
-    from composite_llm.provider.models import KnownModel
+    from composite_llm.provider.known_models import KnownModel
 
 COMMANDS = {
     "check": Entry(
@@ -44,12 +44,12 @@ def models(
     if context.invoked_subcommand is not None:
         return
     load({})
-    from composite_llm.provider.models import models_of, providers
+    from composite_llm.provider.known_models import models_of, providers
 
     keys = names_of_keys()
     known = providers()
     if provider is not None and provider not in known:
-        from composite_llm.config.nearest import nearest
+        from composite_llm.model.near_misses import nearest
 
         misuse(
             f"--provider {provider}: LiteLLM knows no chat model of it; nearest: {', '.join(nearest(provider, known))}"

@@ -12,7 +12,7 @@ from composite_llm.cli.moment import SinceOption, moment_of, since
 from composite_llm.cli.output import Json, print_json, print_table
 from composite_llm.cli.store_file import StoreOption, store_failures, store_of
 from composite_llm.cli.terminal_text import harmless
-from composite_llm.summary import money
+from composite_llm.model.summary import money
 
 if TYPE_CHECKING:
     from composite_llm.observe.records import RunRecord

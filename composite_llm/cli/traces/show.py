@@ -11,12 +11,12 @@ from composite_llm.cli.output import Json, print_json, print_table
 from composite_llm.cli.store_file import StoreOption, store_failures, store_of
 from composite_llm.cli.terminal_text import harmless
 from composite_llm.cli.traces.list import cost_of, status_of
-from composite_llm.review_labels import readable
-from composite_llm.summary import money
+from composite_llm.model.review_labels import readable
+from composite_llm.model.summary import money
 
 if TYPE_CHECKING:
+    from composite_llm.model.trace import Trace
     from composite_llm.observe.records import CallRecord, RunRecord
-    from composite_llm.trace import Trace
 
 IdArgument = Annotated[str, typer.Argument(metavar="ID", help="The run's id, or its beginning.")]
 

@@ -8,12 +8,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from composite_llm.events import CallDone
+from composite_llm.model.events import CallDone
+from composite_llm.model.trace import Trace
 from composite_llm.observe.store import writing
 from composite_llm.observe.store.privacy import kept_call, kept_trace
 from composite_llm.observe.store.writing import ProviderOf, Start
 from composite_llm.observe.telemetry_settings import Privacy
-from composite_llm.trace import Trace
 
 _log = logging.getLogger("composite_llm")
 

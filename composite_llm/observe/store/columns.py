@@ -13,7 +13,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from composite_llm.usage import Usage
+from composite_llm.model.usage import Usage
 
 USAGE = ("prompt_tokens", "completion_tokens", "total_tokens", "cached_tokens", "reasoning_tokens")
 """The fields of `Usage` that have a column; the others are rare."""

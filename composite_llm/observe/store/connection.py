@@ -6,7 +6,7 @@ import sqlite3
 from pathlib import Path
 
 from composite_llm.observe.store.failures import StoreUnavailable
-from composite_llm.observe.store.schema import migrate
+from composite_llm.observe.store.tables import migrate
 
 BUSY_TIMEOUT_S = 5.0
 """How long to wait for another process that writes."""

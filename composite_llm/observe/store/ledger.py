@@ -13,7 +13,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
-from composite_llm.events import CallDone
+from composite_llm.model.events import CallDone
+from composite_llm.model.trace import Trace
 from composite_llm.observe.spending import Used
 from composite_llm.observe.store.batch import End, Item
 from composite_llm.observe.store.connection import connect
@@ -22,7 +23,6 @@ from composite_llm.observe.store.moments import as_us, now_us
 from composite_llm.observe.store.nested import composites_of, known_usd, spent_by_nested
 from composite_llm.observe.store.writers import gone_writers
 from composite_llm.observe.store.writing import Start
-from composite_llm.trace import Trace
 
 _log = logging.getLogger("composite_llm")
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from composite_llm.trace import Call, Trace
+from composite_llm.model.trace import Call, Trace
 
 _PREFIX = "composite/"
 

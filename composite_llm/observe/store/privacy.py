@@ -6,10 +6,10 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from composite_llm.masking import masked, masked_text
-from composite_llm.messages import text_of
+from composite_llm.model.masking import masked, masked_text
+from composite_llm.model.messages import text_of
+from composite_llm.model.trace import Attempt, Call, Ranking, ToolCall, Trace
 from composite_llm.observe.telemetry_settings import Privacy
-from composite_llm.trace import Attempt, Call, Ranking, ToolCall, Trace
 
 PREVIEW_CHARACTERS = 200
 

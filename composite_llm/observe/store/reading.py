@@ -7,12 +7,12 @@ import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from composite_llm.model.trace import Attempt, Call, Trace
+from composite_llm.model.usage import Usage
 from composite_llm.observe.records import AttemptRecord, CallRecord, Origin, RunRecord
 from composite_llm.observe.store import columns
-from composite_llm.observe.store.filters import status_of
 from composite_llm.observe.store.moments import now_us, of_us
-from composite_llm.trace import Attempt, Call, Trace
-from composite_llm.usage import Usage
+from composite_llm.observe.store.run_filters import status_of
 
 _ORIGIN = ("user", "workflow", "step", "task_type", "session", "project")
 _RUN_PLAIN = (

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
 
+from composite_llm.model.trace import Trace
 from composite_llm.observe.records import (
     AttemptRecord,
     CallRecord,
@@ -22,13 +23,12 @@ from composite_llm.observe.records import (
 from composite_llm.observe.store import reading
 from composite_llm.observe.store.connection import connect
 from composite_llm.observe.store.failures import StoreUnavailable, UnknownRun
-from composite_llm.observe.store.filters import RunFilter
 from composite_llm.observe.store.ledger import spent_since
 from composite_llm.observe.store.moments import now_us
 from composite_llm.observe.store.retention import prune
+from composite_llm.observe.store.run_filters import RunFilter
 from composite_llm.observe.store.sums import sums
 from composite_llm.observe.store.writers import gone_writers
-from composite_llm.trace import Trace
 
 
 class TraceStore:

@@ -14,8 +14,8 @@ import uuid
 import weakref
 
 from composite_llm.observe.store.batch import BatchScribe, Item
+from composite_llm.observe.store.database_file import WriterFile
 from composite_llm.observe.store.failures import StoreUnavailable
-from composite_llm.observe.store.file import WriterFile
 from composite_llm.observe.store.ledger import Ledger
 from composite_llm.observe.store.retention import Retention
 from composite_llm.observe.store.writers import HEARTBEAT_S

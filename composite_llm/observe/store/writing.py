@@ -10,16 +10,16 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-from composite_llm.events import CallDone
-from composite_llm.masking import masked_text
-from composite_llm.observe.execution_context import ExecutionContext
+from composite_llm.model.events import CallDone
+from composite_llm.model.execution_context import ExecutionContext
+from composite_llm.model.masking import masked_text
+from composite_llm.model.trace import Call, Trace
 from composite_llm.observe.observer import RunInfo
 from composite_llm.observe.store import columns
 from composite_llm.observe.store.moments import as_us
 from composite_llm.observe.store.nested import composites_of, spent_by_nested
 from composite_llm.observe.store.privacy import kept_question
 from composite_llm.observe.telemetry_settings import Privacy
-from composite_llm.trace import Call, Trace
 
 _PROFILE = "composite/profile/"
 

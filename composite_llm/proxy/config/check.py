@@ -11,7 +11,7 @@ from composite_llm.config.checked_file import problems_of_file
 from composite_llm.config.problems import Problem, profiles_in
 from composite_llm.config.profiles import CONFIG_VARIABLE, DEFAULT_FILE, Profiles, load_profiles
 from composite_llm.config.yaml_source import Source, UnreadableConfig, read_source
-from composite_llm.errors import CompositeError
+from composite_llm.model.errors import CompositeError
 from composite_llm.proxy.config.deployment import missing_variables, node_key_problems, option_problems, policy_problems
 from composite_llm.proxy.config.file import Listed, ProxyFile, Setting, read_proxy_file
 from composite_llm.proxy.config.graph import Edge, graph_problems

@@ -8,14 +8,14 @@ from typing import Any
 import litellm
 
 from composite_llm.backend.litellm_prices import RATES, rate_of
-from composite_llm.config.nearest import near_miss, nearest
 from composite_llm.config.node import NODE_KEYS
 from composite_llm.config.options import ALL_OPTIONS, STRATEGIES
 from composite_llm.config.parameters import PROFILE_PARAMETERS
 from composite_llm.config.plan import make_plan, misspelt_option, strategy_of
 from composite_llm.config.problems import Problem, option_errors
 from composite_llm.config.profiles import Profiles
-from composite_llm.errors import CompositeError, InvalidOption
+from composite_llm.model.errors import CompositeError, InvalidOption
+from composite_llm.model.near_misses import near_miss, nearest
 from composite_llm.proxy.config.file import Listed, Setting, variable_in
 from composite_llm.proxy.config.nodes import Written
 from composite_llm.proxy.policy import NEVER

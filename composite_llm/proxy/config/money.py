@@ -12,7 +12,7 @@ from composite_llm.config.problems import Problem
 from composite_llm.proxy.config.file import Listed, Setting
 from composite_llm.proxy.config.nodes import Written, chosen_later, final_of
 from composite_llm.run.preflight import MONEY_CAPS
-from composite_llm.run.spending import PERIODS
+from composite_llm.run.spending_limits import PERIODS
 
 
 def money_problems(

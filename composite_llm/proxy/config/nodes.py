@@ -9,9 +9,9 @@ from typing import Any
 
 import litellm
 
-from composite_llm.config.nearest import nearest
 from composite_llm.config.node import COMPOSITE_PREFIX
 from composite_llm.config.problems import Problem
+from composite_llm.model.near_misses import nearest
 from composite_llm.proxy.config.file import Setting
 
 FINAL = ("aggregator", "chairman")

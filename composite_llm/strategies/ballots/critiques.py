@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from composite_llm.model.wellformed import well_formed
 from composite_llm.strategies.ballots.heads import head, is_last
 from composite_llm.strategies.ballots.items import numbered_item
 from composite_llm.strategies.ballots.lexicon import Lexicon
 from composite_llm.strategies.ballots.ranking_section import sections_of
 from composite_llm.strategies.ballots.span import Span
-from composite_llm.wellformed import well_formed
 
 # Behind the label: a colon, a dash, or a heading's end.
 _INTRODUCES = re.compile(

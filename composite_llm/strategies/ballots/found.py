@@ -6,8 +6,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 
+from composite_llm.model.wellformed import well_formed
 from composite_llm.strategies.ballots.lexicon import Lexicon, Mention
-from composite_llm.wellformed import well_formed
 
 _MAX_PROBLEMS = 12
 _MAX_QUOTED = 40

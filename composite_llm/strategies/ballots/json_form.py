@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from composite_llm.model.wellformed import well_formed
 from composite_llm.strategies.ballots.chains import labels_in
 from composite_llm.strategies.ballots.found import Found
 from composite_llm.strategies.ballots.heads import label_of
@@ -33,7 +34,6 @@ from composite_llm.strategies.ballots.ranking_section import is_worst_first
 from composite_llm.strategies.ballots.refusal import declines, is_example
 from composite_llm.strategies.ballots.span import Span
 from composite_llm.strategies.ballots.stems import shared_stem
-from composite_llm.wellformed import well_formed
 
 
 @dataclass(frozen=True, slots=True)

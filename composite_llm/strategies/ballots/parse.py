@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
-from composite_llm.review_labels import ANSWER_WORDS
+from composite_llm.model.review_labels import ANSWER_WORDS
 from composite_llm.strategies.ballots.ballot import Ballot, Form
 from composite_llm.strategies.ballots.critiques import critiques_in
 from composite_llm.strategies.ballots.found import Found

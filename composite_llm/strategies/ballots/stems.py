@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from composite_llm.review_labels import ANSWER_WORDS
+from composite_llm.model.review_labels import ANSWER_WORDS
 
 _ENTRY = re.compile(r"\W{0,8}(?P<stem>[^\W\d_][^\r\n]{0,40}?)[ \t\xa0_]{0,4}(?P<letter>(?<![A-Za-z])[A-Z]{1,3})\W{0,8}")
 _MOST = 200

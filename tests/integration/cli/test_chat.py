@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from composite_llm.trace import Trace
+from composite_llm.model.trace import Trace
 from fake_server import ThreadedServer
 from tests.support.commands import Terminal, run_command
 

@@ -75,7 +75,7 @@ def test_an_unknown_provider_is_told_with_the_nearest(command: Any) -> None:
 
 
 def test_what_the_command_would_pick_is_in_the_table() -> None:
-    from composite_llm.provider.models import models_of
+    from composite_llm.provider.known_models import models_of
 
     known = {model.model for model in models_of(PROVIDERS)}
     assert {model for provider in PROVIDERS.values() for model in (provider.strong, provider.small)} <= known

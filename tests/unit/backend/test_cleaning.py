@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from composite_llm.backend.cleaning import StreamCleaner, cleaned_message
 from composite_llm.backend.interface import ChoiceDelta, Chunk, Message
-from composite_llm.engine.assemble import Assembler
+from composite_llm.engine.stream_assembler import Assembler
 
 HIGH, LOW = "\ud83d", "\ude00"
 FAMILY = "\U0001f468\u200d\U0001f469\u200d\U0001f467"

@@ -11,11 +11,11 @@ from rich.text import Text
 
 from composite_llm.cli.progress import Progress, Row
 from composite_llm.cli.table import members_table, remarks
-from composite_llm.errors import QuorumNotMet
-from composite_llm.events import AttemptStarted, CallDone, Event, StageStarted
-from composite_llm.explanation import explain_plan
+from composite_llm.model.errors import QuorumNotMet
+from composite_llm.model.events import AttemptStarted, CallDone, Event, StageStarted
 from composite_llm.observe.observer import Observers
 from composite_llm.run import Services
+from composite_llm.run.explanation import explain_plan
 from tests.support.benches import Bench, bench
 from tests.support.pages import Page
 from tests.support.scripted_backend import Hang, Say, Script, ScriptedBackend, ScriptedFacts, failing

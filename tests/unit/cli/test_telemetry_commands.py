@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from composite_llm.observe.store.observer import StoreObserver
+from composite_llm.model.trace import Trace
+from composite_llm.observe.store.store_observer import StoreObserver
 from composite_llm.observe.telemetry_settings import TELEMETRY_VARIABLE, TelemetrySettings
-from composite_llm.trace import Trace
 from tests.support.commands import Terminal, run_command
 from tests.support.interpreter import run_program
 from tests.support.telling import a_call, a_trace, tell

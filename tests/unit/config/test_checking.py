@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from composite_llm.config.checking import checked, misspelt_node_keys, shown
 from composite_llm.config.node import Node
 from composite_llm.config.options import CouncilOptions, MoaOptions
-from composite_llm.errors import InvalidOption
+from composite_llm.model.errors import InvalidOption
 
 SECRET = "sk-very-secret-1234"
 

@@ -4,7 +4,7 @@ import pytest
 from pydantic import ValidationError
 
 from composite_llm.config.node import Node, NodeSettings, resolved_params
-from composite_llm.errors import InvalidOption
+from composite_llm.model.errors import InvalidOption
 
 
 def test_a_string_is_a_node_with_that_model_and_the_defaults() -> None:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from composite_llm.config.numbers import check_numbers, number_problem, seconds_of
 from composite_llm.config.plan import make_plan
 from composite_llm.config.profiles import Profiles
-from composite_llm.errors import InvalidOption
+from composite_llm.model.errors import InvalidOption
 
 NO_NUMBERS: list[Any] = ["128", "", True, [1], {"a": 1}, math.nan, math.inf, -math.inf, 10**400]
 COUNTS = ["n", "best_of", "max_tokens", "max_completion_tokens", "max_output_tokens"]

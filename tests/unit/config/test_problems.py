@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from composite_llm.config.checked_file import problems_of_file, variables_in
 from composite_llm.config.profiles import Profiles, load_profiles
-from composite_llm.errors import InvalidConfig
+from composite_llm.model.errors import InvalidConfig
 
 MANY = """\
 telemetry: {pathh: x}

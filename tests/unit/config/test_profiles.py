@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from composite_llm.config.profiles import CONFIG_VARIABLE, DEFAULT_FILE, load_profiles
-from composite_llm.errors import InvalidConfig, UnknownProfile
+from composite_llm.model.errors import InvalidConfig, UnknownProfile
 from composite_llm.observe.otel_settings import OtelSettings
 
 GOOD = """\

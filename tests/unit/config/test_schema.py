@@ -13,7 +13,7 @@ from composite_llm.config.options import STRATEGIES
 from composite_llm.config.parameters import PROFILE_PARAMETERS
 from composite_llm.config.profiles import load_profiles
 from composite_llm.config.schema import config_schema
-from composite_llm.errors import InvalidConfig
+from composite_llm.model.errors import InvalidConfig
 
 ROOT = Path(__file__).parents[3]
 SCHEMA = config_schema()

@@ -7,7 +7,7 @@ import pytest
 from composite_llm.backend.interface import Reply
 from composite_llm.engine.answer import ToolPolicy, answer
 from composite_llm.engine.tools import executor_of
-from composite_llm.events import ToolsRun
+from composite_llm.model.events import ToolsRun
 from tests.support.benches import QUESTION, Desk, collected, desk, want
 from tests.support.scripted_backend import Say, Step, asking_for
 

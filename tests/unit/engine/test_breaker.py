@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from composite_llm.config.plan import make_plan
 from composite_llm.config.profiles import Profiles
 from composite_llm.engine.breaker import COUNTED, MAX_ENTRIES, Breakers, BreakerSettings, BreakerState
-from composite_llm.errors import CompositeError, FailureKind, RunTimeout
+from composite_llm.model.errors import CompositeError, FailureKind, RunTimeout
+from composite_llm.model.trace import Trace
 from composite_llm.run import Caller, Run, Services
-from composite_llm.trace import Trace
 from tests.support.benches import QUESTION, bench
 from tests.support.scripted_backend import Hang, Say, Script, ScriptedBackend, ScriptedFacts, failing
 from tests.support.virtual_time import START, now

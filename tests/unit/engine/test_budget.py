@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from composite_llm.engine.budget import Budget, Reservation
-from composite_llm.errors import BudgetExceeded
+from composite_llm.model.errors import BudgetExceeded
 
 
 def test_without_caps_everything_is_counted_and_nothing_refused() -> None:

@@ -10,10 +10,10 @@ from composite_llm.backend.interface import Chunk, Reply
 from composite_llm.engine.breaker import Breakers
 from composite_llm.engine.budget import Budget
 from composite_llm.engine.final import final_call
-from composite_llm.errors import BudgetExceeded, Failure, FinalCallFailed
-from composite_llm.events import AttemptStarted, CallDone
-from composite_llm.trace import Call
-from composite_llm.usage import Usage
+from composite_llm.model.errors import BudgetExceeded, Failure, FinalCallFailed
+from composite_llm.model.events import AttemptStarted, CallDone
+from composite_llm.model.trace import Call
+from composite_llm.model.usage import Usage
 from tests.support.benches import Desk, collected, desk, streamed_text, want
 from tests.support.scripted_backend import COST, USAGE, Fail, Hang, Say, ScriptedFacts, asking_for, failing
 from tests.support.virtual_time import now

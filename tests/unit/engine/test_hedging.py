@@ -9,8 +9,8 @@ from composite_llm.backend.interface import Reply
 from composite_llm.engine.budget import Budget
 from composite_llm.engine.final import final_call
 from composite_llm.engine.subcall import ask
-from composite_llm.errors import FinalCallFailed, NodeFailure
-from composite_llm.trace import Call
+from composite_llm.model.errors import FinalCallFailed, NodeFailure
+from composite_llm.model.trace import Call
 from tests.support.benches import Desk, bench, collected, desk, want
 from tests.support.scripted_backend import COST, USAGE, Fail, Hang, Say, failing
 from tests.support.virtual_time import now, other_tasks

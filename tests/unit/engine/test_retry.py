@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from composite_llm.engine.retry import MAX_DELAY_S, MAX_RETRY_AFTER_S, delay_before_retry, why_no_retry
-from composite_llm.errors import Failure, FailureKind
+from composite_llm.model.errors import Failure, FailureKind
 
 MANY = 99
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from composite_llm.backend.store import MemoryStore
+from composite_llm.backend.text_cache import MemoryStore
 from composite_llm.engine.reuse import is_tool_step, turn_key
 
 MARK = {"cache_control": {"type": "ephemeral"}}

@@ -12,11 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from composite_llm.backend.interface import Choice, Reply
+from composite_llm.engine.output_checks import OutputCheck, schema_problem
 from composite_llm.engine.schemas import MAX_PATTERN_TEXT, Unfinished, first_error, in_bounds
-from composite_llm.engine.validate import OutputCheck, schema_problem
-from composite_llm.errors import InvalidOption
-from composite_llm.schema_bounds import MAX_VALUES, check_bounds, check_schemas
-from composite_llm.sendable import check_sendable
+from composite_llm.model.errors import InvalidOption
+from composite_llm.model.schema_bounds import MAX_VALUES, check_bounds, check_schemas
+from composite_llm.model.sendable import check_sendable
 
 T = TypeVar("T")
 

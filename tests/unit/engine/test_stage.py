@@ -7,8 +7,8 @@ import pytest
 
 from composite_llm.engine.budget import Budget
 from composite_llm.engine.stage import StagePolicy, run_stage
-from composite_llm.errors import BudgetExceeded, InvalidOption, QuorumNotMet
-from composite_llm.events import CallDone, Degraded, StageDone, StageStarted
+from composite_llm.model.errors import BudgetExceeded, InvalidOption, QuorumNotMet
+from composite_llm.model.events import CallDone, Degraded, StageDone, StageStarted
 from tests.support.benches import Desk, bench, call_named, desk, want
 from tests.support.scripted_backend import COST, Hang, Say, Script, failing
 from tests.support.virtual_time import now, other_tasks

@@ -9,9 +9,9 @@ import pytest
 from composite_llm.backend.interface import Reply
 from composite_llm.engine.budget import Budget
 from composite_llm.engine.subcall import ask
-from composite_llm.engine.want import Want
-from composite_llm.errors import FailureKind, NodeFailure
-from composite_llm.trace import Call
+from composite_llm.engine.subcall_request import Want
+from composite_llm.model.errors import FailureKind, NodeFailure
+from composite_llm.model.trace import Call
 from tests.support.benches import Desk, desk, want
 from tests.support.scripted_backend import COST, Hang, Say, Step, asking_for, failing
 from tests.support.virtual_time import now

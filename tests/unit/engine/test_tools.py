@@ -19,7 +19,7 @@ from composite_llm.engine.tools import (
     run_tools,
     tool_names,
 )
-from composite_llm.errors import InvalidOption
+from composite_llm.model.errors import InvalidOption
 from tests.support.virtual_time import now
 
 CONTEXT = ToolContext("run-1", "chief", "c1")

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from composite_llm.errors import CompositeError
+from composite_llm.model.errors import CompositeError
 from composite_llm.observe.log import RunLog
 from composite_llm.observe.observer import Observers
 from composite_llm.run import Caller, Run, Services

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from composite_llm.errors import FinalCallFailed
-from composite_llm.events import AttemptStarted, CallDone, Event, StageStarted
+from composite_llm.model.errors import FinalCallFailed
+from composite_llm.model.events import AttemptStarted, CallDone, Event, StageStarted
+from composite_llm.model.trace import Trace
 from composite_llm.observe.observer import Observers, RunInfo
 from composite_llm.run import Services
-from composite_llm.trace import Trace
 from tests.support.benches import Bench, bench
 from tests.support.scripted_backend import Hang, Say, Script, ScriptedBackend, ScriptedFacts, failing
 

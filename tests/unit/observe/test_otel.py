@@ -14,7 +14,7 @@ from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ParentBased, TraceIdRat
 from opentelemetry.semconv._incubating.attributes import gen_ai_attributes
 from opentelemetry.trace import SpanKind, StatusCode
 
-from composite_llm.errors import CompositeError
+from composite_llm.model.errors import CompositeError
 from composite_llm.observe import otel_names
 from composite_llm.observe.observer import Observers
 from composite_llm.observe.otel import OpenTelemetry

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from composite_llm.errors import InvalidOption
+from composite_llm.model.errors import InvalidOption
 from composite_llm.observe.otel_settings import OtelSettings, otel_settings
 
 

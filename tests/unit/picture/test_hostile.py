@@ -12,10 +12,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from composite_llm.model.trace import Attempt, Call, Dissent, RankedAnswer, Ranking, ReviewRecord, ToolCall, Trace
+from composite_llm.model.usage import Usage
 from composite_llm.picture import fragment, page
 from composite_llm.picture.visible import visible
-from composite_llm.trace import Attempt, Call, Dissent, RankedAnswer, Ranking, ReviewRecord, ToolCall, Trace
-from composite_llm.usage import Usage
 from tests.support.html_outline import Outline, outline
 from tests.support.runs_to_show import ALL
 

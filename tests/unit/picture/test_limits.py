@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
+from composite_llm.model.trace import Trace
 from composite_llm.picture import page
 from composite_llm.picture.limits import PAGE, Limits, ends_of, shortened
-from composite_llm.trace import Trace
 from tests.support.html_outline import outline
 from tests.support.runs_to_show import council, mixture, with_tools
 

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
+from composite_llm.model.summary import money
+from composite_llm.model.trace import Trace
 from composite_llm.picture import Framing, fragment, page
-from composite_llm.summary import money
-from composite_llm.trace import Trace
 from tests.support.html_outline import outline
 from tests.support.runs_to_show import ALL, council, failed, mixture, nested, reused, with_tools
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from composite_llm.review_labels import ANSWER_WORDS
+from composite_llm.model.review_labels import ANSWER_WORDS
 from composite_llm.strategies.ballots import labels, parse_ballot
 from composite_llm.strategies.ballots.languages import RANKING_WORDS
 

@@ -5,7 +5,8 @@ import re
 import jsonschema_rs
 import pytest
 
-from composite_llm.messages import advisor_view
+from composite_llm.model.messages import advisor_view
+from composite_llm.model.trace import Dissent, RankedAnswer, Ranking, ReviewRecord
 from composite_llm.strategies.prompts import (
     ballot_format,
     chairman_request,
@@ -15,7 +16,6 @@ from composite_llm.strategies.prompts import (
     trailing_references,
     vote_lines,
 )
-from composite_llm.trace import Dissent, RankedAnswer, Ranking, ReviewRecord
 
 RANKING = Ranking(
     method="borda",

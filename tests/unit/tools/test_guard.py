@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from composite_llm.engine.tools import ToolContext
-from composite_llm.errors import InvalidOption
+from composite_llm.model.errors import InvalidOption
 from composite_llm.tools.guard import ToolGuard, ToolRaised, ToolRefused
 from tests.support.virtual_time import now
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from composite_llm import TraceStore
-from composite_llm.observe.store.observer import StoreObserver
+from composite_llm.observe.store.store_observer import StoreObserver
 from composite_llm.observe.telemetry_settings import TelemetrySettings
 
 

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from composite_llm import TraceStore
-from composite_llm.observe.store.observer import StoreObserver
+from composite_llm.observe.store.store_observer import StoreObserver
 from tests.support.telling import a_trace, tell
 
 FIRST_SCHEMA = Path(__file__).with_name("schema_1.sql")

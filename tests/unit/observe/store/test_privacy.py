@@ -6,11 +6,11 @@ from typing import Any
 import pytest
 
 from composite_llm import TraceStore
+from composite_llm.model.trace import Ranking, ReviewRecord, ToolCall, Trace
 from composite_llm.observe.observer import Observers, RunInfo
-from composite_llm.observe.store.observer import StoreObserver
+from composite_llm.observe.store.store_observer import StoreObserver
 from composite_llm.observe.telemetry_settings import Privacy, TelemetrySettings
 from composite_llm.run import Services
-from composite_llm.trace import Ranking, ReviewRecord, ToolCall, Trace
 from tests.support.benches import bench
 from tests.support.scripted_backend import Say, Script, ScriptedBackend, ScriptedFacts, failing
 from tests.support.telling import a_call, a_trace, info, tell_call

@@ -17,7 +17,7 @@ from tests.support.interpreter import REPOSITORY
 PRELUDE = """
 import os, signal, sys
 from pathlib import Path
-from composite_llm.observe.store.observer import StoreObserver
+from composite_llm.observe.store.store_observer import StoreObserver
 from composite_llm.observe.telemetry_settings import TelemetrySettings
 from tests.support.telling import a_call, a_trace, info, tell, tell_call
 

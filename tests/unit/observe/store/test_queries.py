@@ -6,12 +6,12 @@ from typing import Any
 import pytest
 
 from composite_llm import ExecutionContext, TraceStore
+from composite_llm.model.usage import Usage
 from composite_llm.observe.observer import Observers
 from composite_llm.observe.records import RunRecord
 from composite_llm.observe.store import StoreUnavailable, UnknownRun
-from composite_llm.observe.store.observer import StoreObserver
+from composite_llm.observe.store.store_observer import StoreObserver
 from composite_llm.run import Services
-from composite_llm.usage import Usage
 from tests.support.benches import bench
 from tests.support.scripted_backend import Say, Script, ScriptedBackend, ScriptedFacts, failing
 from tests.support.telling import a_call, a_trace, info, tell, tell_call

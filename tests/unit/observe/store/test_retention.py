@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from composite_llm import TraceStore
-from composite_llm.observe.store.observer import StoreObserver
+from composite_llm.observe.store.store_observer import StoreObserver
 from composite_llm.observe.telemetry_settings import TelemetrySettings
 from tests.support.telling import a_call, a_trace, info, tell
 

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import HealthCheck, assume, given, settings
 
 from composite_llm import TraceStore
-from composite_llm.masking import masked
-from composite_llm.observe.store.observer import StoreObserver
+from composite_llm.model.masking import masked
+from composite_llm.model.trace import Trace
+from composite_llm.observe.store.store_observer import StoreObserver
 from composite_llm.observe.telemetry_settings import TelemetrySettings
-from composite_llm.trace import Trace
 from tests.support.telling import a_call, a_trace, tell
 from tests.support.traces import TRACES
 

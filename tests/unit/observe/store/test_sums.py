@@ -6,7 +6,7 @@ import pytest
 
 from composite_llm import TraceStore
 from composite_llm.observe.records import Sums
-from composite_llm.observe.store.observer import StoreObserver
+from composite_llm.observe.store.store_observer import StoreObserver
 from tests.support.telling import a_call, a_trace, info, tell, tell_call
 
 NOVEMBER = datetime(2026, 11, 1, tzinfo=UTC)

@@ -8,7 +8,7 @@ import pytest
 
 from composite_llm import TraceStore
 from composite_llm.observe.store import StoreUnavailable, writer
-from composite_llm.observe.store.observer import StoreObserver
+from composite_llm.observe.store.store_observer import StoreObserver
 from composite_llm.observe.telemetry_settings import TelemetrySettings
 from tests.support.telling import a_trace, info, tell
 

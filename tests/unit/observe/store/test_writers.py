@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from composite_llm import TraceStore
-from composite_llm.observe.store import file
+from composite_llm.observe.store import database_file
 from composite_llm.observe.store.moments import now_us
-from composite_llm.observe.store.observer import StoreObserver
+from composite_llm.observe.store.store_observer import StoreObserver
 from composite_llm.observe.store.writers import process_started
 from tests.support.telling import a_trace, info
 
@@ -69,7 +69,7 @@ def test_a_writer_that_was_taken_for_dead_comes_back(
     observer: StoreObserver, store: TraceStore, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # A sign of life with each batch.
-    monkeypatch.setattr(file, "HEARTBEAT_S", 0.0)
+    monkeypatch.setattr(database_file, "HEARTBEAT_S", 0.0)
     first, second = a_trace(), a_trace()
     observer.run_started(info(first))
     assert observer.flush()

@@ -1,0 +1,209 @@
+"""The deliberation as text: `reasoning_content`, in one piece after a plain run, or line by line in a stream. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+from composite_llm.model.events import (
+    AttemptStarted,
+    BallotsCounted,
+    CallDone,
+    Degraded,
+    DeliberationReused,
+    Event,
+    RunStarted,
+    StageDone,
+    StageStarted,
+    ToolsRun,
+)
+from composite_llm.model.review_labels import readable
+from composite_llm.model.trace import Call, Ranking, ToolCall, Trace
+from composite_llm.model.usage import Usage, total_cost, total_usage
+
+_TITLES = {
+    "propose": "Proposals",
+    "answer": "Answers",
+    "review": "Reviews",
+    "aggregate": "Aggregation",
+    "synthesize": "Synthesis",
+}
+
+
+def summary(trace: Trace, *, full: bool = False, final_reasoning: str | None = None) -> str:
+    """Sections, one per stage, in configuration order.
+
+    Args:
+        trace: A finished run.
+        full: Also each member's own text.
+        final_reasoning: The final model's own reasoning, for a heading of its own.
+    """
+    parts = []
+    if trace.degraded:
+        parts.append("\n".join(["Degraded:", *(f"- {reason}" for reason in trace.degraded)]))
+    parts += trace.notes
+    if trace.reused:
+        parts.append(_REUSED)
+    below = _by_parent(trace.calls)
+    for stage, calls in _by_stage(below.get(None, ())):
+        lines = [title(stage), *(_line_with_all_below(call, below) for call in calls)]
+        if full and not _is_final(stage):
+            lines += [f"\n{call.name} wrote:\n{readable(call)}" for call in calls if call.content]
+        if stage == "review" and trace.ranking is not None:
+            lines.append(vote_table(trace.ranking))
+        parts.append("\n".join(lines))
+    if trace.tool_calls:
+        parts.append("\n".join(["Tools", *map(tool_line, trace.tool_calls)]))
+    parts.append(total_line(trace))
+    if final_reasoning:
+        parts.append(f"{REASONING_HEADING}\n{final_reasoning}")
+    return "\n\n".join(parts)
+
+
+_REUSED = "The answers of this user turn's deliberation are used again."
+REASONING_HEADING = "The final model's own reasoning"
+
+
+_BILL_BEFORE = re.compile(r"^Total: [0-9]+ calls, [^\n]*\n\n\Z", re.MULTILINE)
+_BILL_BEHIND = re.compile(r"\n(?P<line>✓ [^\n]*)\n\nTotal: [0-9]+ calls, [^\n]*\n?\Z")
+_BETWEEN = re.compile(r"^(?:[✓✗] |Degraded: |tool [^\n]* \(round |[^\n]*: asking )", re.MULTILINE)
+
+
+def own_reasoning_in(text: str, name: str | None = None) -> str | None:
+    """The final model's own reasoning in a text of ours that a caller sends back; None where it is not certain.
+
+    Args:
+        text: As it was given out, whole or streamed.
+        name: The node of the final call: the text must say that it answered itself. None where a signature says so.
+    """
+    told, heading, own = text.rpartition(f"{REASONING_HEADING}\n")
+    if not heading or name is None:
+        return own if heading else None
+    if streamed := _BILL_BEHIND.search(own):
+        own, told = own[: streamed.start()], streamed["line"]
+    elif not _BILL_BEFORE.search(told):
+        return None
+    answered = [line for line in told.split("\n") if line.startswith("✓ ")]
+    if not answered or not answered[-1].startswith(f"✓ {name}: ") or "answered by " in answered[-1]:
+        return None
+    # Between what a model said in several turns a stream tells what happened.
+    return None if streamed and _BETWEEN.search(own) else own
+
+
+def title(stage: str) -> str:
+    """A stage's heading."""
+    base, _, layer = stage.partition("-")
+    return _TITLES.get(base, stage.capitalize()) + (f", layer {layer}" if layer else "")
+
+
+def event_text(event: Event, *, full: bool = False) -> str | None:
+    """What a stream says when something happens; None for nothing."""
+    match event:
+        case RunStarted(notes):
+            return "".join(f"{note}\n" for note in notes) or None
+        case DeliberationReused():
+            return f"{_REUSED}\n"
+        case StageStarted(stage, names):
+            return f"{title(stage)}: asking {', '.join(names)}\n"
+        case CallDone(call, spent, cost_usd):
+            text = call_line(call, spent, cost_usd) + "\n"
+            return (
+                text + f"\n{call.name} wrote:\n{readable(call)}\n\n"
+                if full and call.content and not _is_final(call.stage)
+                else text
+            )
+        case BallotsCounted(ranking):
+            return vote_table(ranking) + "\n"
+        case ToolsRun(records):
+            return "".join(f"{tool_line(record)}\n" for record in records)
+        case Degraded(reason):
+            return f"Degraded: {reason}\n"
+        case StageDone() | AttemptStarted():
+            return None
+
+
+def call_line(call: Call, spent: Usage, cost_usd: float | None) -> str:
+    """One member in one line."""
+    mark = {"ok": "✓", "abandoned": "-", "cancelled": "-"}.get(call.status, "✗")
+    parts = [f"{call.duration_s:.1f} s"]
+    if spent.total_tokens:
+        parts.append(
+            f"{spent.total_tokens} tokens" + (f" ({spent.cached_tokens} cached)" if spent.cached_tokens else "")
+        )
+        parts.append(money(cost_usd))
+    if len(call.attempts) > 1:
+        parts.append(f"{len(call.attempts)} attempts")
+    if call.status == "ok" and call.attempts and call.attempts[0].model != call.model:
+        parts.append(f"answered by {call.model}")
+    if call.cut_off:
+        parts.append("cut off by its token limit")
+    if call.status != "ok":
+        parts.append(f"{call.status.replace('_', ' ')}: {call.error}" if call.error else call.status.replace("_", " "))
+    return f"{mark} {call.name}: {', '.join(parts)}"
+
+
+def _line_with_all_below(call: Call, below: Mapping[str | None, Sequence[Call]]) -> str:
+    tree = list(_tree(call, below))
+    return call_line(call, total_usage(c.usage for c in tree), total_cost(c.cost_usd for c in tree))
+
+
+def _tree(call: Call, below: Mapping[str | None, Sequence[Call]]) -> Iterator[Call]:
+    # `Trace.subtree` looks through all calls for each.
+    yield call
+    for inner in below.get(call.id, ()):
+        yield from _tree(inner, below)
+
+
+def _by_parent(calls: Iterable[Call]) -> Mapping[str | None, Sequence[Call]]:
+    found: dict[str | None, list[Call]] = {}
+    for call in calls:
+        found.setdefault(call.parent_id, []).append(call)
+    return found
+
+
+def tool_line(record: ToolCall) -> str:
+    """One executed tool in one line; neither arguments nor results, which may be long or secret."""
+    outcome = "failed: " + record.error.split(":")[0] if record.error else "ok"
+    return f"tool {record.name} (round {record.round}): {outcome}, {record.duration_s:.1f} s"
+
+
+def vote_table(ranking: Ranking) -> str:
+    """The vote, best first, with agreement and dissent."""
+    counted = sum(not ballot.abstained for ballot in ranking.ballots)
+    lines = [f"Vote ({ranking.method}, {counted} ballots)"]
+    for row in ranking.table:
+        place = "" if row.mean_position is None else f", mean place {row.mean_position:.2f}"
+        lines.append(f"{row.rank}. {row.name}: {row.score:.2f}{place}, {row.first_places} first")
+    if ranking.agreement is not None:
+        lines.append(f"Agreement (Kendall's W): {ranking.agreement:.2f}")
+    lines += [
+        f"Dissent: {', '.join(dissent.champions)} ranked {dissent.name} first; the majority ranked it low"
+        for dissent in ranking.dissent
+    ]
+    return "\n".join(lines)
+
+
+def total_line(trace: Trace) -> str:
+    """The bill."""
+    untold = trace.untold_attempts
+    return (
+        f"Total: {len(trace.calls)} calls, {trace.usage.prompt_tokens} prompt + {trace.usage.completion_tokens} "
+        f"completion tokens, {money(trace.cost_usd)}, {trace.duration_s:.1f} s"
+        + (f"; at least, since {untold} attempt{'s' if untold > 1 else ''} ended untold" if untold else "")
+    )
+
+
+def money(cost_usd: float | None) -> str:
+    """A price for people; an unknown one says so."""
+    return "price unknown" if cost_usd is None else f"${cost_usd:.6f}"
+
+
+def _is_final(stage: str) -> bool:
+    return stage in ("aggregate", "synthesize")
+
+
+def _by_stage(calls: Iterable[Call]) -> list[tuple[str, Sequence[Call]]]:
+    stages: dict[str, list[Call]] = {}
+    for call in calls:
+        stages.setdefault(call.stage, []).append(call)
+    return list(stages.items())
