@@ -19,6 +19,7 @@ from composite_llm.model.events import (
     StageStarted,
     ToolsRun,
 )
+from composite_llm.model.structured_text import Degradation
 from composite_llm.model.trace import Call, Ranking, Trace
 from composite_llm.model.usage import Usage, total_cost, total_usage
 from composite_llm.observe.observer import RunInfo
@@ -90,7 +91,7 @@ class Progress:
     stages: list[Stage] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     ranking: Ranking | None = None
-    degraded: list[str] = field(default_factory=list)
+    degraded: list[Degradation] = field(default_factory=list)
     trace: Trace | None = None
     clock: Callable[[], float] = time.monotonic
     told: Callable[[Event], None] = lambda _event: None

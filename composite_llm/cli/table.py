@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from composite_llm.cli.progress import Progress, Row
 from composite_llm.cli.terminal_text import harmless
+from composite_llm.model.structured_text import Degradation
 from composite_llm.model.summary import money, title
 
 if TYPE_CHECKING:
@@ -69,9 +70,9 @@ def said_by_provider(sentence: str) -> str:
     return f"the provider said: {harmless(sentence)}"
 
 
-def _told(reason: str) -> bool:
+def _told(reason: Degradation) -> bool:
     """Whether a failed row says the same."""
-    return reason.startswith("member_missing:")
+    return reason.code == "member_missing"
 
 
 def _shortened(name: str, longest: int) -> str:

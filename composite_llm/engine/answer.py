@@ -83,9 +83,7 @@ class _ToolLoop:
             exhausted = round_number > self._policy.max_rounds
             if exhausted:
                 rounds = f"max_tool_rounds ({self._policy.max_rounds})"
-                self._scope.degrade(
-                    "tool_rounds_used_up", f"{self._want.name}: had to answer without tools after {rounds}"
-                )
+                self._degrade("tool_rounds_used_up", f"had to answer without tools after {rounds}")
                 self._want = replace(self._want, params=_without_tools(self._want))
             turn = Turn(self._scope, self._want, self._check, self._must_hold)
             async with contextlib.aclosing(turn.items(streamed=streamed)) as chunks:
@@ -108,8 +106,11 @@ class _ToolLoop:
         self._alike = self._alike + 1 if made == self._last_round else 1
         self._last_round = made
         if self._alike == _ALIKE:
-            text = f"{self._want.name}: made the same tool calls {_ALIKE} times in a row, with the same results"
-            self._scope.degrade("tool_calls_repeated", text)
+            text = f"made the same tool calls {_ALIKE} times in a row, with the same results"
+            self._degrade("tool_calls_repeated", text)
+
+    def _degrade(self, code: str, detail: str) -> None:
+        self._scope.degrade(code, detail, stage=self._want.stage, member=self._want.name)
 
     async def _run_tools(self, reply: Reply, round_number: int) -> None:
         # A streamed run has no limit around it as a whole, and nothing is yielded in here.

@@ -58,7 +58,7 @@ def begin(scope: Scope, node: Node, call: OpenCall, request: AttemptRequest, pla
             _note_failure(scope, attempt, refusal)
             attempt.request = None
             if not _failed_at(call, attempt):
-                scope.degrade("breaker_open", f"{call.name}: {refusal.reason}")
+                scope.degrade("breaker_open", refusal.reason, stage=call.stage, member=call.name)
             raise AttemptFailed(refusal)
         scope.budget.start_call()
     call.attempts.append(attempt)
@@ -98,7 +98,7 @@ def _released(scope: Scope, attempt: OpenAttempt) -> None:
 def refused(scope: Scope, call: OpenCall, error: BudgetExceeded) -> Failure:
     """The failure of an attempt that a cap forbids."""
     scope.budget.refusal = error
-    scope.degrade("budget_reached", f"{call.name}: {error.message}")
+    scope.degrade("budget_reached", error.message, stage=call.stage, member=call.name)
     return Failure("budget", error.message, error_class=type(error).__name__)
 
 

@@ -63,21 +63,23 @@ class Turn:
                 async for chunk in chunks:
                     yield chunk
             problem = await self._problem()
-            name = self._want.name
-            if problem is None or self._stands(name, problem, repaired=repaired):
+            if problem is None or self._stands(problem, repaired=repaired):
                 for chunk in self._rest():
                     yield chunk
                 return
             if not repaired:
-                self._scope.degrade("output_repaired", f"{name}: asked again, since {problem}")
+                self._degrade("output_repaired", f"asked again, since {problem}")
                 want, repaired = self._want.with_more(repair_note(problem, self.reply)), True
             elif fallbacks:
                 node = fallbacks.pop(0)
-                self._scope.degrade("fallback_used", f"{name}: {node.label} asked, since {problem}")
+                self._degrade("fallback_used", f"{node.label} asked, since {problem}")
                 want = replace(self._want, node=node.model_copy(update={"fallbacks": ()}))
             else:
-                raise InvalidOutput(f"stage '{want.stage}': {name}: {problem}, also when asked again")
+                raise InvalidOutput(f"stage '{want.stage}': {want.name}: {problem}, also when asked again")
             yield NO_DELTA
+
+    def _degrade(self, code: str, detail: str) -> None:
+        self._scope.degrade(code, detail, stage=self._want.stage, member=self._want.name)
 
     async def _problem(self) -> str | None:
         check, reply = self._check, self.reply
@@ -86,7 +88,7 @@ class Turn:
         try:
             return await in_bounds(lambda: check.problem(reply), characters=_length(reply))
         except Unfinished:
-            self._scope.degrade("output_unchecked", f"{self._want.name}: checking its form would take too long")
+            self._degrade("output_unchecked", "checking its form would take too long")
             return None
 
     async def _read(self, reply: Reply) -> Reply:
@@ -98,13 +100,13 @@ class Turn:
         except Unfinished:
             return reply
 
-    def _stands(self, name: str, problem: str, *, repaired: bool) -> bool:
+    def _stands(self, problem: str, *, repaired: bool) -> bool:
         """Whether a reply with a problem is the answer nevertheless."""
         if self._seen:
-            self._scope.degrade("output_invalid", f"{name}: {problem}; it was already passed on")
+            self._degrade("output_invalid", f"{problem}; it was already passed on")
         elif repaired and has_tool_calls(self.reply.message):
             # The caller, or the tool itself, can still say what is wrong with it.
-            self._scope.degrade("output_invalid", f"{name}: {problem}")
+            self._degrade("output_invalid", problem)
         else:
             return False
         return True

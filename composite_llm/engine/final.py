@@ -36,6 +36,7 @@ from composite_llm.engine.subcall import (
 from composite_llm.engine.subcall_request import Want, chain
 from composite_llm.model.errors import AttemptFailed, BudgetExceeded, Failure, FinalCallFailed, NodeFailure
 from composite_llm.model.messages import text_of
+from composite_llm.model.structured_text import NextStep
 
 
 async def final_call(scope: Scope, want: Want, *, streamed: bool) -> AsyncGenerator[Chunk | Reply, None]:
@@ -87,7 +88,7 @@ class _StreamedFinal:
             for node in chain(self._want.node):
                 if self._failures:
                     reason = self._failures[-1].failure.reason
-                    self._scope.degrade("fallback_used", f"{self._want.name}: {node.label} asked ({reason})")
+                    self._degrade("fallback_used", f"{node.label} asked ({reason})")
                     yield NO_DELTA
                 async with contextlib.aclosing(self._ask_node(node)) as chunks:
                     async for chunk in chunks:
@@ -99,13 +100,16 @@ class _StreamedFinal:
             if self._call.ended is None:
                 self._call.ended = self._scope.recorder.clock()
 
+    def _degrade(self, code: str, detail: str) -> None:
+        self._scope.degrade(code, detail, stage=self._want.stage, member=self._want.name)
+
     def _settled(self) -> Reply:
         reply = self._reply or self._spare
         if reply is None:
             note_failure(self._call, self._failures[-1].failure)
             raise _failed(self._scope, self._want, self._failures)
         if self._reply is None:
-            self._scope.degrade("final_unusable", f"{self._want.name}: {self._failures[0].failure.reason}")
+            self._degrade("final_unusable", self._failures[0].failure.reason)
             note_answer(self._call, self._want.node, reply)
         self._call.ended = self._scope.recorder.clock()
         self._scope.tell_done(self._call)
@@ -129,7 +133,8 @@ class _StreamedFinal:
                 tries.answered()
                 return
             if attempt.assembler.answer_started:
-                note_next_step(self._call, "given up: part of the answer was already passed on")
+                reason = "part of the answer was already passed on"
+                note_next_step(self._call, NextStep("give_up", reason=reason))
                 note_failure(self._call, failure)
                 self._call.content = text_of(attempt.assembler.reply().message.get("content")) or None
                 failures = [*self._failures, NodeFailure(node.label, failure)]
@@ -159,7 +164,7 @@ class _StreamedFinal:
             self._spare = self._spare or reply
             return unusable_failure(self._call.attempts[-1].endpoint, shortcoming)
         if shortcoming is not None:
-            self._scope.degrade("final_unusable", f"{self._want.name}: {shortcoming}")
+            self._degrade("final_unusable", shortcoming)
         note_answer(self._call, node, reply)
         self._reply = said_by(node, self._call, reply)
         return None

@@ -13,6 +13,7 @@ from composite_llm.engine.attempt_cost import BY_NESTED, NOTHING, Spent
 from composite_llm.engine.budget import Reservation
 from composite_llm.engine.slot import Slot
 from composite_llm.model.events import CallDone
+from composite_llm.model.structured_text import Degradation, NextStep
 from composite_llm.model.trace import Attempt, Call, CallStatus, Ranking, ToolCall, Trace
 from composite_llm.model.usage import Usage, total_cost, total_usage
 
@@ -44,7 +45,7 @@ class OpenAttempt:
     spent: Spent = NOTHING
     until_now: Callable[[], Spent] | None = None
     """While an answer is being written: what it has spent so far."""
-    next_step: str | None = None
+    next_step: NextStep | None = None
     reservation: Reservation | None = None
     response_model: str | None = None
     finish_reason: str | None = None
@@ -104,7 +105,7 @@ class Recorder:
         self._by_id: dict[str, OpenCall] = {}
         self._below: dict[str | None, list[OpenCall]] = {}
         self.tool_calls: list[ToolCall] = []
-        self.degraded: list[str] = []
+        self.degraded: list[Degradation] = []
         self.ranking: Ranking | None = None
         self.notes: tuple[str, ...] = ()
         self.self_moa = False
@@ -134,7 +135,7 @@ class Recorder:
                 if attempt.place is not None:
                     attempt.place.give_back()
 
-    def degrade(self, reason: str) -> None:
+    def degrade(self, reason: Degradation) -> None:
         """Note a departure from the configuration, once."""
         if reason not in self.degraded:
             self.degraded.append(reason)

@@ -15,6 +15,7 @@ from composite_llm.engine.positional_ballots import PositionalBallots
 from composite_llm.engine.recorder import OpenCall, Recorder
 from composite_llm.engine.retry_cache import Salvage
 from composite_llm.model.events import Degraded, Event
+from composite_llm.model.structured_text import Degradation
 
 
 def ignore_event(_: Event) -> None:
@@ -87,17 +88,19 @@ class Scope:
         end = self.recorder.clock() + limit_s
         return replace(self, deadline=end if self.deadline is None else min(end, self.deadline))
 
-    def degrade(self, code: str, text: str) -> None:
+    def degrade(self, code: str, detail: str = "", *, stage: str | None = None, member: str | None = None) -> None:
         """Record a departure from the configuration, and tell it.
 
         Args:
             code: What kind of departure, for machines; one of a small set.
-            text: One clause for people.
+            detail: One clause for people.
+            stage: The stage that it happened in.
+            member: The name of whoever it is about.
         """
-        self.degrade_as(f"{code}: {text}")
+        self.degrade_as(Degradation(code, detail, stage=stage, member=member))
 
-    def degrade_as(self, reason: str) -> None:
-        """The same for a reason that is put together already."""
+    def degrade_as(self, reason: Degradation) -> None:
+        """The same for one that is made already."""
         if reason not in self.recorder.degraded:
             self.recorder.degrade(reason)
             self.emit(Degraded(reason))

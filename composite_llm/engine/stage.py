@@ -64,9 +64,9 @@ async def run_stage(scope: Scope, wants: Sequence[Want], policy: StagePolicy) ->
     ]
     for answer in answers:
         if answer.cut_off:
-            scope.degrade("member_truncated", f"{stage}: {answer.name} ran out of tokens")
+            scope.degrade("member_truncated", "ran out of tokens", stage=stage, member=answer.name)
     for failed in failures:
-        scope.degrade("member_missing", f"{stage}: {failed.name} ({failed.failure.reason})")
+        scope.degrade("member_missing", failed.failure.reason, stage=stage, member=failed.name)
     if len(answers) < policy.quorum and policy.required:
         raise _shortfall(scope, stage, policy.quorum, answers, failures)
     return answers

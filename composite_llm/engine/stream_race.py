@@ -12,6 +12,7 @@ from composite_llm.engine.recorder import OpenCall
 from composite_llm.engine.stream_assembler import Assembler
 from composite_llm.engine.subcall import final_shortcoming, note_next_step
 from composite_llm.model.errors import Failure
+from composite_llm.model.structured_text import NextStep
 
 
 class StreamedAttempt(Protocol):
@@ -77,7 +78,7 @@ async def first_to_answer(make: Callable[[bool], StreamedAttempt], hedge_after_s
     try:
         await asyncio.wait(tasks, timeout=hedge_after_s)
         if not tasks[0].done():
-            note_next_step(call, f"hedged after {hedge_after_s:g} s")
+            note_next_step(call, NextStep("hedge", delay_s=hedge_after_s))
             opened.append(Opened(make(True)))
             tasks.append(asyncio.create_task(opened[1].open()))
         chosen = await _first_promising(opened, tasks)

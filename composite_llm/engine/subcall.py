@@ -26,6 +26,7 @@ from composite_llm.engine.scope import Scope
 from composite_llm.engine.subcall_request import Form, Want, attempt_request, chain
 from composite_llm.model.errors import AttemptFailed, Failure, NodeFailure
 from composite_llm.model.messages import text_of
+from composite_llm.model.structured_text import NextStep
 
 
 async def ask(scope: Scope, want: Want, call: OpenCall) -> Reply | list[NodeFailure]:
@@ -42,7 +43,8 @@ async def ask(scope: Scope, want: Want, call: OpenCall) -> Reply | list[NodeFail
     try:
         for node in chain(want.node):
             if failures:
-                scope.degrade("fallback_used", f"{want.name}: {node.label} asked ({failures[-1].failure.reason})")
+                detail = f"{node.label} asked ({failures[-1].failure.reason})"
+                scope.degrade("fallback_used", detail, stage=want.stage, member=want.name)
             outcome = await _ask_node(scope, want, node, call)
             if isinstance(outcome, Reply):
                 note_answer(call, node, outcome)
@@ -53,7 +55,7 @@ async def ask(scope: Scope, want: Want, call: OpenCall) -> Reply | list[NodeFail
             if failure.kind == "budget":
                 break
         if want.final and spare is not None:
-            scope.degrade("final_unusable", f"{want.name}: {failures[0].failure.reason}")
+            scope.degrade("final_unusable", failures[0].failure.reason, stage=want.stage, member=want.name)
             note_answer(call, want.node, spare)
             return spare
         note_failure(call, failures[-1].failure)
@@ -139,7 +141,7 @@ class Tries:
             if self._too_long is None:
                 raise
             # What the provider said tells more than the window that was guessed from it.
-            note_next_step(self._call, "given up: the answers cannot be made shorter")
+            note_next_step(self._call, NextStep("give_up", reason="the answers cannot be made shorter"))
             raise AttemptFailed(self._too_long) from None
         return self._sent
 
@@ -152,16 +154,17 @@ class Tries:
 
     async def again(self, failure: Failure) -> bool:
         """Whether to try once more after a failed attempt; waits as long as it is wise to before."""
-        if (step := self._other_form(failure)) is not None:
-            note_next_step(self._call, step)
+        if (change := self._other_form(failure)) is not None:
+            note_next_step(self._call, NextStep("other_form", reason=change))
             return True
         self._made += 1
         delay_s = self._delay_s(failure)
         self._blank = self._blank or failure.kind == "blank"
-        note_next_step(
-            self._call,
-            f"given up: {self._why_no_retry(failure)}" if delay_s is None else f"retry after {delay_s:.1f} s",
+        gave_up = delay_s is None
+        step = (
+            NextStep("give_up", reason=self._why_no_retry(failure)) if gave_up else NextStep("retry", delay_s=delay_s)
         )
+        note_next_step(self._call, step)
         if delay_s is None:
             return False
         self._failed = failure
@@ -180,12 +183,12 @@ class Tries:
             counted = tokens_of(self._scope.facts, self._sent)
             self._window = window_in_our_tokens(counted, failure.window)
             self._form = replace(self._form, at_most_tokens=shorter(counted, self._sent, failure.window))
-            return "asked again with shorter answers"
+            return "with shorter answers"
         restriction = lifted_by(self._want, self._node, self._sent, failure)
         if restriction is None:
             return None
         self._form = replace(self._form, restrictions=self._form.restrictions | {restriction})
-        return f"asked again {IN_ANOTHER_FORM[restriction]}"
+        return IN_ANOTHER_FORM[restriction]
 
     def _may_shorten(self, failure: Failure) -> bool:
         if not self._want.materials or is_in_vain(self._too_long, failure):
@@ -218,7 +221,7 @@ async def hedged(
     try:
         await asyncio.wait(tasks, timeout=node.hedge_after_s)
         if not tasks[0].done():
-            note_next_step(call, f"hedged after {node.hedge_after_s:g} s")
+            note_next_step(call, NextStep("hedge", delay_s=node.hedge_after_s))
             tasks.append(asyncio.create_task(attempt_plain(scope, node, call, replace(request, unique=True))))
         chosen = await _first_usable(want, tasks)
         return chosen
@@ -267,7 +270,7 @@ def shortcoming(want: Want, reply: Reply) -> str | None:
     return final_shortcoming(reply) if want.final else why_unusable(reply)
 
 
-def note_next_step(call: OpenCall, step: str) -> None:
+def note_next_step(call: OpenCall, step: NextStep) -> None:
     """Say in the record what followed the last attempt."""
     if call.attempts:
         call.attempts[-1].next_step = step

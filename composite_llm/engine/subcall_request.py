@@ -148,7 +148,7 @@ def attempt_request(scope: Scope, want: Want, node: Node, form: Form = Form()) -
     recipient = _recipient(scope.facts, want, node, endpoint, params, form)
     messages = _prompt(scope, want, node, params, form, scope.learned.window(node.model, endpoint), recipient)
     for reason in sorted(recipient.lost):
-        scope.degrade("reasoning_lost", f"{want.name}: {reason}")
+        scope.degrade("reasoning_lost", reason, stage=want.stage, member=want.name)
     if recipient.must_not_think:
         params = {key: value for key, value in params.items() if key not in _THINKING}
     return AttemptRequest(
@@ -241,7 +241,8 @@ def _prompt(
         reason = f"the conversation is longer than its context window of {window} tokens"
         raise AttemptFailed(Failure("context_window", reason))
     if found.cut:
-        scope.degrade("context_cut", f"{want.name}: {found.cut} answers cut to fit {node.model}")
+        detail = f"{found.cut} answers cut to fit {node.model}"
+        scope.degrade("context_cut", detail, stage=want.stage, member=want.name)
     return found.messages
 
 

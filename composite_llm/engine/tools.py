@@ -15,7 +15,7 @@ from composite_llm.engine.threads import in_daemon_thread
 from composite_llm.model.errors import InvalidOption
 from composite_llm.model.messages import Message, ModelTurn, as_text, checked_messages, with_well_formed_arguments
 from composite_llm.model.tool_results import ToolContent, content_text, tool_content
-from composite_llm.model.trace import ToolCall
+from composite_llm.model.trace import UNREADABLE_ARGUMENTS, ToolCall
 from composite_llm.model.wellformed import well_formed_value
 
 ToolFunction = Callable[..., Any]
@@ -175,11 +175,11 @@ async def _run_one(
     context = ToolContext(recorder.run_id, node, call_id)
     arguments: dict[str, Any] | str
     content: ToolContent | None = None
-    error = None
+    error = error_class = None
     try:
         arguments = parsed_arguments(raw)
     except ValueError as problem:
-        arguments, error = str(raw), str(problem)
+        arguments, error, error_class = str(raw), str(problem), UNREADABLE_ARGUMENTS
         executor.note_unreadable(name, arguments, context)
     else:
         try:
@@ -187,9 +187,9 @@ async def _run_one(
         except asyncio.CancelledError as problem:
             if _being_cancelled():
                 raise
-            error = _described(problem)
+            error, error_class = _described(problem), type(problem).__name__
         except Exception as problem:  # noqa: BLE001  # whatever a tool raises is its answer to the model
-            error = _described(problem)
+            error, error_class = _described(problem), type(problem).__name__
     record = ToolCall(
         id=call_id,
         round=round_number,
@@ -197,6 +197,7 @@ async def _run_one(
         arguments=arguments,
         result=None if content is None else content_text(content),
         error=error,
+        error_class=error_class,
         start_s=recorder.since_start(started),
         duration_s=recorder.clock() - started,
     )

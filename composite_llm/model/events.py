@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from composite_llm.model.structured_text import Degradation
 from composite_llm.model.trace import Call, Ranking, ToolCall
 from composite_llm.model.usage import Usage
 
@@ -83,7 +84,7 @@ class ToolsRun:
 class Degraded:
     """A departure from the configuration."""
 
-    reason: str
+    reason: Degradation
 
 
 Event = (

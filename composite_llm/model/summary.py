@@ -163,7 +163,7 @@ def _by_parent(calls: Iterable[Call]) -> Mapping[str | None, Sequence[Call]]:
 
 def tool_line(record: ToolCall) -> str:
     """One executed tool in one line; neither arguments nor results, which may be long or secret."""
-    outcome = "failed: " + record.error.split(":")[0] if record.error else "ok"
+    outcome = (f"failed: {record.error_class}" if record.error_class else "failed") if record.error else "ok"
     return f"tool {record.name} (round {record.round}): {outcome}, {record.duration_s:.1f} s"
 
 

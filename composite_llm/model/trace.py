@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, model_validator
 
 from composite_llm.model.documented import describe_fields
+from composite_llm.model.structured_text import Degradation, NextStep
 from composite_llm.model.usage import Usage
 
 CallStatus = Literal["ok", "failed", "timed_out", "abandoned", "cancelled"]
+TraceStatus = Literal["ok", "degraded", "failed", "cancelled"]
+CANCELLED = "cancelled"
+"""The error of a run whose caller had gone."""
 
 
 class _Record(BaseModel):
@@ -40,7 +44,7 @@ class Attempt(_Record):
     finish_reason: str | None = None
     usage: Usage = Usage()
     cost_usd: float | None = 0.0
-    next_step: str | None = None
+    next_step: NextStep | None = None
     """What followed a failed attempt and why: a retry, a fallback, or giving up."""
     estimated: bool = False
     """Whether the tokens were counted here because the provider did not tell them: the answer broke off, or it never does."""
@@ -96,6 +100,9 @@ class Call(_Record):
         )
 
 
+UNREADABLE_ARGUMENTS = "invalid_arguments"
+
+
 class ToolCall(_Record):
     """One tool that the run itself executed."""
 
@@ -107,6 +114,8 @@ class ToolCall(_Record):
     """As parsed; the raw text where the model sent no valid JSON object."""
     result: str | None = None
     error: str | None = None
+    error_class: str | None = None
+    """Class name of what the tool raised; `invalid_arguments` where they could not be read and nothing was run."""
     start_s: float
     duration_s: float
 
@@ -166,6 +175,12 @@ class Ranking(_Record):
         return [row.name for row in self.table]
 
 
+def _status(error: str | None, degraded: bool) -> TraceStatus:
+    if error is not None:
+        return "cancelled" if error == CANCELLED else "failed"
+    return "degraded" if degraded else "ok"
+
+
 class Trace(_Record):
     """One run, start to finish; `model_dump_json` round-trips."""
 
@@ -179,8 +194,10 @@ class Trace(_Record):
     usage: Usage = Usage()
     cost_usd: float | None = 0.0
     """US dollars over all attempts; None as soon as one price is unknown."""
-    degraded: list[str] = []
-    """Every departure from the configuration; empty when all went as configured."""
+    degraded: list[Degradation] = []
+    """Every departure from the configuration; empty when all went as configured. Each is text, "code: …", too."""
+    status: TraceStatus = "ok"
+    """How the run ended; `degraded` with an answer but otherwise than configured, `cancelled` when its caller had gone."""
     calls: list[Call] = []
     tool_calls: list[ToolCall] = []
     error: str | None = None
@@ -194,17 +211,23 @@ class Trace(_Record):
     reused: bool = False
     """Whether this run used the answers of an earlier deliberation of the same user turn."""
 
+    @model_validator(mode="before")
+    @classmethod
+    def _with_status(cls, values: Any) -> Any:
+        """Of a trace that was made or stored without one, its status."""
+        if not isinstance(values, Mapping) or "status" in values:
+            return values
+        return {**values, "status": _status(values.get("error"), bool(values.get("degraded")))}
+
     @property
-    def status(self) -> Literal["ok", "failed", "cancelled"]:
-        """How the run ended; `cancelled` when its caller had gone."""
-        if self.error is None:
-            return "ok"
-        return "cancelled" if self.error == "cancelled" else "failed"
+    def ending(self) -> Literal["ok", "failed", "cancelled"]:
+        """How the run ended, whatever it departed from: a degraded one has an answer too."""
+        return "ok" if self.status == "degraded" else self.status
 
     @property
     def degraded_codes(self) -> list[str]:
         """What kinds of departure there were, each once: `degraded` without its clauses for people."""
-        return list(dict.fromkeys(reason.partition(":")[0] for reason in self.degraded))
+        return list(dict.fromkeys(reason.code for reason in self.degraded))
 
     @property
     def untold_attempts(self) -> int:

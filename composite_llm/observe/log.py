@@ -41,14 +41,14 @@ class RunLog:
 def _line(trace: Trace) -> str:
     cost = "cost unknown" if trace.cost_usd is None else f"${trace.cost_usd:.6f}"
     parts = [
-        f"{trace.model} {trace.status} in {trace.duration_s:.3f} s",
+        f"{trace.model} {trace.ending} in {trace.duration_s:.3f} s",
         f"{len(trace.calls)} calls",
         f"{trace.usage.prompt_tokens}+{trace.usage.completion_tokens} tokens",
         cost,
     ]
     if codes := trace.degraded_codes:
         parts.append(f"degraded: {' '.join(codes)}")
-    if trace.status == "failed":
+    if trace.ending == "failed":
         parts.append(f"{trace.error_class}: {trace.error}")
     # A model string may hold an address with a password; a line break would forge a second line.
     return masked_text(", ".join(parts)).replace("\r", " ").replace("\n", " ")
@@ -59,7 +59,7 @@ def _extras(run: RunInfo, trace: Trace) -> dict[str, Any]:
         "run_id": trace.id,
         "model": masked_text(trace.model),
         "strategy": trace.strategy,
-        "status": trace.status,
+        "status": trace.ending,
         "streamed": run.streamed,
         "duration_s": trace.duration_s,
         "calls": len(trace.calls),

@@ -128,7 +128,7 @@ def _conversation(run: RunInfo) -> Attributes:
 
 def _describe_end(span: Span, run: RunInfo, done: Trace, *, content: bool) -> None:
     attributes: Attributes = {
-        names.own("status"): done.status,
+        names.own("status"): done.ending,
         names.own("calls"): len(done.calls),
         # Not under the conventions' names: those are the attempts', and would be added up twice.
         names.own("input_tokens"): done.usage.prompt_tokens,
@@ -145,7 +145,7 @@ def _describe_end(span: Span, run: RunInfo, done: Trace, *, content: bool) -> No
         if (answer := _answer(done)) is not None:
             attributes[names.OUTPUT_MESSAGES] = output_messages(*answer)
     span.set_attributes(attributes)
-    if done.status == "failed":
+    if done.ending == "failed":
         span.set_attribute(names.ERROR_TYPE, done.error_class or "_OTHER")
         span.set_status(Status(StatusCode.ERROR, done.error))
 
@@ -153,6 +153,6 @@ def _describe_end(span: Span, run: RunInfo, done: Trace, *, content: bool) -> No
 def _answer(done: Trace) -> tuple[str, str | None] | None:
     """The final call's text and why it ended."""
     last = next((call for call in reversed(done.calls) if call.parent_id is None), None)
-    if done.status != "ok" or last is None or last.content is None:
+    if done.error is not None or last is None or last.content is None:
         return None
     return last.content, last.attempts[-1].finish_reason if last.attempts else None

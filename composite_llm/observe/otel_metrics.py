@@ -49,8 +49,8 @@ class Instruments:
     def record(self, trace: Trace) -> None:
         """Count one run."""
         run: Attributes = {names.own("strategy"): trace.strategy, names.AGENT_NAME: trace.model}
-        ended = {**run, names.OPERATION: names.INVOKE_WORKFLOW, names.own("status"): trace.status}
-        if trace.status == "failed" and trace.error_class is not None:
+        ended = {**run, names.OPERATION: names.INVOKE_WORKFLOW, names.own("status"): trace.ending}
+        if trace.ending == "failed" and trace.error_class is not None:
             ended[names.ERROR_TYPE] = trace.error_class
             self._failures.add(1, {**run, names.ERROR_TYPE: trace.error_class})
         self._run_s.record(trace.duration_s, ended)

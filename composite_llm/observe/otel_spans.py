@@ -171,10 +171,7 @@ class SpanTree:
 
 def tool_error_type(tool: ToolCall) -> str | None:
     """The class of a tool's error; None if it did its work."""
-    if tool.error is None:
-        return None
-    name = tool.error.partition(":")[0]
-    return name if name.isidentifier() else "invalid_arguments"
+    return None if tool.error is None else tool.error_class or "unknown"
 
 
 def _note_failure(span: Span, error: str, description: str | None) -> None:

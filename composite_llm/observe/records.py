@@ -8,6 +8,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict
 
 from composite_llm.model.documented import describe_fields
+from composite_llm.model.structured_text import Degradation
 from composite_llm.model.trace import Attempt, Call
 from composite_llm.model.usage import Usage
 
@@ -48,7 +49,7 @@ class RunRecord(Origin):
     """Of a run under way: until now; of a lost one: as long as it was heard of."""
     streamed: bool = False
     error: str | None = None
-    degraded: list[str] = []
+    degraded: list[Degradation] = []
     usage: Usage = Usage()
     """Of a run that has not ended: of the calls that are done."""
     cost_usd: float | None = 0.0

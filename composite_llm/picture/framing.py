@@ -29,7 +29,7 @@ class Framing:
 
     def ending_of(self, trace: Trace) -> Ending:
         """How the run stands."""
-        return self.ending or trace.status
+        return self.ending or trace.ending
 
     def named(self, what: str) -> str:
         """What a text is called: of one that was cut before it was kept, only the beginning is there."""

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 
+from composite_llm.model.structured_text import Degradation
 from composite_llm.model.trace import Trace
 from composite_llm.picture.figures import at_least, count, known_part, moment, plural, price, seconds
 from composite_llm.picture.framing import Ending, Framing
 from composite_llm.picture.limits import Limits, shortened
 from composite_llm.picture.markup import Child, Html, element
 
-_CODE = re.compile(r"([a-z_]{1,40}): ?(.*)", re.DOTALL)
 _STRATEGIES = {"moa": "Mixture of agents", "council": "Council"}
 
 
@@ -62,7 +61,7 @@ def _alarm(trace: Trace, framing: Framing, limits: Limits) -> Html | None:
     )
 
 
-def _degraded(reasons: Sequence[str], limits: Limits) -> Html | None:
+def _degraded(reasons: Sequence[Degradation], limits: Limits) -> Html | None:
     if not reasons:
         return None
     shown = reasons[: limits.lines]
@@ -77,12 +76,10 @@ def _degraded(reasons: Sequence[str], limits: Limits) -> Html | None:
     )
 
 
-def _reason(reason: str, limits: Limits) -> Html:
+def _reason(reason: Degradation, limits: Limits) -> Html:
     """A reason with its code set apart."""
-    found = _CODE.fullmatch(shortened(reason, limits.sentence))
-    if found is None:
-        return element("li", shortened(reason, limits.sentence), dir="auto")
-    return element("li", element("code", found[1]), " ", found[2], dir="auto")
+    code = shortened(reason.code, limits.label)
+    return element("li", element("code", code), " ", shortened(reason.clause, limits.sentence), dir="auto")
 
 
 def _of_the_run(trace: Trace) -> list[str]:

@@ -48,8 +48,9 @@ def _kind(attempts: Sequence[Attempt], index: int) -> Kind:
     if index == 0:
         return "first"
     before, attempt = attempts[index - 1], attempts[index]
-    if before.next_step is not None and before.next_step.startswith("hedged"):
+    step = None if before.next_step is None else before.next_step.kind
+    if step == "hedge":
         return "hedge"
-    if before.model != attempt.model or (before.next_step or "").startswith("given up"):
+    if before.model != attempt.model or step == "give_up":
         return "fallback"
     return "retry"

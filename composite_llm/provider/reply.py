@@ -125,7 +125,7 @@ def own_fields(choice: Choice, trace: Trace) -> dict[str, Any]:
     if choice.message.get("refusal"):
         fields["refusal"] = choice.message["refusal"]
     if choice.index == 0 and trace.degraded:
-        fields["composite"] = {"degraded": list(trace.degraded)}
+        fields["composite"] = {"degraded": [str(reason) for reason in trace.degraded]}
     return fields
 
 

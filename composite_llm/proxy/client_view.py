@@ -35,14 +35,16 @@ class ClientView:
         if not self._hides:
             return trace
         calls = [self._call(call) for call in trace.calls]
-        return trace.model_copy(update={"calls": calls, "degraded": [self.text(reason) for reason in trace.degraded]})
+        return trace.model_copy(
+            update={"calls": calls, "degraded": [reason.changed(self.text) for reason in trace.degraded]}
+        )
 
     def event(self, event: Event) -> Event:
         """One thing that happened."""
         if isinstance(event, CallDone) and event.call.error is not None:
             return replace(event, call=self._call(event.call))
         if isinstance(event, Degraded):
-            return replace(event, reason=self.text(event.reason))
+            return replace(event, reason=event.reason.changed(self.text))
         return event
 
     def _call(self, call: Call) -> Call:

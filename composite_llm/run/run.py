@@ -26,7 +26,7 @@ from composite_llm.engine.tools import executor_of
 from composite_llm.model.errors import BudgetExceeded, CompositeError, FinalCallFailed, RunTimeout
 from composite_llm.model.events import Event, RunStarted, StageDone, StageStarted
 from composite_llm.model.schema_bounds import check_schemas, has_much
-from composite_llm.model.trace import Trace
+from composite_llm.model.trace import CANCELLED, Trace
 from composite_llm.observe.observer import RunInfo
 from composite_llm.run.context import Caller, Services
 from composite_llm.run.nesting import NestingBackend
@@ -210,7 +210,8 @@ class Run:
         if failed is None:
             return
         best = deliberation.names[deliberation.best]
-        scope.degrade("final_failed", f"{want.name} {failed}; the answer is {best}'s own")
+        detail = f"{failed}; the answer is {best}'s own"
+        scope.degrade("final_failed", detail, stage=want.stage, member=want.name)
         reply = _best(deliberation)
         if streamed:
             yield Chunk((ChoiceDelta(0, {"role": "assistant", "content": reply.message["content"]}),))
@@ -266,7 +267,7 @@ class Run:
             raise self._with_trace(error) from None
         except BaseException as error:
             self._error_class = type(error).__name__
-            self._error = "cancelled" if isinstance(error, _CANCELLED) else self._error_class
+            self._error = CANCELLED if isinstance(error, _CANCELLED) else self._error_class
             if isinstance(error, Exception):
                 self._keep_answers()
             raise

@@ -33,6 +33,7 @@ from composite_llm.engine.scope import Scope
 from composite_llm.engine.stage import StagePolicy
 from composite_llm.engine.subcall_request import Want, numbered
 from composite_llm.model.messages import advisor_view
+from composite_llm.model.structured_text import Degradation
 from composite_llm.model.trace import Ranking
 
 OptionsT = TypeVar("OptionsT", bound=Options)
@@ -61,7 +62,7 @@ class Deliberation:
     ranking: Ranking | None = None
     best: int = 0
     cut_off: tuple[int, ...] = ()
-    degraded: tuple[str, ...] = ()
+    degraded: tuple[Degradation, ...] = ()
 
     def to_json(self) -> str:
         """For a store."""
@@ -240,7 +241,7 @@ class Strategy(ABC, Generic[OptionsT]):
         if count < members:
             scope.degrade("budget_reduced", f"{count} of {members} members asked, to stay under the run's caps")
         if not extras and self.worst_case(scope.facts, count) != self.worst_case(scope.facts, count, extras=False):
-            scope.degrade("budget_reduced", "no reviews, to stay under the run's caps")
+            scope.degrade("budget_reduced", "no reviews, to stay under the run's caps", stage="review")
 
     def want_final(self, scope: Scope, deliberation: Deliberation) -> Want:
         """The final call."""

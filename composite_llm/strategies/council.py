@@ -132,7 +132,7 @@ class Council(Strategy[CouncilOptions]):
         self, scope: Scope, view: Sequence[Message], answers: Sequence[Answer], members: int
     ) -> tuple[Ranking | None, dict[str, str]]:
         if len(answers) < 2:
-            scope.degrade("reviews_skipped", "there is only one answer")
+            scope.degrade("reviews_skipped", "there is only one answer", stage="review")
             return None, {}
         reviewers = self._reviewers_of(members)
         if not self._afforded_reviews(scope, reviewers, answers):
@@ -157,16 +157,16 @@ class Council(Strategy[CouncilOptions]):
         reviews = [readers[reply.index].read(reply.reply) for reply in replies]
         for review in reviews:
             if review.ballot.abstained:
-                scope.degrade("review_abstained", review.reviewer)
+                scope.degrade("review_abstained", stage="review", member=review.reviewer)
         self._note_order(scope, [reviewers[reply.index] for reply in replies], reviews)
         ranking = self._count(reviews, answered, {reader.reviewer: reader.labels for reader in readers})
         if ranking is not None:
             scope.emit(BallotsCounted(ranking))
         elif not replies:
-            scope.degrade("no_ballot", "no review came")
+            scope.degrade("no_ballot", "no review came", stage="review")
         elif any(len(self._vote(name, (), answered).eligible) > 1 for name in names):
             # Two members who do not vote for themselves have nothing to rank; that is no departure from the plan.
-            scope.degrade("no_ballot", "no ballot could be counted")
+            scope.degrade("no_ballot", "no ballot could be counted", stage="review")
         return ranking, {f"reviewer {number}": review.material for number, review in enumerate(reviews, start=1)}
 
     def _note_order(self, scope: Scope, nodes: Sequence[Node], reviews: Sequence[ReadReview]) -> None:
@@ -181,7 +181,9 @@ class Council(Strategy[CouncilOptions]):
                 for review in ballots:
                     scope.degrade(
                         "positional_ballot",
-                        f"{review.reviewer} only repeats the order in which it is shown the answers",
+                        "only repeats the order in which it is shown the answers",
+                        stage="review",
+                        member=review.reviewer,
                     )
 
     def _afforded_reviews(self, scope: Scope, reviewers: Sequence[Node], answers: Sequence[Answer]) -> bool:
@@ -194,7 +196,7 @@ class Council(Strategy[CouncilOptions]):
         length = facts.count_tokens(model, quoted) + QUOTE_TOKENS * len(quoted)
         worst = total(worst for _, worst in self._worst_of_rest(facts, reviewers, length))
         if not caps.allow(worst):
-            scope.degrade("budget_reduced", "no reviews, to stay under the run's caps")
+            scope.degrade("budget_reduced", "no reviews, to stay under the run's caps", stage="review")
         return caps.allow(worst)
 
     def _order_for(self, reviewer: str, index: int, answers: int) -> list[int]:

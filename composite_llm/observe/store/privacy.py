@@ -35,7 +35,7 @@ def kept_trace(trace: Trace, privacy: Privacy) -> Trace:
     return trace.model_copy(
         update={
             "error": _shown(trace.error),
-            "degraded": [masked_text(reason) for reason in trace.degraded],
+            "degraded": [reason.changed(masked_text) for reason in trace.degraded],
             "calls": [kept_call(call, privacy) for call in trace.calls],
             "tool_calls": [_kept_tool_call(call, privacy) for call in trace.tool_calls],
             "ranking": _kept_ranking(trace.ranking, privacy),
@@ -66,7 +66,7 @@ def _kept_attempt(attempt: Attempt, privacy: Privacy) -> Attempt:
     return attempt.model_copy(
         update={
             "error": _shown(attempt.error),
-            "next_step": _shown(attempt.next_step),
+            "next_step": None if attempt.next_step is None else attempt.next_step.changed(masked_text),
             # Short as it is, it may quote the prompt.
             "provider_message": None if privacy == "metadata" else _shown(attempt.provider_message),
         }

@@ -117,7 +117,7 @@ def insert_end(
     cells = {
         "id": start.run_id,
         "writer_id": writer_id,
-        "status": _status(trace),
+        "status": trace.ending,
         "started_us": as_us(trace.started_at),
         **dict(zip(columns.RUN, columns.cells(trace, columns.RUN), strict=True)),
         **dict(zip(columns.USAGE, columns.usage_cells(trace.usage), strict=True)),
@@ -132,12 +132,6 @@ def insert_end(
 
 
 _NOT_IN_RUN = frozenset({"id", "started_at", "calls"})
-
-
-def _status(trace: Trace) -> str:
-    if trace.error is None:
-        return "ok"
-    return "cancelled" if trace.error == "cancelled" else "failed"
 
 
 def _counts(calls: list[Call]) -> dict[str, Any]:

@@ -183,7 +183,15 @@ def test_a_stage_has_a_heading(stage: str, heading: str) -> None:
 )
 def test_a_tool_is_told_without_its_arguments_result_or_message(error: str | None, outcome: str) -> None:
     record = ToolCall(
-        id="c", round=2, name="look", arguments={"q": "private"}, result="r", error=error, start_s=0, duration_s=1.25
+        id="c",
+        round=2,
+        name="look",
+        arguments={"q": "private"},
+        result="r",
+        error=error,
+        error_class="ValueError",
+        start_s=0,
+        duration_s=1.25,
     )
     assert tool_line(record) == f"tool look (round 2): {outcome}, 1.2 s"
 

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from composite_llm.model.structured_text import NextStep
 from composite_llm.model.trace import Attempt, Call, Dissent, RankedAnswer, Ranking, ReviewRecord, ToolCall, Trace
 from composite_llm.model.usage import Usage
 from composite_llm.picture import fragment, page
@@ -44,7 +45,7 @@ ATTACKS = [
     "code: text",
 ]
 
-_KEPT = {"status", "method", "started_at"}
+_KEPT = {"status", "method", "started_at", "kind"}
 
 
 def _harmless_characters() -> dict[int, int]:
@@ -100,7 +101,7 @@ attempts = st.builds(
     error_class=some,
     usage=usages,
     cost_usd=money,
-    next_step=some,
+    next_step=st.none() | st.builds(NextStep, st.just("give_up"), reason=some) | texts.map(NextStep.of_text),
 )
 calls = st.builds(
     Call,
@@ -130,6 +131,7 @@ tools = st.builds(
     arguments=texts | st.dictionaries(texts, texts | st.lists(texts, max_size=2), max_size=3),
     result=some,
     error=some,
+    error_class=some,
     start_s=numbers,
     duration_s=numbers,
 )

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from composite_llm.model.structured_text import Degradation
 from composite_llm.model.trace import Trace
 from composite_llm.picture import page
 from composite_llm.picture.limits import PAGE, Limits, ends_of, shortened
@@ -54,7 +55,7 @@ def test_many_long_answers_share_the_page() -> None:
         ),
         (council(), "3 further answers not shown."),
         (council(), "3 further ballots not shown."),
-        (mixture().model_copy(update={"degraded": [f"x: {n}" for n in range(9)]}), "6 more not shown."),
+        (mixture().model_copy(update={"degraded": [Degradation("x", str(n)) for n in range(9)]}), "6 more not shown."),
         (mixture(), "4 further models not shown."),
         (mixture().model_copy(update={"notes": list("abcdefg")}), "4 more not shown."),
     ],

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from composite_llm import ExecutionContext, TraceStore
+from composite_llm.model.structured_text import NextStep
 from composite_llm.model.usage import Usage
 from composite_llm.observe.observer import Observers
 from composite_llm.observe.records import RunRecord
@@ -161,9 +162,12 @@ def test_a_run_ends_as_its_trace_says(observer: StoreObserver, store: TraceStore
     assert (only(store).status, only(store).error) == (status, error)
 
 
+RETRY = NextStep("retry", delay_s=1.0)
+
+
 def test_attempts_are_listed_with_their_calls(observer: StoreObserver, store: TraceStore) -> None:
     retried = a_call(1)
-    failed = retried.attempts[0].model_copy(update={"status": "failed", "error": "rate limited", "next_step": "retry"})
+    failed = retried.attempts[0].model_copy(update={"status": "failed", "error": "rate limited", "next_step": RETRY})
     trace = tell(observer, a_trace([a_call(2), retried.model_copy(update={"attempts": [failed, *retried.attempts]})]))
     observer.flush()
     attempts = store.attempts(trace.id)
@@ -172,7 +176,7 @@ def test_attempts_are_listed_with_their_calls(observer: StoreObserver, store: Tr
         ("call-1", 1, "failed"),
         ("call-1", 2, "ok"),
     ]
-    assert (attempts[1].error, attempts[1].next_step, attempts[1].provider) == ("rate limited", "retry", "openai")
+    assert (attempts[1].error, attempts[1].next_step, attempts[1].provider) == ("rate limited", RETRY, "openai")
 
 
 def test_a_store_that_is_not_there_says_so(store: TraceStore) -> None:
