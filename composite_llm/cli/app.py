@@ -27,6 +27,11 @@ COMMANDS = {
         "Show what a run would do and cost, without a call.",
         "composite explain -s council -m openai/gpt-4.1 -p openai/gpt-4.1-mini -p anthropic/claude-haiku-4-5",
     ),
+    "bench": Entry(
+        f"{_HERE}.bench:bench",
+        "Ask a composite and others the same questions, and see whether it pays.",
+        "composite bench generated -s council -m openai/gpt-4.1 --against solo,members,majority --max-cost-usd 2",
+    ),
     "config": Entry(f"{_HERE}.config:app", "Check, show and describe configuration files."),
     "do": Entry(
         f"{_HERE}.do:do",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -70,6 +71,13 @@ class Models:
         """As `target_of`."""
         return target_of(strategy, model, proposers, profile, options)
 
+    def contestant(self, name: str) -> str:
+        """A model, or a word that stands for one, in a comparison."""
+        return name
+
+    def know(self, answers: Mapping[str, str]) -> None:
+        """Right answers to questions; real models have to find them themselves."""
+
     def config(self, given: Path | None) -> Path | Mapping[str, Any] | None:
         """What `register` reads."""
         return given
@@ -85,6 +93,15 @@ class PlayedModels(Models):
 
     server: ThreadedServer
     cast: dict[str, str] = field(default_factory=dict)
+    answers: dict[str, str] = field(default_factory=dict)
+
+    def contestant(self, name: str) -> str:
+        """As `Models`."""
+        return self._model(name) if "/" in name else name
+
+    def know(self, answers: Mapping[str, str]) -> None:
+        """As `Models`: each played model knows some of them, the one that writes the final answers most."""
+        self.answers = dict(answers)
 
     def target(
         self,
@@ -154,8 +171,29 @@ class PlayedModels(Models):
         played = _PREFIX + model.rsplit("/", 1)[-1]
         if played not in self.cast:
             self.cast[played] = _STANCES[len(self.cast) % len(_STANCES)]
-            self.server.set_scenario(played.removeprefix(_PREFIX), _scenario(self.cast[played], len(self.cast)))
+            self.server.set_scenario(played.removeprefix(_PREFIX), self._played(played))
         return played
+
+    def _played(self, name: str) -> dict[str, Any]:
+        if not self.answers:
+            return _scenario(self.cast[name], len(self.cast))
+        knows = 85 if name == FINAL else 55 + 5 * (len(self.cast) % 4)
+        return {
+            "text": "I do not know.\nAnswer: unknown",
+            "latency_s": 0.02 * len(self.cast),
+            "by_content": [
+                {"contains": question, "then": {"text": _played_answer(name, question, right, knows)}}
+                for question, right in self.answers.items()
+            ],
+        }
+
+
+def _played_answer(name: str, question: str, right: str, knows: int) -> str:
+    """Right for so many questions of a hundred, and the same again each time."""
+    drawn = zlib.crc32(f"{name} {question}".encode())
+    if drawn % 100 < knows:
+        return f"This is played.\nAnswer: {right}"
+    return f"This is played.\nAnswer: {drawn % 7}"
 
 
 def _scenario(stance: str, place: int) -> dict[str, Any]:
