@@ -52,8 +52,8 @@ _LATER = _pattern(rf"(?P<closing>{_CLOSING}) | (?P<end>(?:<\|end\|>)?)\s*(?:<\|s
 _CLOSING_ALONE = _pattern(rf"\s*(?:{_CLOSING})\s*")
 _OPENING_MARK = _pattern(_OPENING.partition("| (?P<bare_harmony>")[0])
 
-# What every mark begins with; and text that is but space, which is no answer.
-_MAY_HOLD_MARKS = regex.compile(r"[<\[◁]|\A\s*analysis[A-Z]|\A\s*\Z")
+# What every mark begins with; and text that is but space, as `str` understands it, which is no answer.
+_MAY_HOLD_MARKS = regex.compile(r"[<\[◁]|\A\s*analysis[A-Z]|\A[\s\x1c-\x1f]*\Z")
 
 _LONGEST_MARK = 400
 

@@ -190,6 +190,14 @@ class ModelFacts(Protocol):
         """The same of what answers in the end: for a name of the router what all its deployments have in common."""
         ...
 
+    def missing_key(self, model: str, params: Params) -> str | None:
+        """The environment variable to set, where a call is sure to fail for want of a key; None in doubt."""
+        ...
+
+    def near_unknown(self, model: str, params: Params) -> Sequence[str] | None:
+        """Names near one that nobody answers for, so that it can only be a mistake; None in doubt."""
+        ...
+
     def context_window(self, model: str) -> int | None:
         """Tokens a prompt may have."""
         ...

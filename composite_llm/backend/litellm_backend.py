@@ -31,7 +31,7 @@ from composite_llm.backend.litellm_read_ahead import read_ahead
 from composite_llm.backend.litellm_router import RouterInUse
 from composite_llm.backend.reentry import Passage, within
 from composite_llm.backend.unused_callbacks import install_unheard, unheard
-from composite_llm.model.errors import AttemptFailed, Failure
+from composite_llm.model.errors import AttemptFailed, Failure, key_missing
 from composite_llm.model.messages import points_elsewhere
 from composite_llm.model.wellformed import well_formed_value
 
@@ -127,6 +127,8 @@ class LiteLLMBackend:
             self._note_unopened(place, unopened=cleaner.unopened)
             if tap is not None and len(tap.finish_reasons) > 1:
                 yield Chunk(tuple(ChoiceDelta(index, {}, reason) for index, reason in tap.finish_reasons.items()))
+        except AttemptFailed:
+            raise
         except Exception as error:  # noqa: BLE001  # one of the two doors to LiteLLM
             raise AttemptFailed(as_failure(error, self.endpoint(request), answered=stream is not None)) from None
         finally:
@@ -150,6 +152,8 @@ class LiteLLMBackend:
 
     async def _call(self, request: AttemptRequest, *, stream: bool) -> Any:
         params = self._params(request)
+        if (variable := self._facts.missing_key(request.model, params)) is not None:
+            raise AttemptFailed(key_missing(variable))
         if stream:
             params |= {"stream": True, "stream_options": {"include_usage": True}}
         if params.get("tools"):

@@ -91,11 +91,12 @@ _WORDS: dict[FailureKind, str] = {
 _KIND_OF_PROOF: dict[Proof, FailureKind] = {
     "answered": "malformed",
     "unsendable": "unsendable",
-    "no_key": "authentication",
     "internal": "internal",
 }
 
-_DOUBTED: frozenset[FailureKind] = frozenset({"unavailable", "malformed", "timed_out", "rejected"})
+_NO_KEY = "not asked: no key is set"
+
+_DOUBTED: frozenset[FailureKind] = frozenset({"unavailable", "malformed", "timed_out", "rejected", "authentication"})
 """Kinds that LiteLLM also makes of an exception of its own code, with a status that nobody sent."""
 
 
@@ -111,7 +112,13 @@ def as_failure(error: BaseException, endpoint: str | None, *, answered: bool = F
     status_code = _status_code(cause)
     kind = _own_kind(error) or _kind(cause, status_code)
     proof = proof_of(error, answered=answered) if kind in _DOUBTED else None
-    if proof in _KIND_OF_PROOF:
+    if proof == "no_key":
+        named = type(_root(error)).__name__
+        told = words_of(error).sentence
+        return Failure(
+            "authentication", f"{_NO_KEY} ({named})", error_class=named, cause=_NO_KEY, provider_message=told
+        )
+    if proof in _KIND_OF_PROOF and kind != "authentication":
         kind, status_code, cause = _KIND_OF_PROOF[proof], None, _root(error)
     elif proof == "reached" and kind in ("unavailable", "malformed"):
         cause, status_code, kind = _told(error, cause, status_code, kind)
@@ -156,7 +163,7 @@ def _own_kind(error: BaseException) -> FailureKind | None:
 
 def _root(error: BaseException) -> BaseException:
     """What it all came from, of the exceptions that are not LiteLLM's."""
-    *_, last = [link for link in chain(error) if not _is_litellms(link)]
+    *_, last = [error, *(link for link in chain(error) if not _is_litellms(link))]
     return last
 
 

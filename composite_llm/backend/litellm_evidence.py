@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import socket
 import ssl
 from collections.abc import Iterator
@@ -79,6 +80,8 @@ def proof_of(error: BaseException, *, answered: bool = False) -> Proof | None:
     """
     links = list(chain(error))
     causes = [link for link in links if not _is_litellms(link)]
+    if not answered and _says_that_no_key_is_set(links, causes):
+        return "no_key"
     if not causes or any(isinstance(link, CompositeError) for link in causes):
         return None
     if any(_passes(link, _FETCHING) for link in links):
@@ -118,6 +121,19 @@ def _is_lack_of_a_key(error: BaseException) -> bool:
     return (type(error) is openai.OpenAIError and "api_key" in str(error)) or (
         module.startswith(("botocore.", "google.auth.")) and "Credentials" in name
     )
+
+
+def _says_that_no_key_is_set(links: list[BaseException], causes: list[BaseException]) -> bool:
+    # LiteLLM's own refusal; a provider's has a response behind it.
+    if any(map(_is_transport, causes)) or any(map(_holds_response, links)):
+        return False
+    return any(_NO_KEY.search(str(link)) for link in links)
+
+
+# "Missing Anthropic API Key - …", "Missing Gemini API key. Set the …", "FIREWORKS_API_KEY is not set".
+_NO_KEY = re.compile(
+    r"\bmissing [\w.]* ?api[ _]key\b|\bno key is set\b|\w+_API_KEY\b[^\n]{0,20} not set\b", re.IGNORECASE
+)
 
 
 def _is_unwritable(error: BaseException) -> bool:

@@ -12,6 +12,7 @@ import litellm
 from litellm.utils import get_optional_params
 
 from composite_llm.backend.interface import NO_PARAMS, Message, Params
+from composite_llm.backend.litellm_keys import has_provider, missing_key, near_models
 from composite_llm.backend.litellm_ollama import PROVIDERS as OLLAMA
 from composite_llm.backend.litellm_ollama import OllamaModels
 from composite_llm.backend.litellm_prices import names_prices, rates_of
@@ -54,6 +55,20 @@ class LiteLLMFacts:
             return self.provider(model, params)
         providers = {split(one.model)[1] for one in behind}
         return providers.pop() if len(providers) == 1 else None
+
+    def missing_key(self, model: str, params: Params) -> str | None:
+        """The environment variable to set, where a call is sure to fail for want of a key; a Router looks after its own."""
+        if self._router.answering(model) is not None:
+            return None
+        return missing_key(model, self.provider(model, params), params)
+
+    def near_unknown(self, model: str, params: Params) -> Sequence[str] | None:
+        """Names near one that neither the Router nor LiteLLM knows whom to ask for."""
+        if self.provider(model, params) is not None or self._router.answering(model) is not None:
+            return None
+        if has_provider(model, params):
+            return None
+        return near_models(model, self._router.names())
 
     def note_local(self, model: str, params: Params) -> None:
         """See to it that LiteLLM need not ask a local server about its model in the midst of a call."""

@@ -30,6 +30,11 @@ class RouterInUse:
         router = self.own or proxy_router()
         return router if router is not None and knows(router, model) else None
 
+    def names(self) -> frozenset[str]:
+        """The names that it answers for."""
+        router = self.own or proxy_router()
+        return public_names(router) if router is not None else frozenset()
+
 
 @dataclass(frozen=True, slots=True)
 class Deployed:

@@ -142,6 +142,11 @@ class Failure:
         return self.kind in RETRYABLE_KINDS
 
 
+def key_missing(variable: str) -> Failure:
+    """The failure of a call that has no key."""
+    return Failure("authentication", f"not asked: {variable} is not set", cause=f"{variable} is not set")
+
+
 class AttemptFailed(Exception):  # a signal between backend and engine, never seen outside
     """One attempt failed; carries the `Failure` from the backend to the engine."""
 

@@ -80,6 +80,12 @@ class _Lengths:
     def answering_provider(self, model: str, params: Params) -> str | None:
         return self.facts.answering_provider(model, params)
 
+    def missing_key(self, model: str, params: Params) -> str | None:
+        return self.facts.missing_key(model, params)
+
+    def near_unknown(self, model: str, params: Params) -> Sequence[str] | None:
+        return self.facts.near_unknown(model, params)
+
     def takes_schema(self, model: str) -> bool:
         return self.facts.takes_schema(model)
 

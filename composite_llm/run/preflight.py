@@ -9,7 +9,7 @@ from composite_llm.backend.interface import Message, ModelFacts
 from composite_llm.config.node import Node
 from composite_llm.engine.prompt_fitting import fits, window_of
 from composite_llm.engine.subcall_request import chain
-from composite_llm.model.errors import ContextWindowExceeded, InvalidOption
+from composite_llm.model.errors import ContextWindowExceeded, FinalCallFailed, InvalidOption, NodeFailure, key_missing
 from composite_llm.model.messages import modalities_in, present_question, text_of
 from composite_llm.run.spending_limits import PERIODS
 from composite_llm.strategies import Strategy
@@ -29,14 +29,46 @@ def check_before_start(
         nested: Whether the run around this one has looked at what its members can take.
 
     Raises:
-        InvalidOption: No member can take what the question holds, or a money cap could not be kept.
+        InvalidOption: Nobody answers for a node's model, no member can take what the question holds, or a money cap could
+            not be kept.
+        FinalCallFailed: No final node has a key.
         ContextWindowExceeded: No final node can hold the messages, as far as they are quickly counted.
     """
     if not nested:
+        _check_known(strategy, facts)
+        _check_keys(strategy, facts)
         _check_readable(strategy, messages, facts)
     _check_priced(strategy, facts)
     if not is_long(messages):
         check_fits(strategy, messages, facts)
+
+
+def _check_known(strategy: Strategy[Any], facts: ModelFacts) -> None:
+    for asking, node in strategy.leaves():
+        near = facts.near_unknown(node.model, _with_request(asking, node))
+        if near is not None:
+            known = ", ".join(repr(name) for name in near) or "none"
+            raise InvalidOption(
+                "model", f"LiteLLM knows no provider for {node.model!r}; nearest: {known}", value=node.model
+            )
+
+
+def _check_keys(strategy: Strategy[Any], facts: ModelFacts) -> None:
+    """Nobody is asked for advice on an answer that cannot be given; a member without a key fails like any other."""
+    if strategy.plan.options.on_final_failure == "best":
+        return
+    failures = []
+    for asking, node in _final_nodes(strategy):
+        variable = facts.missing_key(node.model, _with_request(asking, node))
+        if variable is None:
+            return
+        failures.append(NodeFailure(node.label, key_missing(variable)))
+    raise FinalCallFailed(strategy.final_stage, failures)
+
+
+def _with_request(asking: Strategy[Any], node: Node) -> dict[str, Any]:
+    """A node's parameters, with those of the request that may become its own."""
+    return {**asking.plan.params, **node.params}
 
 
 def _check_readable(strategy: Strategy[Any], messages: Sequence[Message], facts: ModelFacts) -> None:
@@ -105,19 +137,23 @@ def check_fits(strategy: Strategy[Any], messages: Sequence[Message], facts: Mode
         ContextWindowExceeded: names the node and its window.
     """
     limit = _limit(strategy.plan.params.get("max_tokens"))
-    windows = [(node, window_of(facts, node, limit)) for node in _final_models(strategy)]
+    windows = [(node, window_of(facts, node, limit)) for _, node in _final_nodes(strategy)]
     if windows and not any(fits(facts, node.model, messages, window) for node, window in windows):
         node, window = windows[0]
         raise ContextWindowExceeded(f"messages: longer than the {window} tokens that {node.model} takes")
 
 
-def _final_models(strategy: Strategy[Any]) -> Iterator[Node]:
-    """Who may have to hold the whole conversation for there to be an answer: of a nested composite, its own final model."""
+def _final_nodes(strategy: Strategy[Any]) -> Iterator[tuple[Strategy[Any], Node]]:
+    """Who may have to give the answer, and hold the whole conversation for it: of a nested composite, its own final node.
+
+    Yields:
+        The strategy that asks it, and the node.
+    """
     for node in chain(strategy.plan.final):
         if node.is_composite:
-            yield from _final_models(strategy.nested(node))
+            yield from _final_nodes(strategy.nested(node))
         else:
-            yield node
+            yield strategy, node
 
 
 def _limit(max_tokens: Any) -> int | None:

@@ -227,6 +227,8 @@ class ScriptedFacts:
         windows: Prompt tokens by model.
         foreign: Models whose tokens are not words.
         schemas: Models that take a JSON schema.
+        keyless: Environment variables that are not set, by the model that needs them.
+        unknown: Names near those that nobody answers for.
     """
 
     prices: Mapping[str, float] = field(default_factory=dict)
@@ -234,6 +236,8 @@ class ScriptedFacts:
     windows: Mapping[str, int] = field(default_factory=dict)
     foreign: frozenset[str] = frozenset()
     schemas: frozenset[str] = frozenset()
+    keyless: Mapping[str, str] = field(default_factory=dict)
+    unknown: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
     def provider(self, model: str, params: Params) -> str | None:
         """The model's prefix."""
@@ -242,6 +246,14 @@ class ScriptedFacts:
     def answering_provider(self, model: str, params: Params) -> str | None:
         """The model's prefix."""
         return self.provider(model, params)
+
+    def missing_key(self, model: str, params: Params) -> str | None:
+        """As told, but for a node with a key."""
+        return None if "api_key" in params else self.keyless.get(model)
+
+    def near_unknown(self, model: str, params: Params) -> Sequence[str] | None:
+        """As told."""
+        return self.unknown.get(model)
 
     def context_window(self, model: str) -> int | None:
         """As told."""

@@ -4,7 +4,7 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from composite_llm.backend.inline_reasoning import Said, ThoughtSplitter, split_thoughts
@@ -175,6 +175,7 @@ def test_white_space_in_front_is_the_answers_own_unless_thoughts_stood_there() -
     ),
     after_reasoning=st.booleans(),
 )
+@example(parts=["\x1f"], after_reasoning=False)
 def test_a_whole_answer_is_split_as_one_that_comes_in_pieces(parts: list[str], after_reasoning: bool) -> None:
     text = "".join(parts)
     splitter = ThoughtSplitter(after_reasoning=after_reasoning, unopened=not after_reasoning)
