@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
 import hypothesis
 import pytest
+
+from tests.support.litellm_clients import ClosingLoop
 
 if TYPE_CHECKING:
     from fake_server import ThreadedServer
@@ -26,10 +29,17 @@ for name in list(os.environ):
 # A shell starts what it puts into the background deaf to Ctrl-C, and all that we start would inherit it.
 if threading.current_thread() is threading.main_thread():
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    # LiteLLM's sync calls ask for this thread's loop; asyncio would make one for them that nobody closes.
+    asyncio.set_event_loop(None)
 
 # A busy machine is no failed property; what hangs is caught by the time limit of the test.
 hypothesis.settings.register_profile("project", deadline=None)
 hypothesis.settings.load_profile("project")
+
+
+def pytest_asyncio_loop_factories(item: pytest.Item) -> Mapping[str, Callable[[], ClosingLoop]]:
+    """Loops that leave nothing of LiteLLM's behind."""
+    return {"closing": ClosingLoop}
 
 
 @pytest.fixture(scope="session")

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 
+from tests.support.litellm_clients import ClosingLoop
 
-class MovingClockLoop(asyncio.SelectorEventLoop):
+
+class MovingClockLoop(ClosingLoop):
     """A loop that waits as any other, until its clock is put forward."""
 
     def __init__(self) -> None:
