@@ -27,6 +27,8 @@ BENCHMARKS = latency stream cpu throughput start growth straggler cancellation t
 # LiteLLM silences this remark of pydantic's on its types, but not in its threads that outlive a test.
 export PYTHONWARNINGS := ignore:Item:UserWarning
 PYTEST = -m pytest $(ARGS)
+# Of all tests, not of a chosen few.
+COVERAGE = $(if $(ARGS),,--cov --cov-report=term --cov-fail-under=95)
 
 ## Set up
 
@@ -68,8 +70,8 @@ proxy: .venv/.ready ## Start a LiteLLM proxy beside the fake server, and print a
 ## Check
 
 .PHONY: test
-test: .venv/.ready ## Run all tests; ARGS="-k council -x" goes to pytest.
-	$(BIN)/python $(PYTEST) -n $(JOBS) --dist loadgroup
+test: .venv/.ready ## Run all tests; fails under 95 % of branches. ARGS="-k council -x" goes to pytest, and nothing is measured.
+	$(BIN)/python $(PYTEST) -n $(JOBS) --dist loadgroup $(COVERAGE)
 
 .PHONY: test-unit
 test-unit: .venv/.ready ## Run the tests that need no LiteLLM.
@@ -91,10 +93,6 @@ fix: .venv/.ready ## Mend what ruff can mend.
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-.PHONY: cov
-cov: .venv/.ready ## Run all tests and measure branch coverage; fails under 95 %.
-	$(BIN)/python $(PYTEST) -n $(JOBS) --dist loadgroup --cov --cov-report=term --cov-fail-under=95
-
 .PHONY: soak
 soak: .venv/.ready ## Let 5,000 runs go through a storm of failures; RUNS=... for fewer.
 	$(BIN)/python -m soak $(if $(RUNS),--runs $(RUNS))
@@ -105,7 +103,7 @@ bench: .venv/.ready ## Measure latency, CPU, throughput and the rest beside the 
 		echo "== $$name"; $(BIN)/python -m benchmarks.$$name --json build/benchmarks/$$name.json || exit 1; done
 
 .PHONY: check
-check: lint cov ## All that a change has to pass.
+check: lint test ## All that a change has to pass.
 
 .PHONY: test-oldest
 test-oldest: .venv-oldest/.ready ## Run the integration tests on the oldest supported LiteLLM.
