@@ -7,6 +7,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from composite_llm.model.trace_renderer import TraceRenderer, register_renderer
+from composite_llm.model.version import __version__ as __version__
+
 if TYPE_CHECKING:
     from composite_llm.model.errors import (
         BudgetExceeded,
@@ -31,8 +34,6 @@ if TYPE_CHECKING:
     from composite_llm.runtime import check_models as check
     from composite_llm.tools.guard import ToolGuard
     from composite_llm.tools.mcp import mcp_executor
-
-__version__ = "0.1.0"
 
 _LOADED_LATE = {
     "handler": "composite_llm.runtime",
@@ -64,6 +65,14 @@ _LOADED_LATE = {
 }
 """Also what is light: pydantic alone is half of the time that `composite --help` may take."""
 
+
+def _picture() -> TraceRenderer:
+    from composite_llm import picture
+
+    return picture
+
+
+register_renderer(_picture)
 
 # `register(check=True)` has a parameter of that name.
 _NAMED_OTHERWISE = {"check": "check_models", "mask_secrets": "masked"}

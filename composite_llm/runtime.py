@@ -37,10 +37,9 @@ from composite_llm.observe.telemetry_settings import TelemetrySettings
 from composite_llm.provider.capabilities import install_capabilities, register_models
 from composite_llm.provider.fallback_options import install_fallback_options
 from composite_llm.provider.handler import CompositeLLM
-from composite_llm.provider.observing import observers_of
+from composite_llm.provider.observers import Telemetry, observers_of
 from composite_llm.provider.reasoning_parameters import accept_reasoning_parameters
 from composite_llm.provider.response_costs import install_response_costs
-from composite_llm.provider.telemetry_store import Telemetry
 from composite_llm.proxy.config.at_start import check_at_start
 from composite_llm.proxy.hooks import install_hooks
 from composite_llm.run import Services

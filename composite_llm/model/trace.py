@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, model_validator
 
 from composite_llm.model.documented import describe_fields
 from composite_llm.model.structured_text import Degradation, NextStep
+from composite_llm.model.trace_renderer import renderer
 from composite_llm.model.usage import Usage
 
 CallStatus = Literal["ok", "failed", "timed_out", "abandoned", "cancelled"]
@@ -258,16 +259,11 @@ class Trace(_Record):
         Raises:
             OSError: `path` cannot be written to.
         """
-        # Here, because a trace is data that the picture is made of, and most programs never look at one.
-        from composite_llm.picture import page
-
-        made = page(self)
+        made = renderer().page(self)
         if path is not None:
             Path(path).write_text(made, encoding="utf-8")
         return made
 
     def _repr_html_(self) -> str:
         """The run as a notebook shows it."""
-        from composite_llm.picture import fragment
-
-        return fragment(self)
+        return renderer().fragment(self)

@@ -11,7 +11,8 @@ import pytest
 import yaml
 
 import composite_llm
-from composite_llm.provider.proxy_config import deployment_info
+from composite_llm.config.profiles import Profiles
+from composite_llm.provider.deployment_info import deployment_info
 from tests.support.proxies import EXAMPLE
 
 CONFIG: dict[str, Any] = yaml.safe_load(EXAMPLE.read_text(encoding="utf-8"))
@@ -23,12 +24,9 @@ COMPOSITES = {
 
 
 @pytest.fixture(autouse=True)
-def _table_and_router_as_before(provider: None) -> Iterator[None]:
-    from composite_llm import runtime
-
+def _table_as_before(provider: None) -> Iterator[None]:
     before = {name: dict(row) for name, row in litellm.model_cost.items()}
     yield
-    runtime.use_router(None)
     litellm.model_cost.clear()
     litellm.model_cost.update(before)
     litellm.register_model({})
@@ -37,7 +35,7 @@ def _table_and_router_as_before(provider: None) -> Iterator[None]:
 @pytest.mark.parametrize("name", COMPOSITES)
 def test_the_examples_model_info_is_what_its_nodes_make_of_it(name: str) -> None:
     assert COMPOSITES
-    said, derived = COMPOSITES[name]["model_info"], deployment_info(EXAMPLE, name)
+    said, derived = COMPOSITES[name]["model_info"], deployment_info(EXAMPLE, name, Profiles())
     for key in said.keys() - {"composite", "disable_background_health_check"}:
         assert said[key] == derived[key], key
     assert {"input_cost_per_token", "max_input_tokens", "supports_vision"} <= said.keys()
@@ -71,7 +69,7 @@ def test_the_worst_of_a_names_deployments_counts(tmp_path: Path) -> None:
         _one("pool", "openai/gpt-3.5-turbo", {"max_input_tokens": 5000}),
         _one("wise", "composite/moa/pool", proposers=["pool"]),
     )
-    info = deployment_info(path, "wise")
+    info = deployment_info(path, "wise", Profiles())
     assert info["max_input_tokens"] == 5000
     assert info["supports_vision"] is False
     assert info["input_cost_per_token"] == 2 * 2.5e-6
@@ -79,7 +77,7 @@ def test_the_worst_of_a_names_deployments_counts(tmp_path: Path) -> None:
 
 def test_a_node_without_a_price_gives_a_block_without_prices(tmp_path: Path) -> None:
     path = _file(tmp_path, _one("small", "openai/nobody-knows-this"), _one("wise", "composite/moa/small", samples=2))
-    assert "input_cost_per_token" not in deployment_info(path, "wise")
+    assert "input_cost_per_token" not in deployment_info(path, "wise", Profiles())
 
 
 def test_a_variable_that_is_not_set_does_not_matter(tmp_path: Path) -> None:
@@ -88,7 +86,7 @@ def test_a_variable_that_is_not_set_does_not_matter(tmp_path: Path) -> None:
         _one("small", "openai/gpt-4o", api_base="os.environ/NOT_SET_HERE"),
         _one("wise", "composite/moa/small"),
     )
-    assert deployment_info(path, "wise")["max_input_tokens"] == 128000
+    assert deployment_info(path, "wise", Profiles())["max_input_tokens"] == 128000
 
 
 @pytest.mark.parametrize(
@@ -104,11 +102,11 @@ def test_a_file_that_is_of_no_use_is_an_error_that_names_it(tmp_path: Path, text
     path = tmp_path / "config.yaml"
     path.write_text(text, encoding="utf-8")
     with pytest.raises(composite_llm.InvalidConfig, match=said) as caught:
-        deployment_info(path, "wise")
+        deployment_info(path, "wise", Profiles())
     assert str(path) in str(caught.value)
 
 
 def test_an_option_of_a_deployment_that_cannot_be_used_is_an_error(tmp_path: Path) -> None:
     path = _file(tmp_path, _one("small", "openai/gpt-4o"), _one("wise", "composite/moa/small", proposers=[]))
     with pytest.raises(composite_llm.InvalidOption, match="proposers"):
-        deployment_info(path, "wise")
+        deployment_info(path, "wise", Profiles())

@@ -37,17 +37,17 @@ def model_info(
     from composite_llm.provider.capabilities import model_info as info_of
     from composite_llm.runtime import services
 
+    known = services()
     if proxy is not None:
-        from composite_llm.provider.proxy_config import deployment_info
+        from composite_llm.provider.deployment_info import deployment_info
 
-        found = deployment_info(proxy, profile)
+        info = deployment_info(proxy, profile, known.profiles)
     else:
-        known = services()
         model = profile if profile.startswith("composite/") else f"composite/profile/{profile}"
-        found = info_of(model, known.facts, known.profiles)
+        info = info_of(model, known.facts, known.profiles)
     if as_json:
-        print_json({"model_info": found})
+        print_json({"model_info": info})
         return
-    print(yaml.safe_dump({"model_info": found}, sort_keys=False), end="")
-    if "input_cost_per_token" not in found:
+    print(yaml.safe_dump({"model_info": info}, sort_keys=False), end="")
+    if "input_cost_per_token" not in info:
         print("without prices: LiteLLM has none for at least one of its models", file=sys.stderr)

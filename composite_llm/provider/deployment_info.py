@@ -10,23 +10,25 @@ from typing import Any
 
 import litellm
 
+from composite_llm.backend.litellm_facts import LiteLLMFacts
+from composite_llm.backend.litellm_router import RouterInUse
 from composite_llm.config.options import ALL_OPTIONS
 from composite_llm.config.problems import Problem
+from composite_llm.config.profiles import Profiles
 from composite_llm.config.yaml_source import UnreadableConfig
 from composite_llm.model.errors import CompositeError, InvalidConfig
 from composite_llm.model.near_misses import nearest
 from composite_llm.provider.capabilities import model_info
 from composite_llm.proxy.config.check import checked_proxy_file
 from composite_llm.proxy.config.file import Listed, ProxyFile, read_proxy_file, variable_in
-from composite_llm.runtime import services, use_router
 
 _UNSET = "not-set"
 
 
-def deployment_info(path: Path, name: str) -> dict[str, Any]:
+def deployment_info(path: Path, name: str, profiles: Profiles) -> dict[str, Any]:
     """The `model_info` of the deployment `name`, whose nodes may be names of the same file's `model_list`.
 
-    Makes a Router over that list the one whose names nodes may use; makes no call. The provider must be registered.
+    Makes a Router over that list, and no call. The provider must be registered.
 
     Raises:
         InvalidConfig: The file cannot be read, has no composite of that name, or that one has mistakes: one line each.
@@ -42,10 +44,9 @@ def deployment_info(path: Path, name: str) -> dict[str, Any]:
         params = entries[name].params.value
         options = {key: value for key, value in params.items() if key in _OPTIONS}
         mistakes = [problem for problem in checked_proxy_file(path).problems if problem.deployment == name]
-        use_router(litellm.Router(model_list=listed))
-        known_services = services()
+        facts = LiteLLMFacts(RouterInUse(litellm.Router(model_list=listed)))
         try:
-            info = model_info(params["model"], known_services.facts, known_services.profiles, options)
+            info = model_info(params["model"], facts, profiles, options)
         except CompositeError as error:
             raise _with_places(error, mistakes) from None
         if mistakes:
