@@ -49,6 +49,7 @@ lock: .venv-lock/.ready ## Write the lock files anew, from pyproject.toml and re
 		--output-file requirements/newest.txt
 	$(LOCK_BARE) requirements/ecosystem.in --extra mcp --output-file requirements/ecosystem.txt
 	$(LOCK_BARE) requirements/ecosystem-crewai.in --output-file requirements/ecosystem-crewai.txt
+	$(subst pyproject.toml,,$(LOCK_BARE)) requirements/docs.in --constraints requirements/dev.txt --output-file requirements/docs.txt
 	$(subst pyproject.toml,,$(LOCK_BARE)) --no-deps requirements/real.in --output-file requirements/real.txt
 
 .PHONY: clean
@@ -80,6 +81,10 @@ test-unit: .venv/.ready ## Run the tests that need no LiteLLM.
 .PHONY: docs
 docs: .venv/.ready ## Run the code in the documents, and check that they are complete.
 	$(BIN)/python $(PYTEST) tests/docs
+
+.PHONY: docs-site
+docs-site: .venv-docs/.locked ## Build the documentation site into build/site; its first page is build/site/index.html.
+	NO_MKDOCS_2_WARNING=1 .venv-docs/bin/mkdocs build --quiet --strict
 
 .PHONY: lint
 lint: .venv/.ready ## Check style, types and the direction of imports.
@@ -155,6 +160,7 @@ $(eval $(call environment,.venv-py312,$(PYTHON312),requirements/dev.txt))
 $(eval $(call environment,.venv-py313,$(PYTHON313),requirements/dev.txt))
 $(eval $(call environment,.venv-ecosystem,$(PYTHON),requirements/ecosystem.txt))
 $(eval $(call environment,.venv-ecosystem-crewai,$(PYTHON),requirements/ecosystem-crewai.txt))
+$(eval $(call environment,.venv-docs,$(PYTHON),requirements/docs.txt))
 $(eval $(call environment,.venv-real,$(PYTHON),requirements/real.txt))
 
 # One lock for every supported Python and platform; an address never enters it.

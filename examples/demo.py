@@ -22,7 +22,7 @@ import fake_server
 
 QUESTION = "We are four developers starting a web shop. Monolith or microservices?"
 
-PROPOSERS = ["openai/gpt-4o-mini", "openai/gpt-4.1-mini", "openai/gpt-4.1-nano"]
+PROPOSERS = ["openai/gpt-4o-mini", "openai/gpt-4.1-mini", "openai/gpt-5-nano"]
 FINAL = "openai/gpt-4o"
 
 _ANSWERS = {
@@ -34,7 +34,7 @@ _ANSWERS = {
         "A monolith, but a modular one: give catalogue, basket, payment and shipping their own packages with narrow "
         "interfaces. Then the part that really has to scale can be cut out later without a rewrite."
     ),
-    "gpt-4.1-nano": (
+    "gpt-5-nano": (
         "Microservices: start the way you want to end. Each of the four owns one service, and the shop can scale its "
         "parts on the first day that a campaign goes well."
     ),

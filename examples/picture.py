@@ -24,8 +24,8 @@ QUESTION = "Our nightly backup takes nine hours. What would you look at first?"
 MEMBERS: list[dict[str, Any]] = [
     {"model": "openai/gpt-4o-mini"},
     {"model": "openai/gpt-4.1-mini", "hedge_after_s": 0.3},
-    {"model": "openai/gpt-4.1-nano", "num_retries": 0, "fallbacks": ["openai/gpt-4.1"]},
-    {"model": "openai/gpt-3.5-turbo", "num_retries": 0},
+    {"model": "openai/gpt-5-nano", "num_retries": 0, "fallbacks": ["openai/gpt-4.1"]},
+    {"model": "openai/gpt-5-mini", "num_retries": 0},
 ]
 ANSWERS: dict[str, Any] = {
     "gpt-4o-mini": {
@@ -36,9 +36,9 @@ ANSWERS: dict[str, Any] = {
         "text": "Where the time goes. Measure disk, network and compression apart before you change anything.",
         "latency_s": 0.7,
     },
-    "gpt-4.1-nano": {"error": {"status": 503}, "latency_s": 0.1},
+    "gpt-5-nano": {"error": {"status": 503}, "latency_s": 0.1},
     "gpt-4.1": {"text": "The network: nine hours look like a full copy over a slow line.", "latency_s": 0.4},
-    "gpt-3.5-turbo": {"error": {"status": 401}},
+    "gpt-5-mini": {"error": {"status": 401}},
     "gpt-4o": {
         "text": "Measure first: read, compress and send a sample apart. Then stop copying what has not changed.",
         "latency_s": 0.4,

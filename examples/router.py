@@ -11,7 +11,7 @@ import composite_llm
 
 MODELS: list[dict[str, Any]] = [
     {"model_name": "fast", "litellm_params": {"model": "openai/gpt-4.1-mini"}},
-    {"model_name": "careful", "litellm_params": {"model": "anthropic/claude-sonnet-4-5"}},
+    {"model_name": "careful", "litellm_params": {"model": "anthropic/claude-sonnet-4-6"}},
     {
         "model_name": "wise",
         "litellm_params": {"model": "composite/moa/careful", "proposers": ["fast", "careful"]},

@@ -21,11 +21,11 @@ import composite_llm
 import fake_server
 
 QUESTION = "Our nightly backup takes nine hours. What would you look at first?"
-MEMBERS = ["openai/gpt-4o-mini", "openai/gpt-4.1-mini", "openai/gpt-4.1-nano"]
+MEMBERS = ["openai/gpt-4o-mini", "openai/gpt-4.1-mini", "openai/gpt-5-nano"]
 ANSWERS = {
     "gpt-4o-mini": "Whether it copies everything every night: incremental backups move only what has changed.",
     "gpt-4.1-mini": "Where the time goes. Measure disk, network and compression apart before you change anything.",
-    "gpt-4.1-nano": "The network. Nine hours look like a full copy over a slow line.",
+    "gpt-5-nano": "The network. Nine hours look like a full copy over a slow line.",
 }
 FINAL = (
     "Measure first: read, compress and send a sample apart, and see which of the three takes the time. Then stop copying "

@@ -6,7 +6,7 @@ import litellm
 
 import composite_llm
 
-MEMBERS = ["openai/gpt-4.1-mini", "anthropic/claude-sonnet-4-5", "anthropic/claude-haiku-4-5"]
+MEMBERS = ["openai/gpt-4.1-mini", "anthropic/claude-sonnet-4-6", "anthropic/claude-haiku-4-5"]
 MESSAGES = [{"role": "user", "content": "Postgres or SQLite for a shop with one server?"}]
 
 
@@ -16,7 +16,7 @@ def main() -> None:
     response = litellm.completion(model="composite/moa/openai/gpt-4.1", messages=MESSAGES, proposers=MEMBERS)
     print(response.choices[0].message.content)
     response = litellm.completion(
-        model="composite/council/anthropic/claude-sonnet-4-5", messages=MESSAGES, members=MEMBERS
+        model="composite/council/anthropic/claude-sonnet-4-6", messages=MESSAGES, members=MEMBERS
     )
     print(response.choices[0].message.content)
     print(response.choices[0].message.reasoning_content)

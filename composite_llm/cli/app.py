@@ -15,17 +15,20 @@ COMMANDS = {
     "ask": Entry(
         f"{_HERE}.ask:ask",
         "Ask one question, and see who answers what.",
-        'composite ask -s council -m openai/gpt-4.1 -p openai/gpt-4.1-mini -p anthropic/claude-haiku-4-5 "Why is it so?"',
+        "composite ask -s council -m openai/gpt-4.1 -p openai/gpt-4.1-mini"
+        ' -p anthropic/claude-sonnet-4-6 -p anthropic/claude-haiku-4-5 "Why is it so?"',
     ),
     "chat": Entry(
         f"{_HERE}.chat.chat:chat",
         "Talk with several models as with one.",
-        "composite chat -s council -m openai/gpt-4.1 -p openai/gpt-4.1-mini -p anthropic/claude-haiku-4-5",
+        "composite chat -s council -m openai/gpt-4.1 -p openai/gpt-4.1-mini"
+        " -p anthropic/claude-sonnet-4-6 -p anthropic/claude-haiku-4-5",
     ),
     "explain": Entry(
         f"{_HERE}.explain:explain",
         "Show what a run would do and cost, without a call.",
-        "composite explain -s council -m openai/gpt-4.1 -p openai/gpt-4.1-mini -p anthropic/claude-haiku-4-5",
+        "composite explain -s council -m openai/gpt-4.1 -p openai/gpt-4.1-mini"
+        " -p anthropic/claude-sonnet-4-6 -p anthropic/claude-haiku-4-5",
     ),
     "bench": Entry(
         f"{_HERE}.bench:bench",

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from fake_server import ThreadedServer
 
 FINAL = "openai/gpt-4.1"
-MEMBERS = ("openai/gpt-4.1-mini", "openai/gpt-4.1-nano", "openai/gpt-4o-mini")
+MEMBERS = ("openai/gpt-4.1-mini", "openai/gpt-5-nano", "openai/gpt-4o-mini")
 
 _PREFIX = "openai/"
 _NODE_LISTS = ("proposers", "members", "reviewers", "fallbacks")

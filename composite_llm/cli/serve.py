@@ -24,11 +24,11 @@ from composite_llm.cli.target import ConfigOption, OfflineOption
 KEY_VARIABLE = "LITELLM_MASTER_KEY"
 
 _DEMO: Mapping[str, Any] = {
-    "moa": {"strategy": "moa", "model": "openai/gpt-4.1", "proposers": ["openai/gpt-4.1-mini", "openai/gpt-4.1-nano"]},
+    "moa": {"strategy": "moa", "model": "openai/gpt-4.1", "proposers": ["openai/gpt-4.1-mini", "openai/gpt-5-nano"]},
     "council": {
         "strategy": "council",
         "model": "openai/gpt-4.1",
-        "members": ["openai/gpt-4.1-mini", "openai/gpt-4o-mini"],
+        "members": ["openai/gpt-4.1-mini", "openai/gpt-5-nano", "openai/gpt-4o-mini"],
     },
 }
 """What `--offline` serves where there is no configuration."""

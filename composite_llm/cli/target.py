@@ -12,7 +12,7 @@ import typer
 
 from composite_llm.cli.completing import complete_model, complete_option, complete_profile
 from composite_llm.cli.exits import misuse
-from composite_llm.cli.keys import PROVIDERS, usable
+from composite_llm.cli.keys import PROVIDERS, Known, usable
 
 
 class StrategyName(StrEnum):
@@ -118,11 +118,18 @@ def target_of(
     known = usable()
     if not known:
         misuse(_NO_MODEL)
-    members = members or [provider.small for provider in known]
-    if not proposers and len(known) == 1:
-        # One model alone would have nobody to disagree with.
-        members = []
+    members = members or _picked(chosen, known)
     return Target(f"composite/{chosen}/{known[0].strong}", _with_members(chosen, members, given), picked=True)
+
+
+def _picked(strategy: StrategyName, known: Sequence[Known]) -> list[str]:
+    if len(known) == 1:
+        # One model alone would have nobody to disagree with.
+        return []
+    members = [provider.small for provider in known]
+    # Two members who review each other have one answer each to rank, so they cannot vote.
+    cannot_vote = strategy is StrategyName.council and len(members) == 2
+    return [*members, *(provider.strong for provider in known)] if cannot_vote else members
 
 
 def _whole(model: str, strategy: StrategyName | None, proposers: Sequence[str] | None, given: dict[str, Any]) -> Target:

@@ -15,7 +15,7 @@ from aiohttp import web
 
 from fake_server.tokens import count_tokens
 
-_LATENCY_S = {"claude-sonnet-4-5": 0.04, "claude-haiku-4-5": 0.08}
+_LATENCY_S = {"claude-sonnet-4-6": 0.04, "claude-haiku-4-5": 0.08}
 _LABEL = re.compile(r"<<<(Response [A-Z]) ")
 
 

@@ -55,7 +55,7 @@ def blocks(text: str) -> list[Block]:
 
 def section(text: str, heading: str) -> str:
     """What stands under a heading, up to the next heading of any level."""
-    _, found, after = text.partition(f"\n{heading}\n")
+    _, found, after = f"\n{text}".partition(f"\n{heading}\n")
     assert found, f"there is no heading {heading!r}"
     end = _HEADING.search(_without_blocks(after))
     return after[: end.start()] if end else after

@@ -1,4 +1,4 @@
-"""What the documents' code talks to: both providers of the examples, played on the loopback, found through the environment."""
+"""What the documents' code talks to: the providers of the examples, played on the loopback, found through the environment."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ OPENAI: dict[str, dict[str, Any]] = {
         "text": "SQLite: one file, no server to run, and fast enough for one machine.",
         "by_content": [{"contains": "You are reviewing", "then": {}}],
     },
-    "gpt-4.1-nano": {"error": {"status": 503}},
+    "gpt-5-nano": {"error": {"status": 503}},
 }
 ANTHROPIC = {
-    "claude-sonnet-4-5": "Postgres, if a second server is likely; else SQLite in WAL mode, with a backup that you have restored once.",
+    "claude-sonnet-4-6": "Postgres, if a second server is likely; else SQLite in WAL mode, with a backup that you have restored once.",
     "claude-haiku-4-5": "SQLite, unless many processes write at the same time.",
 }
 
@@ -48,13 +48,16 @@ def _anthropic() -> Iterator[str]:
 
 @pytest.fixture
 def upstream(server: ThreadedServer, _anthropic: str, monkeypatch: pytest.MonkeyPatch) -> ThreadedServer:
-    """Both providers, where the environment says; nothing is patched."""
+    """All providers, where the environment says; nothing is patched."""
     for model, scenario in OPENAI.items():
         server.set_scenario(model, scenario)
     monkeypatch.setenv("OPENAI_API_BASE", server.base_url)
     monkeypatch.setenv("OPENAI_API_KEY", "sk-documents")
     monkeypatch.setenv("ANTHROPIC_API_BASE", _anthropic)
     monkeypatch.setenv("ANTHROPIC_API_KEY", "sk-ant-documents")
+    # The local servers of the pages speak both forms at one address.
+    monkeypatch.setenv("OLLAMA_API_BASE", server.url)
+    monkeypatch.setenv("HOSTED_VLLM_API_BASE", server.base_url)
     return server
 
 

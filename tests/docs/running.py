@@ -72,7 +72,8 @@ class Reader:
     def _text(self, block: Block) -> None:
         if self._printed is not None:
             where = f"{self._name}:{block.line}"
-            assert not (missing := lines_not_in(self._printed, block.text)), f"{where}: not printed: {missing}"
+            missing = lines_not_in(self._printed, block.text)
+            assert not missing, f"{where}: {missing} not in what was printed:\n{self._printed}"
             self._printed = None
 
 

@@ -1,4 +1,4 @@
-"""The README names all there is, and nothing else, with the right defaults."""
+"""The documents name all there is, and nothing else, with the right defaults."""
 
 from __future__ import annotations
 
@@ -18,7 +18,11 @@ from composite_llm.proxy.policy import FREE, LOWER_ONLY, MAX_CLIENT_NODES, NEVER
 from tests.docs.blocks import ROOT, codes, document, documents, section, table
 from tests.docs.running import make_targets
 
-README = document("README.md")
+OPTIONS = document("docs/options.md")
+STRATEGY_PAGE = document("docs/strategies.md")
+FAILURES = document("docs/failures.md")
+PROXY = document("docs/proxy.md")
+API = document("docs/api.md")
 
 
 def _shown(default: Any) -> str:
@@ -48,13 +52,13 @@ def _options() -> dict[str, tuple[str, str]]:
 
 
 def test_the_options_table_has_every_option_with_its_strategies_and_its_default() -> None:
-    rows = {_one_code(row[0]): (row[1], row[2]) for row in table(section(README, "## Options"))}
+    rows = {_one_code(row[0]): (row[1], row[2]) for row in table(section(OPTIONS, "## Options"))}
     assert rows.pop("timeout") == ("both", "LiteLLM's")
     assert rows == _options()
 
 
 def test_every_value_that_an_option_may_have_is_named() -> None:
-    rows = {_one_code(row[0]): row[3] for row in table(section(README, "## Options"))}
+    rows = {_one_code(row[0]): row[3] for row in table(section(OPTIONS, "## Options"))}
     for options in STRATEGIES.values():
         for name, field in options.model_fields.items():
             for value in _literals(field.annotation):
@@ -66,20 +70,20 @@ def _literals(annotation: Any) -> Iterable[str]:
 
 
 def test_the_node_table_has_every_key_with_its_default() -> None:
-    rows = {_one_code(row[0]): row[1] for row in table(section(README, "### Nodes"))}
+    rows = {_one_code(row[0]): row[1] for row in table(section(OPTIONS, "## Nodes"))}
     assert Node.model_fields["model"].is_required()
     expected = {name: _shown(field.default) for name, field in NodeSettings.model_fields.items()}
     assert rows == {**expected, "model": "required"}
 
 
 def test_every_strategy_and_no_other_is_in_the_table_of_costs() -> None:
-    named = [_one_code(row[0]) for row in table(section(README, "## Strategies and what they cost"))]
+    named = [_one_code(row[0]) for row in table(section(STRATEGY_PAGE, "# Strategies"))]
     assert sorted(name.split("/")[1] for name in named) == sorted([*STRATEGIES, "profile"])
 
 
 @pytest.mark.parametrize(("row", "calls", "rounds"), [(0, "layers * proposers + 1", "layers + 1"), (1, None, None)])
 def test_the_formulas_are_what_explain_counts(row: int, calls: str | None, rounds: str | None) -> None:
-    cells = table(section(README, "## Strategies and what they cost"))[row]
+    cells = table(section(STRATEGY_PAGE, "# Strategies"))[row]
     if calls is None:
         plan = composite_llm.explain(
             "composite/council/openai/gpt-4.1", members=["openai/gpt-4.1"] * 4, reviewers=["openai/gpt-4.1"] * 2
@@ -101,7 +105,7 @@ def test_the_errors_table_has_every_error_with_its_code_and_its_litellm_class(pr
 
     from composite_llm.backend.litellm_error_classes import raised
 
-    rows = {_one_code(row[0]): (int(row[1]), _one_code(row[2])) for row in table(section(README, "### Errors"))}
+    rows = {_one_code(row[0]): (int(row[1]), _one_code(row[2])) for row in table(section(FAILURES, "## Errors"))}
     classes = [found for found in vars(errors).values() if isinstance(found, type)]
     ours = {found.__name__: found for found in classes if issubclass(found, errors.CompositeError)}
     assert set(rows) | {"CompositeError"} == set(ours)
@@ -114,40 +118,40 @@ def test_the_errors_table_has_every_error_with_its_code_and_its_litellm_class(pr
 
 def test_every_degraded_code_is_explained_and_no_other() -> None:
     sources = "\n".join(path.read_text(encoding="utf-8") for path in (ROOT / "composite_llm").rglob("*.py"))
-    used = set(re.findall(r'\.degrade\(\s*"(\w+)"', sources))
-    rest = section(README, "## When models fail").partition("Each entry begins with a code:")[2]
-    assert {_one_code(row[0]) for row in table(rest)} == used
+    used = set(re.findall(r'\b_?degrade\(\s*"(\w+)"', sources))
+    rows = table(section(FAILURES, "## What departed from the configuration"))
+    assert {_one_code(row[0]) for row in rows} == used
 
 
 def test_every_public_name_is_in_the_table_of_names_and_no_other() -> None:
-    cells = "\n".join(row[0] for row in table(section(README, "## Names")))
+    cells = "\n".join(row[0] for row in table(section(API, "## Names")))
     assert sorted(codes(cells)) == sorted(f"composite_llm.{name}" for name in composite_llm.__all__)
 
 
 def test_every_make_target_is_in_the_table_of_commands_and_no_other() -> None:
-    cells = "\n".join(row[0] for row in table(section(README, "## Commands")))
+    cells = "\n".join(row[0] for row in table(section(document("CONTRIBUTING.md"), "## Commands")))
     assert sorted(codes(cells)) == sorted(f"make {name}" for name in make_targets())
 
 
 def test_the_parameters_of_each_kind_of_call_are_those_of_the_code() -> None:
-    rows = [set(codes(row[0])) for row in table(section(README, "### Which parameters reach which call"))]
+    rows = [set(codes(row[0])) for row in table(section(OPTIONS, "## Which parameters reach which call"))]
     assert rows[0] - {"metadata"} == set(EVERY_CALL)
     assert rows[1] == set(FINAL_ONLY)
     assert rows[2] == set(CONNECTION)
 
 
 def test_what_a_client_of_the_proxy_may_set_is_what_the_policy_says() -> None:
-    rows = [set(codes(row[1])) for row in table(section(README, "### A client is not the operator"))]
+    rows = [set(codes(row[1])) for row in table(section(PROXY, "## What a client may set"))]
     assert rows[0] == set(FREE)
     assert rows[1] == set(UP_TO) | {step for steps in UP_TO.values() for step in steps}
     assert rows[2:4] == [set(LOWER_ONLY), set(NEVER)]
-    assert f"at most {MAX_CLIENT_NODES}," in README
+    assert f"at most {MAX_CLIENT_NODES}," in PROXY
 
 
 def test_the_personas_are_those_that_ship() -> None:
-    (line,) = (line for line in README.splitlines() if line.startswith("The personas that ship:"))
+    (line,) = (line for line in OPTIONS.splitlines() if line.startswith("The personas that ship:"))
     assert codes(line) == list(personas.PERSONAS)
-    (council,) = (line for line in README.splitlines() if line.startswith("Without `members` three personas"))
+    (council,) = (line for line in STRATEGY_PAGE.splitlines() if line.startswith("Without `members` three personas"))
     assert codes(council)[1:] == list(personas.ZERO_CONFIGURATION)
 
 
@@ -155,14 +159,16 @@ def test_the_guards_settings_are_those_of_its_signature(provider: None) -> None:
     import inspect
 
     parameters = list(inspect.signature(composite_llm.ToolGuard).parameters.values())[1:]
-    rows = {_one_code(row[0]): row[1] for row in table(section(README, "### Asking before a tool runs"))}
+    rows = {
+        _one_code(row[0]): row[1] for row in table(section(document("docs/tools.md"), "## Asking before a tool runs"))
+    }
     assert rows == {parameter.name: _shown(parameter.default) for parameter in parameters}
 
 
 def test_what_register_takes_is_named(provider: None) -> None:
     import inspect
 
-    (row,) = (row for row in table(section(README, "## Names")) if row[0] == "`composite_llm.register`")
+    (row,) = (row for row in table(section(API, "## Names")) if row[0] == "`composite_llm.register`")
     assert codes(row[1]) == list(inspect.signature(composite_llm.register).parameters)
 
 
@@ -170,7 +176,7 @@ def test_the_supported_versions_are_those_of_the_package() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     (requirement,) = (found for found in project["dependencies"] if found.startswith("litellm"))
     lowest, highest = re.fullmatch(r"litellm>=([\d.]+),<([\d.]+)", requirement).groups()  # type: ignore[union-attr]
-    assert f"LiteLLM from {lowest} up to, but without, {highest}" in README
+    assert f"LiteLLM from {lowest} up to, but without, {highest}" in document("docs/getting-started.md")
 
 
 def test_the_design_has_a_line_for_everything_at_the_top_of_the_package() -> None:

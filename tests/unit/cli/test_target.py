@@ -83,8 +83,13 @@ def test_without_a_model_one_is_picked_whose_key_is_set(monkeypatch: pytest.Monk
     monkeypatch.setenv("OPENAI_API_KEY", "x")
     found = target(COUNCIL)
     assert found.model == f"composite/council/{PROVIDERS['openai'].strong}"
-    assert found.options == {"members": [PROVIDERS["openai"].small, known.small]}
+    # Two members could not vote.
+    openai = PROVIDERS["openai"]
+    assert found.options == {"members": [openai.small, known.small, openai.strong, known.strong]}
     assert found.picked
+    assert target().options == {"proposers": [openai.small, known.small]}
+    monkeypatch.setenv("MISTRAL_API_KEY", "x")
+    assert target(COUNCIL).options == {"members": [openai.small, known.small, PROVIDERS["mistral"].small]}
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,54 @@
+"""The documentation site has every page, and no page leads out of it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+import composite_llm
+from tests.docs.blocks import ROOT, document
+
+DOCS = ROOT / "docs"
+PAGES = sorted(str(path.relative_to(DOCS)) for path in DOCS.rglob("*.md"))
+_LINK = re.compile(r"\]\(([^)\s#]+)")
+
+
+def _listed(entries: Any) -> Iterator[str]:
+    if isinstance(entries, str):
+        yield entries
+        return
+    for entry in entries.values() if isinstance(entries, dict) else entries:
+        yield from _listed(entry)
+
+
+def test_the_navigation_has_every_page_once_and_no_other() -> None:
+    config = yaml.safe_load((ROOT / "mkdocs.yml").read_text(encoding="utf-8"))
+    assert sorted(_listed(config["nav"])) == PAGES
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_what_a_page_links_to_is_part_of_the_site(page: str) -> None:
+    for target in _LINK.findall(document(f"docs/{page}")):
+        if not target.startswith("http"):
+            assert (DOCS / page).parent.joinpath(target).resolve().is_relative_to(DOCS), target
+
+
+def test_the_reference_has_an_entry_for_every_public_name() -> None:
+    """But for the handler, which has no docstring of its own, and the errors, which are in a table."""
+    entries = re.findall(r"^::: composite_llm\.(\w+)$", document("docs/api.md"), re.MULTILINE)
+    base = composite_llm.CompositeError
+    public = {name: getattr(composite_llm, name) for name in composite_llm.__all__ if name != "handler"}
+    errors = {name for name, found in public.items() if isinstance(found, type) and issubclass(found, base)}
+    assert sorted(entries) == sorted(public.keys() - errors | {"CompositeError"})
+
+
+def test_the_locks_hold_no_address_of_an_index() -> None:
+    for lock in Path(ROOT / "requirements").glob("*.txt"):
+        text = lock.read_text(encoding="utf-8")
+        assert "://" not in text, lock.name
+        assert "--index" not in text, lock.name
