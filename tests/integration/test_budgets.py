@@ -92,6 +92,7 @@ def test_money_is_refused_before_the_first_call_when_even_the_final_one_may_cost
 
 
 def test_money_leaves_out_members_first(ask_both: Ask, server: ThreadedServer) -> None:
+    server.set_scenario("one-dollar-a-token", {"text": "x"})
     few = {"model": COINS, "max_tokens": 10}
     answer = ask_both(proposers=[few, few, few], max_cost_usd=1000)
     asked = [model for model in wire.models(server) if model == "one-dollar-a-token"]
@@ -101,6 +102,7 @@ def test_money_leaves_out_members_first(ask_both: Ask, server: ThreadedServer) -
     assert "2 of 3 members" in answer.choices[0].message.reasoning_content
 
 
+@pytest.mark.usefixtures("nothing_salvaged")
 def test_what_was_really_paid_is_compared_after_each_call(ask_both: Ask, server: ThreadedServer) -> None:
     server.set_scenario("one-dollar-a-token", {"text": "x", "usage": {"prompt_tokens": 5000, "completion_tokens": 1}})
     with pytest.raises(composite_llm.BudgetExceeded, match="max_cost_usd of 2000 is reached") as caught:
@@ -115,6 +117,7 @@ def test_a_council_is_told_again_when_the_answers_turn_out_longer_than_the_money
     ask: Ask, server: ThreadedServer
 ) -> None:
     server.set_scenario("one-dollar-a-token", {"text": "x", "usage": {"prompt_tokens": 3000, "completion_tokens": 1}})
+    server.set_scenario("gpt-4o-mini", {"text": "y"})
     members = [COINS, {"model": FIRST, "max_tokens": 20}]
     worst = composite_llm.explain(COUNCIL, MESSAGES, members=members).worst_cost_usd
     assert worst is not None

@@ -11,7 +11,7 @@ import pytest
 import composite_llm
 from fake_server import ThreadedServer
 from tests.support import wire
-from tests.support.asking import COUNCIL, FIRST, MESSAGES, MOA, SECOND, Ask, at
+from tests.support.asking import COUNCIL, FIRST, KEY, MESSAGES, MOA, SECOND, Ask, at
 from tests.support.providers import PROVIDERS
 
 SHAPES: dict[str, tuple[str, dict[str, Any]]] = {
@@ -71,8 +71,9 @@ def test_a_nodes_timeout_counts_the_whole_stream(ask: Ask, server: ThreadedServe
 
 async def test_cancelling_ends_the_members_streams(server: ThreadedServer) -> None:
     server.set_scenario("gpt-4o-mini", {"text": "long enough", "hang_after_chunks": 1})
+    connection = {"api_base": server.base_url, "api_key": KEY}
     task = asyncio.create_task(
-        litellm.acompletion(MOA, MESSAGES, proposers=[at(server, FIRST)], stream_members=True, api_base=server.base_url)
+        litellm.acompletion(MOA, MESSAGES, proposers=[at(server, FIRST)], stream_members=True, **connection)
     )
     await asyncio.to_thread(server.wait_until, lambda ledger: any(record.chunks for record in ledger.records))
     task.cancel()
@@ -82,6 +83,8 @@ async def test_cancelling_ends_the_members_streams(server: ThreadedServer) -> No
     assert wire.record(server, "gpt-4o-mini").disconnected
 
 
+# LiteLLM dumps the events of OpenAI's Responses that it has made of dictionaries.
+@pytest.mark.filterwarnings("ignore:Pydantic serializer warnings:UserWarning")
 @pytest.mark.parametrize("name", PROVIDERS)
 def test_through_every_adapter(name: str, ask: Ask, server: ThreadedServer) -> None:
     provider = PROVIDERS[name]
