@@ -35,6 +35,11 @@ COMMANDS = {
         "Ask a composite and others the same questions, and see whether it pays.",
         "composite bench generated -s council -m openai/gpt-4.1 --against solo,members,majority --max-cost-usd 2",
     ),
+    "batch": Entry(
+        f"{_HERE}.batch:batch",
+        "Answer the requests of a file, and go on where an earlier try was broken off.",
+        "composite batch requests.jsonl answers.jsonl --profile careful --max-parallel 16 --max-cost-usd 20",
+    ),
     "config": Entry(f"{_HERE}.config:app", "Check, show and describe configuration files."),
     "do": Entry(
         f"{_HERE}.do:do",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from composite_llm.evaluate.batch import Batch, BatchSettings, Bill
     from composite_llm.evaluate.generated import generated_questions
     from composite_llm.evaluate.questions import Question, load_questions
     from composite_llm.evaluate.report import Report
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from composite_llm.evaluate.scoring import Scoring
 
 _NAMES = {
+    "batch": "Batch BatchSettings Bill",
     "generated": "generated_questions",
     "questions": "Question load_questions",
     "report": "Report",
@@ -33,7 +35,10 @@ def __getattr__(name: str) -> Any:
 
 
 __all__ = [
+    "Batch",
+    "BatchSettings",
     "Bench",
+    "Bill",
     "Price",
     "Question",
     "Report",

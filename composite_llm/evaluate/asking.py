@@ -11,14 +11,11 @@ import litellm
 
 import composite_llm
 from composite_llm.backend.litellm_errors import parsed_retry_after
-from composite_llm.config.node import COMPOSITE_PREFIX
 from composite_llm.model.errors import CompositeError, NodeFailure
 from composite_llm.model.trace import Trace
 
 RETRYABLE = frozenset({402, 408, 409, 425, 429, 500, 502, 503, 504, 529})
 """Statuses of failures that may have passed when the same is asked again later."""
-_RETRIES = 2
-"""Of a plain model; a node of a composite has as many unless it says otherwise."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,8 +62,6 @@ async def ask(model: str, messages: Sequence[Mapping[str, Any]], options: Mappin
     # Composites are known to LiteLLM; what the application registered stays as it is.
     assert composite_llm.handler is not None
     parameters: dict[str, Any] = {"model": model, "messages": [dict(message) for message in messages], **options}
-    if not model.startswith(COMPOSITE_PREFIX):
-        parameters.setdefault("num_retries", _RETRIES)
     began = time.perf_counter()
     try:
         response: Any = await litellm.acompletion(**parameters)

@@ -102,13 +102,13 @@ def others(
 def _solo(of: Contestant, plan: Plan, longest: Sequence[Mapping[str, Any]]) -> Contestant:
     """The final model by itself, with its persona and its parameters."""
     final = plan.final
-    params = {**plan.params, **resolved_params(final.params), "num_retries": final.num_retries}
+    params = {**plan.params, **resolved_params(final.params)}
     timeout = final.timeout or plan.timeout_s
     if timeout is not None:
         params["timeout"] = timeout
     if final.is_composite:
         return _composite(SOLO, final.model, final.params, longest)
-    worst = explain(of.model, list(longest), **of.options).stages[-1].nodes[0].worst_cost_usd
+    worst = worst_of_plain(final.model, longest, params)
     return Contestant(SOLO, final.model, params, persona_text(final.system) if final.system else None, worst)
 
 
@@ -119,9 +119,18 @@ def _composite(name: str, model: str, options: Mapping[str, Any], longest: Seque
 
 
 def _plain(name: str, model: str, options: Mapping[str, Any], longest: Sequence[Mapping[str, Any]]) -> Contestant:
-    # Its price as the final call of a composite, whose prompt is longer.
-    plan = explain(f"{COMPOSITE_PREFIX}moa/{model}", list(longest), samples=1, **options)
-    return Contestant(name, model, options, None, plan.stages[-1].nodes[0].worst_cost_usd)
+    return Contestant(name, model, options, None, worst_of_plain(model, longest, options))
+
+
+def worst_of_plain(model: str, messages: Sequence[Mapping[str, Any]], options: Mapping[str, Any]) -> float | None:
+    """What a model asked by itself costs if its answers are as long as they may be; None when its price is unknown.
+
+    It is the price of a proposer, who sees the conversation and nothing else.
+    """
+    limits = {key: options[key] for key in ("max_tokens", "max_completion_tokens") if key in options}
+    plan = explain(f"{COMPOSITE_PREFIX}moa/{model}", list(messages), proposers=[{"model": model, **limits}])
+    worst = plan.stages[0].nodes[0].worst_cost_usd
+    return None if worst is None else worst * int(options.get("n") or 1)
 
 
 def plain(model: str, of: Contestant, longest: Sequence[Mapping[str, Any]]) -> Contestant:

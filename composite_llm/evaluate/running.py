@@ -13,11 +13,15 @@ from composite_llm.evaluate.asking import RETRYABLE, ask
 from composite_llm.evaluate.contestants import MAJORITY, MEMBERS, Contestant, models_of, others, plain, subject
 from composite_llm.evaluate.journal import Journal
 from composite_llm.evaluate.judging import Judged, judge_messages, winner_in
+from composite_llm.evaluate.pace import Pace
 from composite_llm.evaluate.purse import Purse
 from composite_llm.evaluate.questions import Question, fingerprint, messages_of
 from composite_llm.evaluate.scoring import Scoring
 from composite_llm.evaluate.workers import do_all
 from composite_llm.model.errors import InvalidOption
+
+_TRIES = 3
+"""Of a request that failed for a reason that may pass; a composite's own calls have been tried again by then."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +136,7 @@ class Bench:
         for entry in self._journal.entries() if self._journal is not None else ():
             self._recall(entry)
         self.purse = Purse(self.settings.max_cost_usd)
+        self._pace = Pace(max_tries=_TRIES)
         self.finished = False
 
     @property
@@ -197,7 +202,8 @@ class Bench:
         messages = _with_persona(contestant.system, self._conversations[job.question.id])
         cost: float | None = worst
         try:
-            reply = await ask(contestant.model, messages, {**_response_format(job.question), **contestant.options})
+            options = {**_response_format(job.question), **contestant.options}
+            reply = await self._pace.ask(lambda: ask(contestant.model, messages, options), contestant.calls)
             cost = reply.cost_usd
         finally:
             await self.purse.pay(worst, cost)
@@ -211,11 +217,11 @@ class Bench:
         worst = self._judge.worst_usd or 0.0
         if not await self.purse.set_aside(worst):
             return False
-        texts = self.texts(job.question.id, job.repeat)
+        judge, texts = self._judge, self.texts(job.question.id, job.repeat)
         messages = judge_messages(job.question, texts[job.left], texts[job.right], self.settings.criteria)
         cost: float | None = worst
         try:
-            reply = await ask(self._judge.model, messages, self._judge.options)
+            reply = await self._pace.ask(lambda: ask(judge.model, messages, judge.options))
             cost = reply.cost_usd
         finally:
             await self.purse.pay(worst, cost)
