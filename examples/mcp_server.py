@@ -1,4 +1,4 @@
-"""An MCP server with one tool, for `mcp_tools.py` and the README; it speaks over stdin and stdout."""
+"""An MCP server with one tool, for `mcp_tools.py` and the documentation; it speaks over stdin and stdout."""
 
 from __future__ import annotations
 
