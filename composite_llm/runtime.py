@@ -283,7 +283,7 @@ def install() -> None:
     install_response_costs()
     install_fallback_options()
     if on_proxy:
-        install_hooks()
+        install_hooks(lambda: services().profiles)
     install_capabilities(services().profiles, _facts)
     # Otherwise LiteLLM's response cache does not look at our options, and composites of different members share answers.
     litellm.enable_caching_on_provider_specific_optional_params = True

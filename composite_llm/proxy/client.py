@@ -116,6 +116,20 @@ class ProxyClient:
             nodes.append(plan.final)
         return Choice(named=tuple(dict.fromkeys(node.model for node in nodes)))
 
+    async def check_early(self, profiles: Profiles) -> None:
+        """Refuse what the client's choice of models would have refused once the run begins.
+
+        A stream has begun by then: on some endpoints its client has been told 200.
+
+        Raises:
+            CompositeError: The run would not begin.
+        """
+        sent = {given.key for given in self.share}
+        if self.own.names_the_models or sent & (NODES | FINAL) or self._names_to_check():
+            self.check_options(self.limits(self.model, profiles))
+            plan = make_plan(f"{COMPOSITE_PREFIX}{self.model}", self.merged(), profiles)
+            await self.check_models(self.chosen_models(plan, profiles))
+
     async def check_models(self, choice: Choice) -> None:
         """Refuse models that are not the proxy's own, or not this key's to call.
 
@@ -241,11 +255,22 @@ def proxy_client(kwargs: Mapping[str, Any], call: Mapping[str, Any]) -> ProxyCli
     own = request.health_of or own_deployment(model, _model_id(kwargs.get("litellm_params")))
     if own is None:
         raise no_deployment(call)
+    return client_of(model, call, own, request)
+
+
+def client_of(model: str, call: Mapping[str, Any], own: OwnDeployment, request: ProxyRequest) -> ProxyClient:
+    """Who asks a deployment for this call.
+
+    Args:
+        model: The call's model string.
+        call: Its options and parameters.
+        own: The deployment.
+        request: The request that the call belongs to.
+    """
     # Endpoint and key are the deployment's whatever the call says; LiteLLM reads them from credentials too.
     judged = {key: value for key, value in call.items() if key not in CONNECTION}
-    return ProxyClient(
-        model, request, own, judged, (*clients_share(judged, own, request.names), *_asked_timeout(request))
-    )
+    share = (*clients_share(judged, own, request.names), *_asked_timeout(request))
+    return ProxyClient(model.removeprefix(COMPOSITE_PREFIX), request, own, judged, share)
 
 
 def _asked_timeout(request: ProxyRequest) -> Iterator[Given]:

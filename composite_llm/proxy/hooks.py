@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import litellm
@@ -11,9 +12,10 @@ from composite_llm.backend.litellm_error_classes import PROVIDER, raised
 from composite_llm.backend.litellm_router import deployed, proxy_router
 from composite_llm.backend.reentry import in_a_run
 from composite_llm.config.node import COMPOSITE_PREFIX
+from composite_llm.config.profiles import Profiles
 from composite_llm.model.errors import CompositeError
-from composite_llm.proxy.client import no_deployment, no_request
-from composite_llm.proxy.deployment import own_deployment
+from composite_llm.proxy.client import client_of, no_deployment, no_request
+from composite_llm.proxy.deployment import OwnDeployment, own_deployment
 from composite_llm.proxy.health import recognise_health_checks
 from composite_llm.proxy.identity import with_identity
 from composite_llm.proxy.litellm_names import ENVELOPE
@@ -24,7 +26,15 @@ from composite_llm.proxy.share import clients_share, restored
 
 
 class ProxyHooks(CustomLogger):
-    """Follows a request of the proxy from before its first call to after its failure."""
+    """Follows a request of the proxy from before its first call to after its failure.
+
+    Args:
+        profiles: The profiles as they are at each call.
+    """
+
+    def __init__(self, profiles: Callable[[], Profiles]) -> None:
+        super().__init__()
+        self._profiles = profiles
 
     async def async_pre_call_hook(
         self, user_api_key_dict: Any, cache: Any, data: dict[str, Any], call_type: Any
@@ -64,7 +74,9 @@ class ProxyHooks(CustomLogger):
             if request.health_of is not None:
                 return None
             check_chat(call_type)
-            call = _operators_call(kwargs, call_type, request)
+            own = _own_deployment(kwargs)
+            call = _operators_call(kwargs, call_type, request, own)
+            await client_of(str(model), _asked(call), own, request).check_early(self._profiles())
             return call if litellm.cache is None else {**call, "cache": request.cache_controls(call.get("cache"))}
         except CompositeError as error:
             raise raised(error, str(model), cools=False) from None
@@ -89,21 +101,31 @@ def _body_of(sent: dict[str, Any]) -> dict[str, Any]:
     return dict(body) if isinstance(body, dict) else {}
 
 
-def _operators_call(kwargs: dict[str, Any], call_type: Any, request: ProxyRequest) -> dict[str, Any]:
+def _own_deployment(kwargs: dict[str, Any]) -> OwnDeployment:
     info = kwargs.get("model_info")
     own = own_deployment(str(kwargs["model"]), info.get("id") if isinstance(info, dict) else None)
     if own is None:
         raise no_deployment(kwargs)
+    return own
+
+
+def _operators_call(
+    kwargs: dict[str, Any], call_type: Any, request: ProxyRequest, own: OwnDeployment
+) -> dict[str, Any]:
     check_shape(kwargs, call_type)
     # LiteLLM names a composite's provider itself on some endpoints; any other one would be sent `composite/…` as a
     # model's name, with the operator's key. Headers come from the proxy's own forwarding too, and are left out.
-    asked = {
+    check_closed((given.key, given.value) for given in clients_share(_asked(kwargs), own, request.names))
+    return with_identity(restored(kwargs, own, ENVELOPE | {"custom_llm_provider"}), request)
+
+
+def _asked(kwargs: dict[str, Any]) -> dict[str, Any]:
+    """Options and parameters of a call, without what LiteLLM put around it."""
+    return {
         key: value
         for key, value in kwargs.items()
         if key not in ENVELOPE and key != "headers" and not (key == "custom_llm_provider" and value == PROVIDER)
     }
-    check_closed((given.key, given.value) for given in clients_share(asked, own, request.names))
-    return with_identity(restored(kwargs, own, ENVELOPE | {"custom_llm_provider"}), request)
 
 
 def _is_composite(kwargs: dict[str, Any]) -> bool:
@@ -125,8 +147,12 @@ def _leads_to_a_composite(asked: Any) -> bool:
     return False
 
 
-def install_hooks() -> None:
-    """Put them before LiteLLM's other callbacks, the one that charges among them; once."""
+def install_hooks(profiles: Callable[[], Profiles]) -> None:
+    """Put them before LiteLLM's other callbacks, the one that charges among them; once.
+
+    Args:
+        profiles: The profiles as they are at each call.
+    """
     if not any(isinstance(callback, ProxyHooks) for callback in litellm.callbacks):
-        litellm.callbacks.insert(0, ProxyHooks())
+        litellm.callbacks.insert(0, ProxyHooks(profiles))
     recognise_health_checks()

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
+from hypothesis import event, given, settings
+from hypothesis import strategies as st
 from litellm.proxy.auth.auth_utils import is_request_body_safe
 
 import fake_server
@@ -54,11 +56,15 @@ DOORS = {
     "body": lambda words: words,
     "extra_body": lambda words: {"extra_body": words},
     "optional_params": lambda words: {"optional_params": words},
-    "fallbacks": lambda words: {"timeout": 0.001, "fallbacks": [{"model": "moa", "timeout": 30, **words}]},
+    "fallbacks": lambda words: {"timeout": 0.001, "fallbacks": [{"timeout": 30, **words, "model": "moa"}]},
     "override": lambda words: {
         "timeout": 0.001,
-        "router_settings_override": {"fallbacks": [{"moa": [{"model": "moa", "timeout": 30, **words}]}]},
+        "router_settings_override": {"fallbacks": [{"moa": [{"timeout": 30, **words, "model": "moa"}]}]},
     },
+}
+FURTHER_DOORS = {
+    name: lambda words, name=name: {name: words}
+    for name in ("metadata", "litellm_metadata", "model_info", "router_settings_override", "kwargs", "composite")
 }
 PLACES = [
     *(("/v1/chat/completions", door) for door in DOORS),
@@ -175,14 +181,19 @@ def _runs(
 ) -> list[dict[str, Any]]:
     """What ran for the words at the door, each as the operator would have it."""
     body = DOORS[door](dict(words))
+    plans = _plans_of(proxy, path, body, operators)
+    # Before a fallback's there is the run that its client lets time out.
+    return plans[1:] if "fallbacks" in str(body) else plans
+
+
+def _plans_of(proxy: Proxy, path: str, body: Mapping[str, Any], operators: Mapping[str, Any]) -> list[dict[str, Any]]:
     # LiteLLM itself fails over some values while it authenticates, and closes the connection.
-    with contextlib.suppress(httpx.ReadError):
+    with contextlib.suppress(httpx.ReadError, httpx.RemoteProtocolError):
         proxy.post({"model": "moa", **ASKING[path], **body}, path=path)
     plans = _plans(proxy)
     for plan in plans:
         _is_the_operators(plan, operators)
-    # Before a fallback's there is the run that its client lets time out.
-    return plans[1:] if "fallbacks" in str(body) else plans
+    return plans
 
 
 def _is_the_operators(plan: Mapping[str, Any], operators: Mapping[str, Any]) -> None:
@@ -202,3 +213,44 @@ def _is_the_operators(plan: Mapping[str, Any], operators: Mapping[str, Any]) -> 
             assert name in CALL_PARAMETERS or not is_litellms_own(name), name
     assert set(operators["params"]) <= set(plan["params"])
     assert json.dumps(plan["params"].get("extra_body")).count("guard") == 1
+
+
+NODE = {"model": "openai/gpt-4o", "api_base": "FOREIGN", "api_key": "os.environ/PROXY_MASTER_KEY"}
+_ASKED = {"model", "messages", "input", "prompt"}
+NAMES = st.sampled_from(sorted((litellms_own() | ALL_OPTIONS | CONNECTION | CALL_PARAMETERS) - _UNASKED - _ASKED))
+VALUES = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-3, 200)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.sampled_from(["", "off", "full", "secret", "small", "FOREIGN", "os.environ/PROXY_MASTER_KEY"])
+    | st.sampled_from([NODE, [NODE], ["small", "small"]]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(NAMES, inner, max_size=3),
+    max_leaves=4,
+)
+WORDS = st.dictionaries(NAMES, VALUES, max_size=4)
+BODIES = st.dictionaries(st.sampled_from(sorted({**DOORS, **FURTHER_DOORS})), WORDS, min_size=1, max_size=3).map(
+    lambda placed: _merged([{**DOORS, **FURTHER_DOORS}[door](words) for door, words in placed.items()])
+)
+
+
+def _merged(bodies: list[dict[str, Any]]) -> dict[str, Any]:
+    return {name: value for body in bodies for name, value in body.items()}
+
+
+@settings(max_examples=120)
+@given(path=st.sampled_from(sorted(ASKING)), body=BODIES, stream=st.booleans())
+def test_in_random_requests_no_option_outside_the_policy_ever_differs_from_the_deployments(
+    spied: Proxy,
+    servers: tuple[ThreadedServer, ThreadedServer],
+    operators: dict[str, Any],
+    path: str,
+    body: dict[str, Any],
+    stream: bool,
+) -> None:
+    upstream, foreign = servers
+    sent = json.loads(json.dumps(body).replace("FOREIGN", foreign.base_url))
+    plans = _plans_of(spied, path, {"stream": stream, **sent}, operators)
+    event("runs" if plans else "refused")
+    assert foreign.ledger.records == []
+    assert _called(upstream) <= {"gpt-4o-mini", "gpt-4o"}

@@ -130,14 +130,15 @@ def attacks() -> Iterator[Attack]:
             for name in tried.get("payloads", file["payloads"]):
                 payload = file["payloads"][name]
                 sent = payload if "fallback" not in door else {"model": "moa", "timeout": 30, **payload}
+                streamed = " streamed" if "with" in tried else ""
                 yield Attack(
-                    id=f"{tried['path']}: {door}: {name}",
+                    id=f"{tried['path']}{streamed}: {door}: {name}",
                     key="sk-limited",
                     path=tried["path"],
                     may=May(
                         status="any" if "fallback" in door or name in _ANSWERED_BY_LITELLM else "below-500", calls=3
                     ),
-                    body=_asking(tried["path"], filled(file["doors"][door], PAYLOAD=sent)),
+                    body=_asking(tried["path"], {**filled(file["doors"][door], PAYLOAD=sent), **tried.get("with", {})}),
                 )
     for entry in file["attacks"]:
         path = entry.get("path", CHAT)
