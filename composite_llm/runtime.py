@@ -17,16 +17,16 @@ from composite_llm.backend.litellm_error_classes import PROVIDER
 from composite_llm.backend.litellm_facts import LiteLLMFacts
 from composite_llm.backend.litellm_router import RouterInUse
 from composite_llm.backend.litellm_served import ServedModels
-from composite_llm.backend.litellm_text_cache import LiteLLMStore
+from composite_llm.backend.litellm_text_cache import LiteLLMTextCache
 from composite_llm.config.node import COMPOSITE_PREFIX, Node
 from composite_llm.config.parameters import CONNECTION
 from composite_llm.config.plan import Plan, make_plan
 from composite_llm.config.profiles import Profiles, load_profiles
 from composite_llm.config.telemetry_section import telemetry_settings
 from composite_llm.engine.breaker import Breakers, BreakerSettings, BreakerState
-from composite_llm.engine.endpoint_refusals import Learned
+from composite_llm.engine.endpoint_refusals import EndpointRefusals
 from composite_llm.engine.positional_ballots import PositionalBallots
-from composite_llm.engine.retry_cache import SalvageStore
+from composite_llm.engine.retry_cache import RetryCache
 from composite_llm.engine.tools import executor_of
 from composite_llm.model.errors import InvalidConfig, InvalidOption
 from composite_llm.model.messages import checked_messages
@@ -50,13 +50,13 @@ from composite_llm.strategies import strategy_for
 _router = RouterInUse()
 _facts = LiteLLMFacts(_router)
 _backend = LiteLLMBackend(_facts, _router)
-_store = LiteLLMStore()
+_store = LiteLLMTextCache()
 # Apart, so that the many steps of one agent push no other's deliberations out.
-_own_turns = LiteLLMStore(max_entries=8192, max_characters=64_000_000)
+_tool_turns = LiteLLMTextCache(max_entries=8192, max_characters=64_000_000)
 _breakers = Breakers()
-_salvages = SalvageStore()
-_learned = Learned()
-_positional = PositionalBallots()
+_retry_cache = RetryCache()
+_endpoint_refusals = EndpointRefusals()
+_positional_ballots = PositionalBallots()
 _served = ServedModels()
 _telemetry = Telemetry(lambda model: _facts.provider(model, {}))
 _services: Services | None = None
@@ -94,12 +94,12 @@ def _made(
         tool_executors,
         _store,
         _breakers,
-        _salvages,
+        _retry_cache,
         told,
         spending,
-        _learned,
-        _positional,
-        _own_turns,
+        _endpoint_refusals,
+        _positional_ballots,
+        _tool_turns,
     )
 
 
@@ -264,8 +264,8 @@ def breakers() -> list[BreakerState]:
 def reset_breakers() -> None:
     """Close all of them and forget their failures."""
     _breakers.reset()
-    _learned.reset()
-    _positional.reset()
+    _endpoint_refusals.reset()
+    _positional_ballots.reset()
 
 
 def install() -> None:

@@ -44,11 +44,11 @@ class Account:
 
     def problems(self, number: int) -> Iterator[str]:
         """Where the two do not agree to the token."""
-        untold = sum(self.counted) - self.traced_tokens
-        if untold < 0 or (untold and not self.abandoned):
+        without_usage = sum(self.counted) - self.traced_tokens
+        if without_usage < 0 or (without_usage and not self.abandoned):
             yield f"run {number}: {self.traced_tokens} tokens in its trace, {sum(self.counted)} counted"
-        elif untold > sum(sorted(self.counted, reverse=True)[: self.abandoned]):
-            yield f"run {number}: {untold} tokens more than its {self.abandoned} abandoned attempts can have taken"
+        elif without_usage > sum(sorted(self.counted, reverse=True)[: self.abandoned]):
+            yield f"run {number}: {without_usage} tokens more than its {self.abandoned} abandoned attempts can have taken"
         if not self.attempts - self.abandoned <= self.requests <= self.attempts:
             yield f"run {number}: {self.attempts} attempts in its trace, {self.requests} requests"
 

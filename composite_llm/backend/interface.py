@@ -86,7 +86,7 @@ class Reply:
         cost_usd: None when the price is unknown.
         model: The underlying model that answered.
         extra: Further fields of the response worth passing on (`system_fingerprint`, `service_tier`, …).
-        usage_told: Whether the provider told the tokens; where it did not, the engine counts them.
+        usage_reported: Whether the provider told the tokens; where it did not, the engine counts them.
         nested: Whether this is the reply of a nested composite, whose calls are in the trace already.
         origin: Model and endpoint that said it, for what belongs to them alone; None where that is not known.
     """
@@ -96,7 +96,7 @@ class Reply:
     cost_usd: float | None = 0.0
     model: str | None = None
     extra: Mapping[str, Any] = field(default_factory=dict)
-    usage_told: bool = True
+    usage_reported: bool = True
     nested: bool = False
     origin: str | None = None
 

@@ -29,7 +29,7 @@ from composite_llm.backend.litellm_prices import names_prices, rates_of, told_to
 from composite_llm.backend.litellm_raw_chunks import Tap
 from composite_llm.backend.litellm_read_ahead import read_ahead
 from composite_llm.backend.litellm_router import RouterInUse
-from composite_llm.backend.reentry import Passage, within
+from composite_llm.backend.reentry import ReentryGuard, guarded
 from composite_llm.backend.unused_callbacks import install_unheard, unheard
 from composite_llm.model.errors import AttemptFailed, Failure, key_missing
 from composite_llm.model.messages import points_elsewhere
@@ -90,12 +90,12 @@ class LiteLLMBackend:
             AttemptFailed: with what LiteLLM's exception means.
         """
         answered = False
-        passage = self._passage(request)
+        guard = self._guard(request)
         try:
-            with within(passage):
+            with guarded(guard):
                 response = await self._call(request, stream=False)
             answered = True
-            return self._reply(request, response, nested=getattr(response, "id", None) in passage.led_back)
+            return self._reply(request, response, nested=getattr(response, "id", None) in guard.reentered)
         except AttemptFailed:
             raise
         except Exception as error:  # noqa: BLE001  # one of the two doors to LiteLLM
@@ -108,20 +108,20 @@ class LiteLLMBackend:
             AttemptFailed: with what LiteLLM's exception means, or that the stream broke off.
         """
         stream: Any = None
-        passage = self._passage(request)
+        guard = self._guard(request)
         try:
-            with within(passage):
+            with guarded(guard):
                 stream = await self._call(request, stream=True)
-            if not passage.led_back and is_open(stream):
+            if not guard.reentered and is_open(stream):
                 yield Chunk(())
             tap = Tap.on(stream)
             place = (request.model, self.endpoint(request))
             cleaner = StreamCleaner(unopened=place in self._unopened)
             bill = StreamBill(self._facts, request, stream)
-            async for raw in self._chunks(request, passage, stream, tap):
+            async for raw in self._chunks(request, guard, stream, tap):
                 chunk = _chunk(raw, bill, cleaner)
                 if chunk is not None:
-                    yield as_nested(chunk) if passage.led_back and raw.id in passage.led_back else chunk
+                    yield as_nested(chunk) if guard.reentered and raw.id in guard.reentered else chunk
             if rest := cleaner.rest():
                 yield Chunk(rest)
             self._note_unopened(place, unopened=cleaner.unopened)
@@ -140,15 +140,15 @@ class LiteLLMBackend:
                 Failure("unavailable", f"{where + ' ' if where else ''}ended its stream without finishing the answer")
             )
 
-    def _chunks(self, request: AttemptRequest, passage: Passage, stream: Any, tap: Tap | None) -> Any:
+    def _chunks(self, request: AttemptRequest, guard: ReentryGuard, stream: Any, tap: Tap | None) -> Any:
         if self.routed(request.model):
             # Only a Router has others answer once a stream has begun.
-            return _read_within(passage, stream)
+            return _read_within(guard, stream)
         return read_ahead(stream, tap, request.params)
 
-    def _passage(self, request: AttemptRequest) -> Passage:
+    def _guard(self, request: AttemptRequest) -> ReentryGuard:
         # A Router's deployment says itself how often the SDK is to try.
-        return Passage(request.scope, fast=self.fast_openai, once=not self.routed(request.model))
+        return ReentryGuard(request.scope, fast=self.fast_openai, once=not self.routed(request.model))
 
     async def _call(self, request: AttemptRequest, *, stream: bool) -> Any:
         params = self._params(request)
@@ -214,7 +214,7 @@ class LiteLLMBackend:
             cost_usd=bill.cost_usd,
             model=well_formed_value(getattr(response, "model", None)),
             extra=_extra(_fields(response)),
-            usage_told=bill.told,
+            usage_reported=bill.told,
             nested=nested,
         )
 
@@ -233,10 +233,10 @@ class LiteLLMBackend:
             self._unopened[place] = None
 
 
-async def _read_within(passage: Passage, stream: Any) -> AsyncGenerator[Any, None]:
+async def _read_within(guard: ReentryGuard, stream: Any) -> AsyncGenerator[Any, None]:
     chunks = aiter(stream)
     while True:
-        with within(passage):
+        with guarded(guard):
             try:
                 chunk = await anext(chunks)
             except StopAsyncIteration:

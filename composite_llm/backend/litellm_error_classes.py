@@ -29,7 +29,7 @@ _CLASS_OF_STATUS: dict[int, type[Exception]] = {
 }
 
 
-def raised(error: CompositeError, model: str, *, cools: bool = True) -> Exception:
+def to_litellm_error(error: CompositeError, model: str, *, cools: bool = True) -> Exception:
     """The exception to raise for `error`: of its class and of the LiteLLM class of its status.
 
     Args:

@@ -13,7 +13,7 @@ import litellm
 import openai
 
 from composite_llm.backend.litellm_evidence import Proof, chain, proof_of
-from composite_llm.backend.provider_messages import words_of
+from composite_llm.backend.provider_messages import provider_message_of
 from composite_llm.backend.transport import transport_cause
 from composite_llm.model.errors import CompositeError, Failure, FailureKind, FinalCallFailed, QuorumNotMet
 
@@ -114,7 +114,7 @@ def as_failure(error: BaseException, endpoint: str | None, *, answered: bool = F
     proof = proof_of(error, answered=answered) if kind in _DOUBTED else None
     if proof == "no_key":
         named = type(_root(error)).__name__
-        told = words_of(error).sentence
+        told = provider_message_of(error).sentence
         return Failure(
             "authentication", f"{_NO_KEY} ({named})", error_class=named, cause=_NO_KEY, provider_message=told
         )
@@ -127,7 +127,7 @@ def as_failure(error: BaseException, endpoint: str | None, *, answered: bool = F
         status_code = None
     if kind == "internal":
         _log.error("a call failed within this process", exc_info=error)
-    words = words_of(error)
+    words = provider_message_of(error)
     kind = words.kind(kind)
     where = f"{endpoint} " if endpoint else ""
     code = f"HTTP {status_code}, " if status_code is not None and _has_http_status(cause) else ""

@@ -7,13 +7,13 @@ from typing import Any
 
 import litellm
 
-from composite_llm.backend.text_cache import MAX_ENTRIES, MemoryStore
+from composite_llm.backend.text_cache import MAX_ENTRIES, MemoryTextCache
 
 _log = logging.getLogger("composite_llm")
 
 
-class LiteLLMStore:
-    """`ReuseStore`: this process's memory, and behind it LiteLLM's cache if one is configured that others share.
+class LiteLLMTextCache:
+    """`TextCache`: this process's memory, and behind it LiteLLM's cache if one is configured that others share.
 
     Args:
         max_entries: Of the memory.
@@ -21,7 +21,7 @@ class LiteLLMStore:
     """
 
     def __init__(self, max_entries: int = MAX_ENTRIES, max_characters: int | None = None) -> None:
-        self._memory = MemoryStore(max_entries, max_characters=max_characters)
+        self._memory = MemoryTextCache(max_entries, max_characters=max_characters)
 
     async def get(self, key: str) -> str | None:
         """From memory, else from the shared cache."""

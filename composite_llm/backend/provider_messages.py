@@ -15,8 +15,8 @@ import httpx
 import openai
 
 from composite_llm.backend.litellm_evidence import chain
-from composite_llm.backend.stated_window import told_window
-from composite_llm.model.errors import FailureKind, Restriction, ToldWindow
+from composite_llm.backend.stated_window import stated_window
+from composite_llm.model.errors import FailureKind, Restriction, StatedWindow
 from composite_llm.model.masking import masked_text
 from composite_llm.model.wellformed import well_formed
 
@@ -30,7 +30,7 @@ _LITELLMS_PREFIX = re.compile(r"\A[^\n]{0,300}?\b\w{1,60}Exception(?: \w{1,60}Er
 
 
 @dataclass(frozen=True, slots=True)
-class Words:
+class ProviderMessage:
     """What a provider's refusal says.
 
     Attributes:
@@ -40,7 +40,7 @@ class Words:
     """
 
     sentence: str | None = None
-    window: ToldWindow | None = None
+    window: StatedWindow | None = None
     restriction: Restriction | None = None
 
     def kind(self, kind: FailureKind) -> FailureKind:
@@ -53,15 +53,15 @@ class Words:
         return "rejected" if self.restriction is not None else kind
 
 
-def words_of(error: BaseException) -> Words:
+def provider_message_of(error: BaseException) -> ProviderMessage:
     """What the provider answered, by the exception of a LiteLLM call; nothing where none answered."""
     answer = _answer(error)
     if answer is None:
-        return Words()
+        return ProviderMessage()
     sentence = _sentence(answer)
-    return Words(
+    return ProviderMessage(
         _shown(sentence),
-        told_window(sentence or "", answer if isinstance(answer, Mapping) else None),
+        stated_window(sentence or "", answer if isinstance(answer, Mapping) else None),
         _restriction(sentence or ""),
     )
 

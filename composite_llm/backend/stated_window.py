@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from composite_llm.model.errors import ToldWindow
+from composite_llm.model.errors import StatedWindow
 
 _LONGEST_READ = 2_000
 
@@ -85,7 +85,7 @@ _SOMETHING_ELSE = re.compile(
 _CODES = ("context_length_exceeded", "exceed_context_size_error", "string_above_max_length")
 
 
-def told_window(sentence: str, body: Mapping[str, Any] | None) -> ToldWindow | None:
+def stated_window(sentence: str, body: Mapping[str, Any] | None) -> StatedWindow | None:
     """What a refusal says of the model's window; None if it is no refusal of a prompt that was too long.
 
     Args:
@@ -95,16 +95,16 @@ def told_window(sentence: str, body: Mapping[str, Any] | None) -> ToldWindow | N
     sentence = sentence[:_LONGEST_READ]
     fields = _fields(body)
     if (limit := _whole(fields.get("n_ctx"))) is not None:
-        return ToldWindow(limit, _whole(fields.get("n_prompt_tokens")))
+        return StatedWindow(limit, _whole(fields.get("n_prompt_tokens")))
     if (told := _first(_PATTERNS, sentence)) is not None:
         return told
     coded = fields.get("code") in _CODES or fields.get("type") in _CODES
     if not coded and (_TOO_LONG.search(sentence) is None or _SOMETHING_ELSE.search(sentence) is not None):
         return None
-    return _first(_VAGUE_PATTERNS, sentence) or ToldWindow()
+    return _first(_VAGUE_PATTERNS, sentence) or StatedWindow()
 
 
-def _first(patterns: Iterable[re.Pattern[str]], sentence: str) -> ToldWindow | None:
+def _first(patterns: Iterable[re.Pattern[str]], sentence: str) -> StatedWindow | None:
     found = next((match for pattern in patterns if (match := pattern.search(sentence))), None)
     return _told(found) if found is not None else None
 
@@ -114,11 +114,11 @@ def _fields(body: Mapping[str, Any] | None) -> Mapping[str, Any]:
     return error if isinstance(error, Mapping) else body or {}
 
 
-def _told(found: re.Match[str]) -> ToldWindow:
+def _told(found: re.Match[str]) -> StatedWindow:
     said = {name: int(re.sub(r"[,_]", "", value)) for name, value in found.groupdict().items() if value}
     answer = said.get("answer", 0)
     prompt = said["total"] - answer if "total" in said else said.get("prompt")
-    return ToldWindow(said["limit"] or None, prompt or None, answer)
+    return StatedWindow(said["limit"] or None, prompt or None, answer)
 
 
 def _whole(value: Any) -> int | None:

@@ -10,7 +10,7 @@ from typing import Protocol
 MAX_ENTRIES = 1024
 
 
-class ReuseStore(Protocol):
+class TextCache(Protocol):
     """Keeps text under a key. May lose anything at any time; must not raise."""
 
     async def get(self, key: str) -> str | None:
@@ -22,7 +22,7 @@ class ReuseStore(Protocol):
         ...
 
 
-class MemoryStore:
+class MemoryTextCache:
     """In this process: bounded, least recently used out first.
 
     Args:

@@ -40,7 +40,7 @@ _ONLY_BLOCKS = frozenset({"anthropic", "bedrock", "bedrock_converse"})
 
 
 @dataclass(frozen=True, slots=True)
-class OwnTurn:
+class ToolTurn:
     """One turn's own part.
 
     Attributes:
@@ -65,7 +65,7 @@ class OwnTurn:
         return _AS_JSON.dump_json(self).decode()
 
     @classmethod
-    def from_json(cls, text: str) -> OwnTurn:
+    def from_json(cls, text: str) -> ToolTurn:
         """What `to_json` wrote.
 
         Raises:
@@ -74,7 +74,7 @@ class OwnTurn:
         return _AS_JSON.validate_json(text)
 
 
-_AS_JSON: TypeAdapter[OwnTurn] = TypeAdapter(OwnTurn)
+_AS_JSON: TypeAdapter[ToolTurn] = TypeAdapter(ToolTurn)
 
 
 def origin_of(model: str, endpoint: str | None) -> str:
@@ -82,7 +82,7 @@ def origin_of(model: str, endpoint: str | None) -> str:
     return f"{model} {endpoint or ''}"
 
 
-def own_turn(origin: str, message: Mapping[str, Any]) -> OwnTurn:
+def tool_turn_of(origin: str, message: Mapping[str, Any]) -> ToolTurn:
     """The own part of a message, a model's reply or what a caller has kept of one."""
     fields = {name: message[name] for name in _FIELDS if message.get(name)}
     theirs = message.get("provider_specific_fields")
@@ -95,7 +95,7 @@ def own_turn(origin: str, message: Mapping[str, Any]) -> OwnTurn:
         fields["provider_specific_fields"] = rest
     calls = [call for call in message.get("tool_calls") or () if isinstance(call, Mapping)]
     further = ((plain_id(call), _further(call)) for call in calls)
-    return OwnTurn(
+    return ToolTurn(
         origin,
         tuple(map(plain_id, calls)),
         fields,
@@ -127,7 +127,7 @@ def _further(call: Mapping[str, Any]) -> dict[str, Any]:
     return found
 
 
-def given_back(own: OwnTurn, message: Message, provider: str | None) -> Message:
+def with_own_reasoning(own: ToolTurn, message: Message, provider: str | None) -> Message:
     """The message as its model may be sent it: what everybody reads of it, and the model's own part.
 
     Args:
@@ -141,7 +141,7 @@ def given_back(own: OwnTurn, message: Message, provider: str | None) -> Message:
     return given
 
 
-def _fields_for(own: OwnTurn, provider: str | None) -> Iterator[tuple[str, Any]]:
+def _fields_for(own: ToolTurn, provider: str | None) -> Iterator[tuple[str, Any]]:
     for name, value in own.fields.items():
         if name == "reasoning_content":
             yield from _reasoning_for(own, value, provider)
@@ -149,7 +149,7 @@ def _fields_for(own: OwnTurn, provider: str | None) -> Iterator[tuple[str, Any]]
             yield name, value
 
 
-def _reasoning_for(own: OwnTurn, reasoning: str, provider: str | None) -> Iterator[tuple[str, Any]]:
+def _reasoning_for(own: ToolTurn, reasoning: str, provider: str | None) -> Iterator[tuple[str, Any]]:
     if provider in _ONLY_BLOCKS and own.fields.get("thinking_blocks"):
         return
     if own.named_reasoning or provider in _NAMED_REASONING:

@@ -13,7 +13,7 @@ from composite_llm.engine.checked_turn import Turn
 from composite_llm.engine.output_checks import OutputCheck
 from composite_llm.engine.scope import Scope
 from composite_llm.engine.subcall import has_tool_calls
-from composite_llm.engine.subcall_request import Want
+from composite_llm.engine.subcall_request import SubcallRequest
 from composite_llm.engine.tools import ToolExecutor, run_tools, tool_names
 from composite_llm.model.events import ToolsRun
 from composite_llm.model.messages import text_of
@@ -38,7 +38,7 @@ class ToolPolicy:
 
 
 async def answer(
-    scope: Scope, want: Want, policy: ToolPolicy, *, streamed: bool, check: OutputCheck | None = None
+    scope: Scope, subcall: SubcallRequest, policy: ToolPolicy, *, streamed: bool, check: OutputCheck | None = None
 ) -> AsyncGenerator[Chunk | Reply, None]:
     """Yields the chunks the caller may see as they come, and last the reply.
 
@@ -49,14 +49,14 @@ async def answer(
         InvalidOutput: The answer never satisfied `check`.
         FinalCallFailed, BudgetExceeded: as the final call.
     """
-    if policy.executor is None or not (want.params.get("tools") or want.params.get("functions")):
-        turn = Turn(scope, want, check, lambda _: False)
+    if policy.executor is None or not (subcall.params.get("tools") or subcall.params.get("functions")):
+        turn = Turn(scope, subcall, check, lambda _: False)
         async with contextlib.aclosing(turn.items(streamed=streamed)) as chunks:
             async for chunk in chunks:
                 yield chunk
         yield turn.reply
         return
-    loop = _ToolLoop(scope, want, policy, policy.executor, check)
+    loop = _ToolLoop(scope, subcall, policy, policy.executor, check)
     async with contextlib.aclosing(loop.items(streamed=streamed)) as items:
         async for item in items:
             yield item
@@ -64,10 +64,15 @@ async def answer(
 
 class _ToolLoop:
     def __init__(
-        self, scope: Scope, want: Want, policy: ToolPolicy, executor: ToolExecutor, check: OutputCheck | None
+        self,
+        scope: Scope,
+        subcall: SubcallRequest,
+        policy: ToolPolicy,
+        executor: ToolExecutor,
+        check: OutputCheck | None,
     ) -> None:
         self._scope = scope
-        self._want = want
+        self._subcall = subcall
         self._policy = policy
         self._executor = executor
         self._check = check
@@ -76,7 +81,7 @@ class _ToolLoop:
         self._last_round: list[tuple[str, Any, str | None]] = []
         self._alike = 0
         # The caller must get valid JSON, so a turn's text is held until it is known to be the last.
-        self._holds_text = bool(want.params.get("response_format"))
+        self._holds_text = bool(subcall.params.get("response_format"))
 
     async def items(self, *, streamed: bool) -> AsyncGenerator[Chunk | Reply, None]:
         for round_number in range(1, self._policy.max_rounds + 2):
@@ -84,8 +89,8 @@ class _ToolLoop:
             if exhausted:
                 rounds = f"max_tool_rounds ({self._policy.max_rounds})"
                 self._degrade("tool_rounds_used_up", f"had to answer without tools after {rounds}")
-                self._want = replace(self._want, params=_without_tools(self._want))
-            turn = Turn(self._scope, self._want, self._check, self._must_hold)
+                self._subcall = replace(self._subcall, params=_without_tools(self._subcall))
+            turn = Turn(self._scope, self._subcall, self._check, self._must_hold)
             async with contextlib.aclosing(turn.items(streamed=streamed)) as chunks:
                 async for chunk in chunks:
                     yield self._joined(chunk)
@@ -110,7 +115,7 @@ class _ToolLoop:
             self._degrade("tool_calls_repeated", text)
 
     def _degrade(self, code: str, detail: str) -> None:
-        self._scope.degrade(code, detail, stage=self._want.stage, member=self._want.name)
+        self._scope.degrade(code, detail, stage=self._subcall.stage, member=self._subcall.name)
 
     async def _run_tools(self, reply: Reply, round_number: int) -> None:
         # A streamed run has no limit around it as a whole, and nothing is yielded in here.
@@ -119,7 +124,7 @@ class _ToolLoop:
                 self._executor,
                 reply.message,
                 self._scope.recorder,
-                self._want.name,
+                self._subcall.name,
                 round_number,
                 reply.origin,
             )
@@ -130,7 +135,7 @@ class _ToolLoop:
         if text and not self._holds_text:
             self._spoken.append(text)
             self._between_turns = True
-        self._want = replace(self._want.with_more(messages), params=_free_choice(self._want))
+        self._subcall = replace(self._subcall.with_more(messages), params=_free_choice(self._subcall))
 
     def _must_hold(self, chunk: Chunk) -> bool:
         return _has_tool_delta(chunk) or (self._holds_text and any("content" in c.delta for c in chunk.choices))
@@ -162,17 +167,17 @@ def _has_tool_delta(chunk: Chunk) -> bool:
     return any("tool_calls" in choice.delta or "function_call" in choice.delta for choice in chunk.choices)
 
 
-def _free_choice(want: Want) -> dict[str, object]:
+def _free_choice(subcall: SubcallRequest) -> dict[str, object]:
     """A forced tool has been called now; forcing it again would never let the model answer."""
-    forced = want.params.get("tool_choice")
+    forced = subcall.params.get("tool_choice")
     if forced == "required" or isinstance(forced, Mapping):
-        return {**want.params, "tool_choice": "auto"}
-    return dict(want.params)
+        return {**subcall.params, "tool_choice": "auto"}
+    return dict(subcall.params)
 
 
-def _without_tools(want: Want) -> dict[str, object]:
+def _without_tools(subcall: SubcallRequest) -> dict[str, object]:
     """`tool_choice="none"`: the tools stay in the prompt, where the history refers to them."""
-    params = dict(want.params)
+    params = dict(subcall.params)
     params["function_call" if "functions" in params and "tools" not in params else "tool_choice"] = "none"
     params.pop("parallel_tool_calls", None)
     return params

@@ -15,7 +15,7 @@ from composite_llm.engine.cost_bounds import advice_on_length, cost_bound
 from composite_llm.engine.recorder import OpenAttempt, OpenCall
 from composite_llm.engine.scope import Scope
 from composite_llm.engine.slot import Slot
-from composite_llm.engine.stream_assembler import Assembler
+from composite_llm.engine.stream_assembler import StreamAssembler
 from composite_llm.model.errors import AttemptFailed, BudgetExceeded, Failure
 from composite_llm.model.events import AttemptStarted
 
@@ -138,7 +138,7 @@ def finish_with_failure(scope: Scope, attempt: OpenAttempt, failure: Failure, pa
         breakers.failed(attempt.model, attempt.endpoint, failure.kind, patience_s, failure.cause)
     told = bool(failure.usage.total_tokens) or failure.cost_usd != 0
     spent = Spent(failure.usage, failure.cost_usd) if told else attempt.spent
-    if part is not None and (part.nested or part.usage_told or not told):
+    if part is not None and (part.nested or part.usage_reported or not told):
         spent = spent_on_part(scope.facts, _request_of(attempt), part, accepted=False)
     _settle(scope, attempt, spent)
 
@@ -209,7 +209,7 @@ async def attempt_plain(
             return refused(scope, call, error)
         except AttemptFailed as error:
             return error.failure
-        came = Assembler(node.model)
+        came = StreamAssembler(node.model)
         streamed = scope.stream_members and call.role not in FINAL_ROLES and not scope.backend.nested(node.model)
         try:
             async with asyncio.timeout(node.timeout):
@@ -227,7 +227,7 @@ async def attempt_plain(
         return failure
 
 
-async def _streamed_inside(scope: Scope, request: AttemptRequest, came: Assembler) -> Reply:
+async def _streamed_inside(scope: Scope, request: AttemptRequest, came: StreamAssembler) -> Reply:
     """A plain reply that was sent as a stream; `came` has what there is of it, whatever ends it."""
     async with contextlib.aclosing(scope.backend.stream(request)) as chunks:
         async for chunk in chunks:

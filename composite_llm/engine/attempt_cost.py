@@ -42,7 +42,7 @@ def spent_on_answer(facts: ModelFacts, request: AttemptRequest, reply: Reply) ->
     """What a whole answer has cost."""
     if reply.nested:
         return BY_NESTED
-    if reply.usage_told:
+    if reply.usage_reported:
         return Spent(reply.usage, reply.cost_usd)
     return _counted(facts, request, reply)
 
@@ -58,7 +58,7 @@ def spent_on_part(facts: ModelFacts, request: AttemptRequest, part: Reply, *, ac
     """
     if part.nested:
         return BY_NESTED
-    if part.usage_told:
+    if part.usage_reported:
         return Spent(part.usage, part.cost_usd)
     if accepted or _generated(part):
         return _counted(facts, request, part)

@@ -14,7 +14,7 @@ from composite_llm.engine.output_checks import OutputCheck, repair_note
 from composite_llm.engine.schemas import Unfinished, in_bounds
 from composite_llm.engine.scope import Scope
 from composite_llm.engine.subcall import has_tool_calls
-from composite_llm.engine.subcall_request import Want, chain
+from composite_llm.engine.subcall_request import SubcallRequest, chain
 from composite_llm.engine.tools import requested
 from composite_llm.model.errors import InvalidOutput
 from composite_llm.model.messages import text_of
@@ -27,17 +27,17 @@ class Turn:
 
     Args:
         scope: The run.
-        want: The final call.
+        subcall: The final call.
         check: What the reply must satisfy; None for no check.
         holds: Which chunks must not be passed on before the turn is over.
     """
 
-    def __init__(self, scope: Scope, want: Want, check: OutputCheck | None, holds: Holds) -> None:
+    def __init__(self, scope: Scope, subcall: SubcallRequest, check: OutputCheck | None, holds: Holds) -> None:
         self._scope = scope
-        self._want = want
+        self._subcall = subcall
         self._check = check
         self._holds = holds
-        self._format = want.params.get("response_format")
+        self._format = subcall.params.get("response_format")
         self._json: JsonAnswer | None = None
         self._seen = False
         self._reply: Reply | None = None
@@ -56,10 +56,10 @@ class Turn:
             InvalidOutput: No node gave what `response_format` asks for.
             FinalCallFailed, BudgetExceeded: as the final call.
         """
-        fallbacks = list(chain(self._want.node))[1:]
-        want, repaired = self._want, False
+        fallbacks = list(chain(self._subcall.node))[1:]
+        subcall, repaired = self._subcall, False
         while True:
-            async with contextlib.aclosing(self._once(want, streamed=streamed)) as chunks:
+            async with contextlib.aclosing(self._once(subcall, streamed=streamed)) as chunks:
                 async for chunk in chunks:
                     yield chunk
             problem = await self._problem()
@@ -69,17 +69,17 @@ class Turn:
                 return
             if not repaired:
                 self._degrade("output_repaired", f"asked again, since {problem}")
-                want, repaired = self._want.with_more(repair_note(problem, self.reply)), True
+                subcall, repaired = self._subcall.with_more(repair_note(problem, self.reply)), True
             elif fallbacks:
                 node = fallbacks.pop(0)
                 self._degrade("fallback_used", f"{node.label} asked, since {problem}")
-                want = replace(self._want, node=node.model_copy(update={"fallbacks": ()}))
+                subcall = replace(self._subcall, node=node.model_copy(update={"fallbacks": ()}))
             else:
-                raise InvalidOutput(f"stage '{want.stage}': {want.name}: {problem}, also when asked again")
+                raise InvalidOutput(f"stage '{subcall.stage}': {subcall.name}: {problem}, also when asked again")
             yield NO_DELTA
 
     def _degrade(self, code: str, detail: str) -> None:
-        self._scope.degrade(code, detail, stage=self._want.stage, member=self._want.name)
+        self._scope.degrade(code, detail, stage=self._subcall.stage, member=self._subcall.name)
 
     async def _problem(self) -> str | None:
         check, reply = self._check, self.reply
@@ -111,10 +111,10 @@ class Turn:
             return False
         return True
 
-    async def _once(self, want: Want, *, streamed: bool) -> AsyncGenerator[Chunk, None]:
+    async def _once(self, subcall: SubcallRequest, *, streamed: bool) -> AsyncGenerator[Chunk, None]:
         self.held = []
         self._json = JsonAnswer(self._format) if wants_json(self._format) else None
-        async with contextlib.aclosing(final_call(self._scope, want, streamed=streamed)) as items:
+        async with contextlib.aclosing(final_call(self._scope, subcall, streamed=streamed)) as items:
             async for item in items:
                 if isinstance(item, Reply):
                     self._reply = await self._read(item)

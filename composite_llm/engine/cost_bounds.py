@@ -24,7 +24,7 @@ _NOTHING: Mapping[str, Any] = {}
 
 
 @dataclass(frozen=True, slots=True)
-class Worst:
+class WorstCase:
     """An upper bound.
 
     Attributes:
@@ -39,8 +39,8 @@ class Worst:
     prompt_tokens: int = 0
     completion_tokens: int = 0
 
-    def __add__(self, other: Worst) -> Worst:
-        return Worst(
+    def __add__(self, other: WorstCase) -> WorstCase:
+        return WorstCase(
             self.calls + other.calls,
             self.cost_usd + other.cost_usd,
             self.prompt_tokens + other.prompt_tokens,
@@ -48,15 +48,15 @@ class Worst:
         )
 
 
-def total(parts: Iterable[Worst]) -> Worst:
+def total(parts: Iterable[WorstCase]) -> WorstCase:
     """The sum."""
-    result = Worst()
+    result = WorstCase()
     for part in parts:
         result = result + part
     return result
 
 
-def within(worst: Worst, max_calls: int | None, max_cost_usd: float | None) -> Worst:
+def within(worst: WorstCase, max_calls: int | None, max_cost_usd: float | None) -> WorstCase:
     """A nested run's bound under its own caps."""
     calls = worst.calls if max_calls is None else min(worst.calls, max_calls)
     cost_usd = worst.cost_usd if max_cost_usd is None else min(worst.cost_usd, max_cost_usd)
@@ -128,7 +128,7 @@ def _max_tokens(params: Mapping[str, Any]) -> int | None:
     return value if isinstance(value, int) else None
 
 
-def worst_call(facts: ModelFacts, node: Node, prompt_tokens: int, params: Mapping[str, Any] = _NOTHING) -> Worst:
+def worst_call(facts: ModelFacts, node: Node, prompt_tokens: int, params: Mapping[str, Any] = _NOTHING) -> WorstCase:
     """One call of a node with its persona, at its longest answer.
 
     Args:
@@ -176,10 +176,10 @@ def cost_bound(facts: ModelFacts, node: Node, messages: Sequence[Message], param
     return CostBound(exact, lambda: exact)
 
 
-def _priced(facts: ModelFacts, node: Node, prompt_tokens: int, params: Mapping[str, Any]) -> Worst:
+def _priced(facts: ModelFacts, node: Node, prompt_tokens: int, params: Mapping[str, Any]) -> WorstCase:
     completion_tokens = longest_answer(facts, node, params)
     cost_usd = facts.price(node.model, prompt_tokens, completion_tokens, node.params) or 0.0
-    return Worst(1, cost_usd, prompt_tokens, completion_tokens)
+    return WorstCase(1, cost_usd, prompt_tokens, completion_tokens)
 
 
 def schemas_of(params: Mapping[str, Any]) -> str:
@@ -204,7 +204,7 @@ class Caps:
         """Whether there is nothing to keep to."""
         return self.calls is None and self.cost_usd is None
 
-    def allow(self, worst: Worst) -> bool:
+    def allow(self, worst: WorstCase) -> bool:
         """Whether a worst case fits."""
         if self.calls is not None and worst.calls > self.calls:
             return False

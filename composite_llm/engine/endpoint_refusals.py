@@ -22,7 +22,7 @@ class _Entry:
     window: int | None = None
 
 
-class Learned:
+class EndpointRefusals:
     """By model and endpoint. Only what a repeated request has proved is put in: a refusal may quote the caller's own text.
 
     Args:

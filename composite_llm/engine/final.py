@@ -21,10 +21,10 @@ from composite_llm.engine.attempt import (
 from composite_llm.engine.attempt_cost import NOTHING, Spent, spent_on_part
 from composite_llm.engine.recorder import OpenAttempt, OpenCall
 from composite_llm.engine.scope import Scope
-from composite_llm.engine.stream_assembler import Assembler
+from composite_llm.engine.stream_assembler import StreamAssembler
 from composite_llm.engine.stream_race import StreamedAttempt, first_to_answer
 from composite_llm.engine.subcall import (
-    Tries,
+    AttemptSequence,
     ask,
     final_shortcoming,
     note_answer,
@@ -33,21 +33,21 @@ from composite_llm.engine.subcall import (
     said_by,
     unusable_failure,
 )
-from composite_llm.engine.subcall_request import Want, chain
+from composite_llm.engine.subcall_request import SubcallRequest, chain
 from composite_llm.model.errors import AttemptFailed, BudgetExceeded, Failure, FinalCallFailed, NodeFailure
 from composite_llm.model.messages import text_of
 from composite_llm.model.structured_text import NextStep
 
 
-async def final_call(scope: Scope, want: Want, *, streamed: bool) -> AsyncGenerator[Chunk | Reply, None]:
+async def final_call(scope: Scope, subcall: SubcallRequest, *, streamed: bool) -> AsyncGenerator[Chunk | Reply, None]:
     """Yields the chunks of a streamed call as they come, and last, in both forms, the whole reply.
 
     Raises:
         FinalCallFailed: The node and its fallbacks failed, or a stream broke off within its answer.
         BudgetExceeded: A cap of the run forbids the call.
     """
-    call = scope.recorder.open_call(want.stage, want.role, want.name, want.node.model, scope.parent_id)
-    form = _StreamedFinal(scope, want, call).items() if streamed else _plain_final(scope, want, call)
+    call = scope.recorder.open_call(subcall.stage, subcall.role, subcall.name, subcall.node.model, scope.parent_id)
+    form = _StreamedFinal(scope, subcall, call).items() if streamed else _plain_final(scope, subcall, call)
     try:
         async with contextlib.aclosing(form) as items:
             async for item in items:
@@ -57,27 +57,29 @@ async def final_call(scope: Scope, want: Want, *, streamed: bool) -> AsyncGenera
         raise
 
 
-async def _plain_final(scope: Scope, want: Want, call: OpenCall) -> AsyncGenerator[Chunk | Reply, None]:
-    outcome = await ask(scope, want, call)
+async def _plain_final(scope: Scope, subcall: SubcallRequest, call: OpenCall) -> AsyncGenerator[Chunk | Reply, None]:
+    outcome = await ask(scope, subcall, call)
     if not isinstance(outcome, Reply):
-        raise _failed(scope, want, outcome)
+        raise _failed(scope, subcall, outcome)
     scope.tell_done(call)
     yield outcome
 
 
-def _failed(scope: Scope, want: Want, failures: Sequence[NodeFailure], received_chars: int = 0) -> Exception:
+def _failed(
+    scope: Scope, subcall: SubcallRequest, failures: Sequence[NodeFailure], received_chars: int = 0
+) -> Exception:
     if failures[-1].failure.kind == "budget" and scope.budget.refusal is not None:
         return scope.budget.refusal
-    return FinalCallFailed(want.stage, failures, received_chars)
+    return FinalCallFailed(subcall.stage, failures, received_chars)
 
 
 class _StreamedFinal:
     """The streamed final call: what the caller has seen of an answer cannot be taken back, all before it can."""
 
-    def __init__(self, scope: Scope, want: Want, call: OpenCall) -> None:
+    def __init__(self, scope: Scope, subcall: SubcallRequest, call: OpenCall) -> None:
         self._scope = scope
-        self._inside = scope.below(call.id)
-        self._want = want
+        self._inside = scope.child_scope(call.id)
+        self._subcall = subcall
         self._call = call
         self._failures: list[NodeFailure] = []
         self._spare: Reply | None = None
@@ -85,7 +87,7 @@ class _StreamedFinal:
 
     async def items(self) -> AsyncGenerator[Chunk | Reply, None]:
         try:
-            for node in chain(self._want.node):
+            for node in chain(self._subcall.node):
                 if self._failures:
                     reason = self._failures[-1].failure.reason
                     self._degrade("fallback_used", f"{node.label} asked ({reason})")
@@ -101,26 +103,26 @@ class _StreamedFinal:
                 self._call.ended = self._scope.recorder.clock()
 
     def _degrade(self, code: str, detail: str) -> None:
-        self._scope.degrade(code, detail, stage=self._want.stage, member=self._want.name)
+        self._scope.degrade(code, detail, stage=self._subcall.stage, member=self._subcall.name)
 
     def _settled(self) -> Reply:
         reply = self._reply or self._spare
         if reply is None:
             note_failure(self._call, self._failures[-1].failure)
-            raise _failed(self._scope, self._want, self._failures)
+            raise _failed(self._scope, self._subcall, self._failures)
         if self._reply is None:
             self._degrade("final_unusable", self._failures[0].failure.reason)
-            note_answer(self._call, self._want.node, reply)
+            note_answer(self._call, self._subcall.node, reply)
         self._call.ended = self._scope.recorder.clock()
         self._scope.tell_done(self._call)
         return reply
 
     async def _ask_node(self, node: Node) -> AsyncGenerator[Chunk, None]:
         """One node with its retries; leaves a reply, or another failure."""
-        tries = Tries(self._scope, self._want, node, self._call)
+        attempts = AttemptSequence(self._scope, self._subcall, node, self._call)
         while True:
             try:
-                request = tries.request()
+                request = attempts.request()
             except AttemptFailed as error:
                 self._failures.append(NodeFailure(node.label, error.failure))
                 return
@@ -130,7 +132,7 @@ class _StreamedFinal:
                     yield chunk
             failure = attempt.failure or self._take(node, attempt.assembler)
             if failure is None:
-                tries.answered()
+                attempts.answered()
                 return
             if attempt.assembler.answer_started:
                 reason = "part of the answer was already passed on"
@@ -138,9 +140,9 @@ class _StreamedFinal:
                 note_failure(self._call, failure)
                 self._call.content = text_of(attempt.assembler.reply().message.get("content")) or None
                 failures = [*self._failures, NodeFailure(node.label, failure)]
-                raise _failed(self._scope, self._want, failures, attempt.assembler.received_chars)
-            if not await tries.again(failure):
-                self._failures.append(NodeFailure(node.label, tries.reason(failure)))
+                raise _failed(self._scope, self._subcall, failures, attempt.assembler.received_chars)
+            if not await attempts.again(failure):
+                self._failures.append(NodeFailure(node.label, attempts.reason(failure)))
                 return
 
     async def _begun(self, node: Node, request: AttemptRequest) -> tuple[StreamedAttempt, AsyncGenerator[Chunk, None]]:
@@ -156,7 +158,7 @@ class _StreamedFinal:
         opened = await first_to_answer(made, node.hedge_after_s, self._call)
         return opened.attempt, opened.chunks()
 
-    def _take(self, node: Node, assembler: Assembler) -> Failure | None:
+    def _take(self, node: Node, assembler: StreamAssembler) -> Failure | None:
         """Accept a whole answer; one that falls short and that nobody has seen yet is a failure like another."""
         reply = assembler.reply()
         shortcoming = final_shortcoming(reply)
@@ -178,7 +180,7 @@ class _StreamedAttempt:
         self._node = node
         self._call = call
         self._request = request
-        self.assembler = Assembler()
+        self.assembler = StreamAssembler()
         self.failure: Failure | None = None
         self._complete = False
 

@@ -17,7 +17,7 @@ _MARGIN = 0.97
 
 
 @dataclass(frozen=True, slots=True)
-class Fitted:
+class FittedPrompt:
     """A prompt that fits.
 
     Attributes:
@@ -69,7 +69,7 @@ def _bytes(content: object) -> int:
 
 def fitted(
     facts: ModelFacts, model: str, window: int | None, materials: Sequence[str], compose: Compose
-) -> Fitted | None:
+) -> FittedPrompt | None:
     """The prompt of these candidates, cut as far as needed: the longest first, head and tail kept.
 
     Returns:
@@ -78,7 +78,7 @@ def fitted(
     messages = compose(materials)
     over = _tokens_over(facts, model, messages, window)
     if over <= 0:
-        return Fitted(messages)
+        return FittedPrompt(messages)
     limit = max((len(text) for text in materials), default=0)
     for _ in range(_ROUNDS):
         if limit <= _FEWEST_CHARACTERS:
@@ -91,7 +91,7 @@ def fitted(
         messages = compose([shortened(text, limit) for text in materials])
         over = _tokens_over(facts, model, messages, window)
         if over <= 0:
-            return Fitted(messages, sum(len(text) > limit for text in materials))
+            return FittedPrompt(messages, sum(len(text) > limit for text in materials))
     return None
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from composite_llm.backend.interface import Message, Params
-from composite_llm.backend.tool_turn import OwnTurn, given_back, own_turn
+from composite_llm.backend.tool_turn import ToolTurn, tool_turn_of, with_own_reasoning
 from composite_llm.model.errors import Restriction
 from composite_llm.model.messages import ModelTurn, as_plain_text, running_turn
 from composite_llm.model.summary import own_reasoning_in
@@ -68,13 +68,13 @@ class Recipient:
     def _turn(self, turn: ModelTurn, *, running: bool) -> Message:
         own = None if self.restrictions & _GIVES_NOTHING else self._own(turn)
         wanted = running or self.provider in _EVERY_TURN or "reasoning_required" in self.restrictions
-        message = given_back(own, turn, self.provider) if own and wanted else dict(turn)
+        message = with_own_reasoning(own, turn, self.provider) if own and wanted else dict(turn)
         unsure = own is None or "reasoning_required" in self.restrictions
         if running and unsure and self._reads_blocks and "thinking_blocks" not in message:
             self._forgo_thinking(turn)
         return self._filled(message, running=running)
 
-    def _own(self, turn: ModelTurn) -> OwnTurn | None:
+    def _own(self, turn: ModelTurn) -> ToolTurn | None:
         """What it said in this turn; None where nobody knows."""
         if turn.own is None:
             return self._echoed(turn.echo)
@@ -109,9 +109,9 @@ class Recipient:
         self.lost.add("a thought signature is no longer kept")
         return {**call, "extra_content": {"google": {**google, "thought_signature": NO_SIGNATURE}}}
 
-    def _echoed(self, echo: Mapping[str, Any]) -> OwnTurn | None:
+    def _echoed(self, echo: Mapping[str, Any]) -> ToolTurn | None:
         """What of a caller's copy can only be the model's own; None for nothing."""
-        said = own_turn(self.origin or "", well_formed_value(echo))
+        said = tool_turn_of(self.origin or "", well_formed_value(echo))
         fields = {name: value for name, value in said.fields.items() if self._is_its_own(name)}
         if blocks := [_told_apart(block) for block in fields.pop("thinking_blocks", ()) if _is_signed(block)]:
             fields["thinking_blocks"] = blocks

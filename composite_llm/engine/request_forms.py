@@ -5,8 +5,8 @@ from __future__ import annotations
 from composite_llm.backend.interface import AttemptRequest, ModelFacts
 from composite_llm.config.node import Node
 from composite_llm.engine.cost_bounds import schemas_of
-from composite_llm.engine.subcall_request import Want
-from composite_llm.model.errors import Failure, Restriction, ToldWindow
+from composite_llm.engine.subcall_request import SubcallRequest
+from composite_llm.model.errors import Failure, Restriction, StatedWindow
 from composite_llm.model.message_roles import SYSTEM_ROLES
 from composite_llm.model.messages import modalities_in, present_question
 
@@ -51,7 +51,7 @@ def tokens_of(facts: ModelFacts, sent: AttemptRequest) -> int:
     return facts.count_tokens(sent.model, [*sent.messages, *added])
 
 
-def shorter(counted: int, sent: AttemptRequest, told: ToldWindow | None) -> int:
+def shorter(counted: int, sent: AttemptRequest, told: StatedWindow | None) -> int:
     """Tokens, as we count them, that the next try may have: always fewer than were sent.
 
     Args:
@@ -69,7 +69,7 @@ def shorter(counted: int, sent: AttemptRequest, told: ToldWindow | None) -> int:
     return max(int(min(target, counted * _AT_MOST_OF_WHAT_WAS_SENT)), 0)
 
 
-def window_in_our_tokens(counted: int, told: ToldWindow | None) -> int | None:
+def window_in_our_tokens(counted: int, told: StatedWindow | None) -> int | None:
     """The window that a refusal names, by what it says of the prompt that we had counted so many tokens of."""
     if told is None or told.limit is None:
         return None
@@ -95,11 +95,11 @@ def _max_tokens(sent: AttemptRequest) -> int:
     return asked if isinstance(asked, int) else 0
 
 
-def lifted_by(want: Want, node: Node, sent: AttemptRequest, failure: Failure) -> Restriction | None:
+def lifted_by(subcall: SubcallRequest, node: Node, sent: AttemptRequest, failure: Failure) -> Restriction | None:
     """What the refused request should do without; None if it does already, or if nothing is known that would help."""
     found = failure.restriction
     if found in _OF_ITS_OWN:
-        return _of_its_own(want, node, sent, found)
+        return _of_its_own(subcall, node, sent, found)
     has_system = any(message["role"] in SYSTEM_ROLES for message in sent.messages)
     strict = "strict_turns" in sent.restrictions or bool(node.params.get("ensure_alternating_roles"))
     if found == "strict_turns" and strict:
@@ -107,27 +107,27 @@ def lifted_by(want: Want, node: Node, sent: AttemptRequest, failure: Failure) ->
         found = "no_system_role"
     if found == "no_system_role" and not has_system:
         return None
-    if found == "no_media" and not _may_be_noted(want, sent):
+    if found == "no_media" and not _may_be_noted(subcall, sent):
         return None
     if found is None or found == "no_response_format":
         # What only helps is left out whatever the refusal was about.
-        found = "no_response_format" if failure.kind == "rejected" and _was_asked_for(want, sent) else None
+        found = "no_response_format" if failure.kind == "rejected" and _was_asked_for(subcall, sent) else None
     return None if found is None or found in sent.restrictions or node.is_composite else found
 
 
-def _may_be_noted(want: Want, sent: AttemptRequest) -> bool:
+def _may_be_noted(subcall: SubcallRequest, sent: AttemptRequest) -> bool:
     """Whether a note will do: what the question itself is about, the final model has to see."""
-    asked_about = present_question(sent.messages) if want.final else ()
+    asked_about = present_question(sent.messages) if subcall.final else ()
     return bool(modalities_in(sent.messages)) and not modalities_in(asked_about)
 
 
-def _was_asked_for(want: Want, sent: AttemptRequest) -> bool:
-    return want.response_format is not None and sent.params.get("response_format") is want.response_format
+def _was_asked_for(subcall: SubcallRequest, sent: AttemptRequest) -> bool:
+    return subcall.response_format is not None and sent.params.get("response_format") is subcall.response_format
 
 
-def _of_its_own(want: Want, node: Node, sent: AttemptRequest, found: Restriction) -> Restriction | None:
+def _of_its_own(subcall: SubcallRequest, node: Node, sent: AttemptRequest, found: Restriction) -> Restriction | None:
     """The next form of a history of tool calls; in the last there are none."""
     called = any(message.get("tool_calls") for message in sent.messages)
-    if not want.final or node.is_composite or not called:
+    if not subcall.final or node.is_composite or not called:
         return None
     return found if found not in sent.restrictions else "no_tool_history"

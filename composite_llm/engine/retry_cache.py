@@ -1,4 +1,4 @@
-"""What a failed run had already been answered, kept a moment for the same request again.
+"""The answers that a failed run had already got, kept for a minute in case that the same request is repeated.
 
 LiteLLM's own retries, and those of clients, repeat a whole composite; what has been paid for need not be paid again.
 """
@@ -26,7 +26,7 @@ class _Kept:
 
 
 @dataclass(frozen=True, slots=True)
-class Salvage:
+class CachedAnswers:
     """The answers of one failed run.
 
     Attributes:
@@ -51,8 +51,8 @@ class Salvage:
         return None
 
 
-class SalvageStore:
-    """Salvages by request, each given out once and only for a moment.
+class RetryCache:
+    """What failed runs had been answered, by request; each entry is given out once and only for a minute.
 
     Args:
         clock: Seconds; for tests.
@@ -60,19 +60,19 @@ class SalvageStore:
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._entries: OrderedDict[str, tuple[float, Salvage]] = OrderedDict()
+        self._entries: OrderedDict[str, tuple[float, CachedAnswers]] = OrderedDict()
 
     def __len__(self) -> int:
         return len(self._entries)
 
-    def put(self, key: str, salvage: Salvage) -> None:
+    def put(self, key: str, cached_answers: CachedAnswers) -> None:
         """Keep what a failed run was answered."""
         self._entries.pop(key, None)
-        self._entries[key] = (self._clock() + MAX_AGE_S, salvage)
+        self._entries[key] = (self._clock() + MAX_AGE_S, cached_answers)
         while len(self._entries) > MAX_ENTRIES:
             self._entries.popitem(last=False)
 
-    def take(self, key: str) -> Salvage | None:
+    def take(self, key: str) -> CachedAnswers | None:
         """What the same request was answered before it failed, if that was just now."""
         entry = self._entries.pop(key, None)
         return entry[1] if entry is not None and entry[0] > self._clock() else None

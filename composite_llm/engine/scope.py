@@ -10,10 +10,10 @@ from typing import Any
 from composite_llm.backend.interface import Backend, ModelFacts
 from composite_llm.engine.breaker import Breakers
 from composite_llm.engine.budget import Budget
-from composite_llm.engine.endpoint_refusals import Learned
+from composite_llm.engine.endpoint_refusals import EndpointRefusals
 from composite_llm.engine.positional_ballots import PositionalBallots
 from composite_llm.engine.recorder import OpenCall, Recorder
-from composite_llm.engine.retry_cache import Salvage
+from composite_llm.engine.retry_cache import CachedAnswers
 from composite_llm.model.events import Degraded, Event
 from composite_llm.model.structured_text import Degradation
 
@@ -35,9 +35,9 @@ class Scope:
         deadline: Moment of the loop's clock when the run must be over; None for never.
         secret: The codes that candidates are fenced with are made with it, so that they cannot pose as instructions.
         breakers: Shared by the whole process; None for none.
-        learned: What endpoints were found to refuse; shared by the whole process.
-        positional: Which reviewers only repeat the order shown; shared by the whole process.
-        salvage: What the same request had been answered when it failed a moment ago.
+        endpoint_refusals: What endpoints were found to refuse; shared by the whole process.
+        positional_ballots: Which reviewers only repeat the order shown; shared by the whole process.
+        cached_answers: What the same request had been answered when it failed a moment ago.
         kept: Where this run's own answers are put, in case that it fails.
         emit: Told what happens.
         watched: Whether anybody looks at what is told; if not, what is costly to put together is left out.
@@ -61,10 +61,10 @@ class Scope:
     limiter: asyncio.Semaphore | None = None
     deadline: float | None = None
     breakers: Breakers | None = None
-    learned: Learned = field(default_factory=Learned)
-    positional: PositionalBallots = field(default_factory=PositionalBallots)
-    salvage: Salvage | None = None
-    kept: Salvage | None = None
+    endpoint_refusals: EndpointRefusals = field(default_factory=EndpointRefusals)
+    positional_ballots: PositionalBallots = field(default_factory=PositionalBallots)
+    cached_answers: CachedAnswers | None = None
+    kept: CachedAnswers | None = None
     emit: Callable[[Event], None] = ignore_event
     watched: bool = True
     stream_members: bool = False
@@ -110,6 +110,6 @@ class Scope:
         if self.watched:
             self.emit(self.recorder.done(call))
 
-    def below(self, call_id: str) -> Scope:
+    def child_scope(self, call_id: str) -> Scope:
         """The same scope for what runs inside one call."""
         return replace(self, parent_id=call_id)

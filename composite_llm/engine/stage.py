@@ -10,7 +10,7 @@ from composite_llm.backend.interface import Reply
 from composite_llm.engine.recorder import OpenCall
 from composite_llm.engine.scope import Scope
 from composite_llm.engine.subcall import ask, note_answer
-from composite_llm.engine.subcall_request import Answer, Want
+from composite_llm.engine.subcall_request import Answer, SubcallRequest
 from composite_llm.model.errors import BudgetExceeded, Failure, NodeFailure, QuorumNotMet
 from composite_llm.model.events import StageDone, StageStarted
 from composite_llm.model.messages import text_of
@@ -36,7 +36,7 @@ class StagePolicy:
     stages_left: int = 2
 
 
-async def run_stage(scope: Scope, wants: Sequence[Want], policy: StagePolicy) -> list[Answer]:
+async def run_stage(scope: Scope, subcalls: Sequence[SubcallRequest], policy: StagePolicy) -> list[Answer]:
     """Ask all at once.
 
     Returns:
@@ -46,20 +46,20 @@ async def run_stage(scope: Scope, wants: Sequence[Want], policy: StagePolicy) ->
         QuorumNotMet: Too few answered usably, and the stage is required.
         BudgetExceeded: Too few could be asked under the run's caps, and the stage is required.
     """
-    stage = wants[0].stage
-    scope.emit(StageStarted(stage, tuple(want.name for want in wants)))
-    conductor = _Conductor(scope, policy, len(wants))
+    stage = subcalls[0].stage
+    scope.emit(StageStarted(stage, tuple(subcall.name for subcall in subcalls)))
+    deadline = _StageDeadline(scope, policy, len(subcalls))
     inside = scope.ending_in(policy.stage_timeout_s)
-    outcomes = await _all_or_none(asyncio.create_task(_member(inside, want, conductor)) for want in wants)
+    outcomes = await _all_or_none(asyncio.create_task(_member(inside, subcall, deadline)) for subcall in subcalls)
     scope.emit(StageDone(stage, scope.recorder.usage, scope.recorder.cost_usd))
     answers = [
-        Answer(want.name, text_of(outcome.message.get("content")), outcome, index)
-        for index, (want, outcome) in enumerate(zip(wants, outcomes, strict=True))
+        Answer(subcall.name, text_of(outcome.message.get("content")), outcome, index)
+        for index, (subcall, outcome) in enumerate(zip(subcalls, outcomes, strict=True))
         if isinstance(outcome, Reply)
     ]
     failures = [
-        NodeFailure(want.name, outcome)
-        for want, outcome in zip(wants, outcomes, strict=True)
+        NodeFailure(subcall.name, outcome)
+        for subcall, outcome in zip(subcalls, outcomes, strict=True)
         if isinstance(outcome, Failure)
     ]
     for answer in answers:
@@ -92,7 +92,7 @@ def _shortfall(
     return QuorumNotMet(stage, needed, len(answers), failures)
 
 
-class _Conductor:
+class _StageDeadline:
     """Decides when the members still under way have had their time."""
 
     def __init__(self, scope: Scope, policy: StagePolicy, members: int) -> None:
@@ -157,36 +157,40 @@ class _Conductor:
         return self._running.get(timeout)
 
 
-async def _member(scope: Scope, want: Want, conductor: _Conductor) -> Reply | Failure:
-    call = scope.recorder.open_call(want.stage, want.role, want.name, want.node.model, scope.parent_id)
-    timeout = asyncio.timeout_at(conductor.limit)
+async def _member(scope: Scope, subcall: SubcallRequest, deadline: _StageDeadline) -> Reply | Failure:
+    call = scope.recorder.open_call(subcall.stage, subcall.role, subcall.name, subcall.node.model, scope.parent_id)
+    timeout = asyncio.timeout_at(deadline.limit)
     usable = False
     outcome: Reply | Failure
     try:
         async with timeout:
-            conductor.enter(timeout)
-            answered = _salvaged(scope, want, call) or await ask(scope, want, call)
+            deadline.enter(timeout)
+            answered = _from_retry_cache(scope, subcall, call) or await ask(scope, subcall, call)
             outcome = answered if isinstance(answered, Reply) else answered[-1].failure
             usable = isinstance(outcome, Reply)
-            if isinstance(outcome, Reply) and want.review is not None:
-                review = want.review(outcome)
+            if isinstance(outcome, Reply) and subcall.review is not None:
+                review = subcall.review(outcome)
                 call.labels, call.critiques = review.labels, review.critiques
             if isinstance(outcome, Reply) and scope.kept is not None:
                 # At once, since the run's time may end before the stage does.
-                scope.kept.keep(want.stage, want.name, want.messages, outcome)
+                scope.kept.keep(subcall.stage, subcall.name, subcall.messages, outcome)
     except TimeoutError:
-        outcome = _cut_off(call, conductor.why_abandoned(timeout))
+        outcome = _cut_off(call, deadline.why_abandoned(timeout))
     finally:
-        conductor.leave(timeout, usable=usable)
+        deadline.leave(timeout, usable=usable)
     scope.tell_done(call)
     return outcome
 
 
-def _salvaged(scope: Scope, want: Want, call: OpenCall) -> Reply | None:
+def _from_retry_cache(scope: Scope, subcall: SubcallRequest, call: OpenCall) -> Reply | None:
     """The answer that the same request was given before it failed, if that was just now."""
-    reply = scope.salvage.find(want.stage, want.name, want.messages) if scope.salvage is not None else None
+    reply = (
+        scope.cached_answers.find(subcall.stage, subcall.name, subcall.messages)
+        if scope.cached_answers is not None
+        else None
+    )
     if reply is not None:
-        note_answer(call, want.node, reply)
+        note_answer(call, subcall.node, reply)
         call.ended = scope.recorder.clock()
     return reply
 

@@ -12,7 +12,7 @@ _JOINED = ("content", "reasoning_content", "refusal")
 _APPENDED = ("annotations", "images", "reasoning_items")
 
 
-class Assembler:
+class StreamAssembler:
     """Adds up chunks, in any split, to the reply they are parts of.
 
     Attributes:
@@ -61,7 +61,7 @@ class Assembler:
             cost_usd=self._cost_usd,
             model=self._model,
             extra=self._extra,
-            usage_told=self._usage is not None,
+            usage_reported=self._usage is not None,
             nested=self._nested,
         )
 

@@ -9,7 +9,7 @@ from typing import Protocol
 
 from composite_llm.backend.interface import Chunk
 from composite_llm.engine.recorder import OpenCall
-from composite_llm.engine.stream_assembler import Assembler
+from composite_llm.engine.stream_assembler import StreamAssembler
 from composite_llm.engine.subcall import final_shortcoming, note_next_step
 from composite_llm.model.errors import Failure
 from composite_llm.model.structured_text import NextStep
@@ -18,7 +18,7 @@ from composite_llm.model.structured_text import NextStep
 class StreamedAttempt(Protocol):
     """What takes part in a race."""
 
-    assembler: Assembler
+    assembler: StreamAssembler
     failure: Failure | None
 
     def chunks(self) -> AsyncGenerator[Chunk, None]:

@@ -1,4 +1,4 @@
-"""One answer wanted from one role: fallback > retry > timeout > attempt."""
+"""One subcall: fallback > retry > timeout > attempt."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ from composite_llm.engine.request_forms import (
 )
 from composite_llm.engine.retry import delay_before_retry, why_no_retry
 from composite_llm.engine.scope import Scope
-from composite_llm.engine.subcall_request import Form, Want, attempt_request, chain
+from composite_llm.engine.subcall_request import Form, SubcallRequest, attempt_request, chain
 from composite_llm.model.errors import AttemptFailed, Failure, NodeFailure
 from composite_llm.model.messages import text_of
 from composite_llm.model.structured_text import NextStep
 
 
-async def ask(scope: Scope, want: Want, call: OpenCall) -> Reply | list[NodeFailure]:
-    """Ask a want's node and then its fallbacks, until one answers usably.
+async def ask(scope: Scope, subcall: SubcallRequest, call: OpenCall) -> Reply | list[NodeFailure]:
+    """Ask a subcall's node and then its fallbacks, until one answers usably.
 
     A final call whose every answer falls short returns the first of them as it is: a blank answer may be all that the
     model has to say.
@@ -41,11 +41,11 @@ async def ask(scope: Scope, want: Want, call: OpenCall) -> Reply | list[NodeFail
     failures: list[NodeFailure] = []
     spare: Reply | None = None
     try:
-        for node in chain(want.node):
+        for node in chain(subcall.node):
             if failures:
                 detail = f"{node.label} asked ({failures[-1].failure.reason})"
-                scope.degrade("fallback_used", detail, stage=want.stage, member=want.name)
-            outcome = await _ask_node(scope, want, node, call)
+                scope.degrade("fallback_used", detail, stage=subcall.stage, member=subcall.name)
+            outcome = await _ask_node(scope, subcall, node, call)
             if isinstance(outcome, Reply):
                 note_answer(call, node, outcome)
                 return said_by(node, call, outcome)
@@ -54,9 +54,9 @@ async def ask(scope: Scope, want: Want, call: OpenCall) -> Reply | list[NodeFail
             failures.append(NodeFailure(node.label, failure))
             if failure.kind == "budget":
                 break
-        if want.final and spare is not None:
-            scope.degrade("final_unusable", failures[0].failure.reason, stage=want.stage, member=want.name)
-            note_answer(call, want.node, spare)
+        if subcall.final and spare is not None:
+            scope.degrade("final_unusable", failures[0].failure.reason, stage=subcall.stage, member=subcall.name)
+            note_answer(call, subcall.node, spare)
             return spare
         note_failure(call, failures[-1].failure)
         return failures
@@ -84,38 +84,40 @@ def note_failure(call: OpenCall, failure: Failure) -> None:
     call.error = failure.reason
 
 
-async def _ask_node(scope: Scope, want: Want, node: Node, call: OpenCall) -> Reply | tuple[Failure, Reply | None]:
-    tries = Tries(scope, want, node, call)
+async def _ask_node(
+    scope: Scope, subcall: SubcallRequest, node: Node, call: OpenCall
+) -> Reply | tuple[Failure, Reply | None]:
+    attempts = AttemptSequence(scope, subcall, node, call)
     while True:
         reply: Reply | None = None
         try:
-            request = tries.request()
+            request = attempts.request()
         except AttemptFailed as error:
             return error.failure, None
-        outcome = await hedged(tries.inside, want, node, call, request)
+        outcome = await hedged(attempts.inside, subcall, node, call, request)
         if not isinstance(outcome, Failure):
             attempt, reply = outcome
-            unusable = shortcoming(want, reply)
+            unusable = shortcoming(subcall, reply)
             finish_with_reply(scope, attempt, reply, unusable)
             if unusable is None:
-                tries.answered()
+                attempts.answered()
                 return reply
             outcome = unusable_failure(attempt.endpoint, unusable)
-        if not await tries.again(outcome):
-            return tries.reason(outcome), reply
+        if not await attempts.again(outcome):
+            return attempts.reason(outcome), reply
 
 
-class Tries:
-    """The tries of one node: what is sent next, and whether there is a next one.
+class AttemptSequence:
+    """The attempts at one node: what is sent next, and whether anything is.
 
     Attributes:
         inside: The scope of what runs within the call.
     """
 
-    def __init__(self, scope: Scope, want: Want, node: Node, call: OpenCall) -> None:
-        self.inside = scope.below(call.id)
+    def __init__(self, scope: Scope, subcall: SubcallRequest, node: Node, call: OpenCall) -> None:
+        self.inside = scope.child_scope(call.id)
         self._scope = scope
-        self._want = want
+        self._subcall = subcall
         self._node = node
         self._call = call
         self._made = 0
@@ -134,7 +136,7 @@ class Tries:
             AttemptFailed: The conversation itself does not fit the node's context window.
         """
         try:
-            sent = attempt_request(self.inside, self._want, self._node, self._form)
+            sent = attempt_request(self.inside, self._subcall, self._node, self._form)
             # A response cache would answer with the same nothing.
             self._sent = replace(sent, unique=True) if self._blank else sent
         except AttemptFailed:
@@ -150,7 +152,7 @@ class Tries:
         found = self._form.restrictions - OF_ONE_CONVERSATION
         if found or self._window is not None:
             endpoint = self._scope.backend.endpoint(self._sent)
-            self._scope.learned.learn(self._node.model, endpoint, found, self._window)
+            self._scope.endpoint_refusals.learn(self._node.model, endpoint, found, self._window)
 
     async def again(self, failure: Failure) -> bool:
         """Whether to try once more after a failed attempt; waits as long as it is wise to before."""
@@ -184,14 +186,14 @@ class Tries:
             self._window = window_in_our_tokens(counted, failure.window)
             self._form = replace(self._form, at_most_tokens=shorter(counted, self._sent, failure.window))
             return "with shorter answers"
-        restriction = lifted_by(self._want, self._node, self._sent, failure)
+        restriction = lifted_by(self._subcall, self._node, self._sent, failure)
         if restriction is None:
             return None
         self._form = replace(self._form, restrictions=self._form.restrictions | {restriction})
         return IN_ANOTHER_FORM[restriction]
 
     def _may_shorten(self, failure: Failure) -> bool:
-        if not self._want.materials or is_in_vain(self._too_long, failure):
+        if not self._subcall.materials or is_in_vain(self._too_long, failure):
             return False
         # A bare 413 may be about anything in the body.
         return self._shortened < (MOST_SHORTENED if failure.window is not None else 1)
@@ -211,7 +213,7 @@ class Tries:
 
 
 async def hedged(
-    scope: Scope, want: Want, node: Node, call: OpenCall, request: AttemptRequest
+    scope: Scope, subcall: SubcallRequest, node: Node, call: OpenCall, request: AttemptRequest
 ) -> tuple[OpenAttempt, Reply] | Failure:
     """One attempt, or two when the first is slow: the first usable answer counts, the other is cancelled."""
     if node.hedge_after_s is None:
@@ -223,7 +225,7 @@ async def hedged(
         if not tasks[0].done():
             note_next_step(call, NextStep("hedge", delay_s=node.hedge_after_s))
             tasks.append(asyncio.create_task(attempt_plain(scope, node, call, replace(request, unique=True))))
-        chosen = await _first_usable(want, tasks)
+        chosen = await _first_usable(subcall, tasks)
         return chosen
     finally:
         for task in tasks:
@@ -231,7 +233,7 @@ async def hedged(
         for outcome in await asyncio.gather(*tasks, return_exceptions=True):
             if isinstance(outcome, tuple) and outcome is not chosen:
                 # Answered too, and is paid for.
-                finish_with_reply(scope, *outcome, shortcoming(want, outcome[1]))
+                finish_with_reply(scope, *outcome, shortcoming(subcall, outcome[1]))
         for attempt in call.attempts:
             if attempt.status == "cancelled" and len(tasks) > 1 and not _being_cancelled():
                 attempt.status = "abandoned"
@@ -243,7 +245,7 @@ def _being_cancelled() -> bool:
 
 
 async def _first_usable(
-    want: Want, tasks: Sequence[asyncio.Task[tuple[OpenAttempt, Reply] | Failure]]
+    subcall: SubcallRequest, tasks: Sequence[asyncio.Task[tuple[OpenAttempt, Reply] | Failure]]
 ) -> tuple[OpenAttempt, Reply] | Failure:
     waiting = set(tasks)
     outcome: tuple[OpenAttempt, Reply] | Failure | None = None
@@ -251,7 +253,7 @@ async def _first_usable(
         done, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
         for task in (task for task in tasks if task in done):
             outcome = task.result()
-            if not isinstance(outcome, Failure) and shortcoming(want, outcome[1]) is None:
+            if not isinstance(outcome, Failure) and shortcoming(subcall, outcome[1]) is None:
                 return outcome
     assert outcome is not None
     return outcome
@@ -265,9 +267,9 @@ def unusable_failure(endpoint: str | None, why: str) -> Failure:
 _BLANK = "blank answer"
 
 
-def shortcoming(want: Want, reply: Reply) -> str | None:
+def shortcoming(subcall: SubcallRequest, reply: Reply) -> str | None:
     """Why a reply is not what was wanted; None if it is."""
-    return final_shortcoming(reply) if want.final else why_unusable(reply)
+    return final_shortcoming(reply) if subcall.final else why_unusable(reply)
 
 
 def note_next_step(call: OpenCall, step: NextStep) -> None:

@@ -1,4 +1,4 @@
-"""What a strategy asks the engine for: one answer from one role."""
+"""What a strategy asks the engine for: one subcall, with its node and its prompt."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from composite_llm.backend.tool_turn import origin_of
 from composite_llm.config.node import Node, resolved_params
 from composite_llm.config.parameters import CONNECTION, SAMPLING
 from composite_llm.engine.cost_bounds import schemas_of
-from composite_llm.engine.prompt_fitting import Compose, Fitted, fitted, window_of
+from composite_llm.engine.prompt_fitting import Compose, FittedPrompt, fitted, window_of
 from composite_llm.engine.reasoning_history import Recipient
 from composite_llm.engine.scope import Scope
 from composite_llm.model.errors import AttemptFailed, Failure, Restriction
@@ -36,7 +36,7 @@ class Review:
 
 
 @dataclass(frozen=True, slots=True)
-class Want:
+class SubcallRequest:
     """One answer wanted from one role.
 
     Attributes:
@@ -73,7 +73,7 @@ class Want:
     response_format: Mapping[str, Any] | None = None
     review: Callable[[Reply], Review] | None = None
 
-    def with_more(self, further: Sequence[Message]) -> Want:
+    def with_more(self, further: Sequence[Message]) -> SubcallRequest:
         """The same want with messages added to its prompt."""
         compose = self.compose
         longer = None if compose is None else (lambda materials: [*compose(materials), *further])
@@ -122,12 +122,12 @@ class Form:
     at_most_tokens: int | None = None
 
 
-def attempt_request(scope: Scope, want: Want, node: Node, form: Form = Form()) -> AttemptRequest:
+def attempt_request(scope: Scope, subcall: SubcallRequest, node: Node, form: Form = Form()) -> AttemptRequest:
     """The attempt at one node of a want's chain, made inside `scope`; other models' answers are cut where they must be.
 
     Args:
         scope: Inside the want's call.
-        want: What is wanted.
+        subcall: What is wanted.
         node: Whom to ask.
         form: What became of earlier attempts.
 
@@ -136,19 +136,21 @@ def attempt_request(scope: Scope, want: Want, node: Node, form: Form = Form()) -
         InvalidOption: The node names an environment variable that is not set, or an unknown persona.
     """
     own = resolved_params(node.params)
-    inherited = {key: value for key, value in want.params.items() if key not in own}
-    if want.seed is not None:
-        (own if "seed" in own else inherited)["seed"] = want.seed
-    params = {**inherited, **own, **_connection(scope.facts, want, node, own)}
+    inherited = {key: value for key, value in subcall.params.items() if key not in own}
+    if subcall.seed is not None:
+        (own if "seed" in own else inherited)["seed"] = subcall.seed
+    params = {**inherited, **own, **_connection(scope.facts, subcall, node, own)}
     bare = AttemptRequest(node.model, (), params)
     endpoint = scope.backend.endpoint(bare)
-    form = replace(form, restrictions=form.restrictions | scope.learned.restrictions(node.model, endpoint))
-    if want.response_format is not None and _takes_format(scope.facts, node, params, form):
-        params["response_format"] = want.response_format
-    recipient = _recipient(scope.facts, want, node, endpoint, params, form)
-    messages = _prompt(scope, want, node, params, form, scope.learned.window(node.model, endpoint), recipient)
+    form = replace(form, restrictions=form.restrictions | scope.endpoint_refusals.restrictions(node.model, endpoint))
+    if subcall.response_format is not None and _takes_format(scope.facts, node, params, form):
+        params["response_format"] = subcall.response_format
+    recipient = _recipient(scope.facts, subcall, node, endpoint, params, form)
+    messages = _prompt(
+        scope, subcall, node, params, form, scope.endpoint_refusals.window(node.model, endpoint), recipient
+    )
     for reason in sorted(recipient.lost):
-        scope.degrade("reasoning_lost", reason, stage=want.stage, member=want.name)
+        scope.degrade("reasoning_lost", reason, stage=subcall.stage, member=subcall.name)
     if recipient.must_not_think:
         params = {key: value for key, value in params.items() if key not in _THINKING}
     return AttemptRequest(
@@ -161,13 +163,13 @@ def attempt_request(scope: Scope, want: Want, node: Node, form: Form = Form()) -
         metadata={
             **scope.metadata,
             "composite_run": scope.recorder.run_id,
-            "composite_stage": want.stage,
-            "composite_node": want.name,
+            "composite_stage": subcall.stage,
+            "composite_node": subcall.name,
         },
         trace_id=scope.trace_id,
         session_id=scope.session_id,
-        unique=want.unique,
-        final=want.final,
+        unique=subcall.unique,
+        final=subcall.final,
         scope=scope,
     )
 
@@ -181,31 +183,31 @@ def _takes_format(facts: ModelFacts, node: Node, params: Mapping[str, Any], form
     )
 
 
-def _connection(facts: ModelFacts, want: Want, node: Node, own: Mapping[str, Any]) -> Mapping[str, Any]:
+def _connection(facts: ModelFacts, subcall: SubcallRequest, node: Node, own: Mapping[str, Any]) -> Mapping[str, Any]:
     """The request's endpoint and key, only where they belong: never to another provider, never mixed with a node's own."""
-    if not want.connection or any(key in own for key in CONNECTION):
+    if not subcall.connection or any(key in own for key in CONNECTION):
         return {}
-    if want.final and node is want.node:
-        return want.connection
+    if subcall.final and node is subcall.node:
+        return subcall.connection
     if node.is_composite:
         # It decides by itself: its own final model may be of another provider.
         return {}
     provider = facts.provider(node.model, own)
-    return want.connection if provider is not None and provider == want.connection_provider else {}
+    return subcall.connection if provider is not None and provider == subcall.connection_provider else {}
 
 
 _THINKING = frozenset({"thinking", "reasoning_effort"})
 
 
 def _recipient(
-    facts: ModelFacts, want: Want, node: Node, endpoint: str | None, params: Mapping[str, Any], form: Form
+    facts: ModelFacts, subcall: SubcallRequest, node: Node, endpoint: str | None, params: Mapping[str, Any], form: Form
 ) -> Recipient:
     """Who reads the prompt: a final model is given back what it said itself."""
     return Recipient(
-        origin=origin_of(node.model, endpoint) if want.final else None,
+        origin=origin_of(node.model, endpoint) if subcall.final else None,
         model=node.model,
-        provider=facts.answering_provider(node.model, params) if want.final else None,
-        name=want.name,
+        provider=facts.answering_provider(node.model, params) if subcall.final else None,
+        name=subcall.name,
         params=params,
         restrictions=form.restrictions,
     )
@@ -213,7 +215,7 @@ def _recipient(
 
 def _prompt(
     scope: Scope,
-    want: Want,
+    subcall: SubcallRequest,
     node: Node,
     params: Mapping[str, Any],
     form: Form,
@@ -223,48 +225,50 @@ def _prompt(
     facts, persona = scope.facts, persona_text(node.system) if node.system else None
 
     def compose(materials: Sequence[str]) -> list[Message]:
-        fresh = want.compose is not None and materials is not want.materials
-        messages = want.compose(materials) if fresh and want.compose is not None else want.messages
+        fresh = subcall.compose is not None and materials is not subcall.materials
+        messages = subcall.compose(materials) if fresh and subcall.compose is not None else subcall.messages
         # A composite's final model is given its own by the run that is nested for it.
         given = messages if node.is_composite else recipient.shown(messages)
         seen = with_persona(_readable(facts, node, given, form.restrictions), persona)
         return _as_taken(seen, node, form.restrictions)
 
     if node.is_composite:
-        return compose(want.materials)
+        return compose(subcall.materials)
     window = _least(_window(facts, node, params, learned_window), form.at_most_tokens)
     room = window
     if window is not None and (schemas := schemas_of(params)):
         room = max(window - facts.count_tokens(node.model, [{"role": "system", "content": schemas}]), 0)
-    found = _fitted(facts, node.model, room, want, compose)
+    found = _fitted(facts, node.model, room, subcall, compose)
     if found is None:
         reason = f"the conversation is longer than its context window of {window} tokens"
         raise AttemptFailed(Failure("context_window", reason))
     if found.cut:
         detail = f"{found.cut} answers cut to fit {node.model}"
-        scope.degrade("context_cut", detail, stage=want.stage, member=want.name)
+        scope.degrade("context_cut", detail, stage=subcall.stage, member=subcall.name)
     return found.messages
 
 
-def _window(facts: ModelFacts, node: Node, params: Mapping[str, Any], learned: int | None) -> int | None:
+def _window(facts: ModelFacts, node: Node, params: Mapping[str, Any], noted_window: int | None) -> int | None:
     """Tokens that the prompt may have, the answer's own left out."""
     asked = params.get("max_completion_tokens") or params.get("max_tokens")
     max_tokens = asked if isinstance(asked, int) else None
     known = window_of(facts, node, max_tokens)
-    return known if learned is None else _least(known, max(learned - (max_tokens or 0), learned // 2))
+    return known if noted_window is None else _least(known, max(noted_window - (max_tokens or 0), noted_window // 2))
 
 
 def _least(*limits: int | None) -> int | None:
     return min((limit for limit in limits if limit is not None), default=None)
 
 
-def _fitted(facts: ModelFacts, model: str, window: int | None, want: Want, compose: Compose) -> Fitted | None:
-    if window is not None and want.materials and not facts.counts_exactly(model):
+def _fitted(
+    facts: ModelFacts, model: str, window: int | None, subcall: SubcallRequest, compose: Compose
+) -> FittedPrompt | None:
+    if window is not None and subcall.materials and not facts.counts_exactly(model):
         # The answers make room for what is counted wrong; the conversation itself is not refused for it.
-        found = fitted(facts, model, int(window * _OF_FOREIGN_TOKENS), want.materials, compose)
+        found = fitted(facts, model, int(window * _OF_FOREIGN_TOKENS), subcall.materials, compose)
         if found is not None:
             return found
-    return fitted(facts, model, window, want.materials, compose)
+    return fitted(facts, model, window, subcall.materials, compose)
 
 
 _OF_FOREIGN_TOKENS = 0.9

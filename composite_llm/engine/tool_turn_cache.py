@@ -10,8 +10,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from composite_llm.backend.interface import Message, Reply
-from composite_llm.backend.text_cache import ReuseStore
-from composite_llm.backend.tool_turn import LONGEST, OwnTurn, own_turn, plain_id
+from composite_llm.backend.text_cache import TextCache
+from composite_llm.backend.tool_turn import LONGEST, ToolTurn, plain_id, tool_turn_of
 from composite_llm.engine.reuse import unmarked
 from composite_llm.model.messages import ModelTurn
 
@@ -21,7 +21,7 @@ MOST_TURNS = 100
 """So many of a conversation's last tool turns are looked up."""
 
 
-class OwnTurns:
+class ToolTurnCache:
     """The own parts of one caller's final models.
 
     Args:
@@ -29,7 +29,7 @@ class OwnTurns:
         owner: Whose they are, so that no two callers share them; None to keep and find none.
     """
 
-    def __init__(self, store: ReuseStore, owner: str | None) -> None:
+    def __init__(self, store: TextCache, owner: str | None) -> None:
         self._store = store
         self._owner = owner
 
@@ -46,7 +46,7 @@ class OwnTurns:
         for choice in reply.choices:
             calls = [call for call in choice.message.get("tool_calls") or () if call.get("id")]
             # Kept also where it said nothing beside them: then nothing is missing in the next step.
-            text = own_turn(reply.origin, choice.message).to_json() if calls else ""
+            text = tool_turn_of(reply.origin, choice.message).to_json() if calls else ""
             if text and len(text) <= LONGEST:
                 keys = [self._key(call, places, len(conversation)) for call in calls]
                 await asyncio.gather(*(self._store.put(key, text, MAX_AGE_S) for key in keys))
@@ -64,12 +64,12 @@ class OwnTurns:
         known = {place: own for (place, _), own in zip(turns, owns, strict=True) if own is not None}
         return _whole_turns(messages, known) if known else list(messages)
 
-    async def _own(self, turn: ModelTurn, places: _Places, place: int) -> OwnTurn | None:
+    async def _own(self, turn: ModelTurn, places: _Places, place: int) -> ToolTurn | None:
         for call in turn["tool_calls"]:
             text = await self._store.get(self._key(call, places, place)) if call.get("id") else None
             if text is not None:
                 try:
-                    return OwnTurn.from_json(text)
+                    return ToolTurn.from_json(text)
                 except ValueError:
                     # Written by another version, or by somebody else.
                     continue
@@ -114,7 +114,7 @@ def is_unique(call: Mapping[str, Any]) -> bool:
     return _RANDOM.search(call_id) is not None and not (name and plain_id({"id": name}) in call_id)
 
 
-def _whole_turns(messages: Sequence[Message], known: Mapping[int, OwnTurn]) -> list[Message]:
+def _whole_turns(messages: Sequence[Message], known: Mapping[int, ToolTurn]) -> list[Message]:
     whole: list[Message] = []
     last: ModelTurn | None = None
     for place, message in enumerate(messages):
@@ -130,7 +130,7 @@ def _whole_turns(messages: Sequence[Message], known: Mapping[int, OwnTurn]) -> l
     return whole
 
 
-def _belongs_to(turn: ModelTurn, further: ModelTurn, own: OwnTurn | None) -> bool:
+def _belongs_to(turn: ModelTurn, further: ModelTurn, own: ToolTurn | None) -> bool:
     """Whether a message holds further calls of the turn before it."""
     if turn.own is None or own not in (None, turn.own) or further.get("content"):
         return False

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from composite_llm.backend.tool_turn import own_turn
+from composite_llm.backend.tool_turn import tool_turn_of
 from composite_llm.engine.recorder import Recorder
 from composite_llm.engine.threads import in_daemon_thread
 from composite_llm.model.errors import InvalidOption
@@ -155,7 +155,7 @@ async def run_tools(
 def _own_message(message: Message, origin: str | None) -> Message:
     """The model's turn as everybody may read it, with its own part for itself."""
     (turn,) = checked_messages([{"role": "assistant", **message}])
-    own = own_turn(origin, message) if origin is not None else None
+    own = tool_turn_of(origin, message) if origin is not None else None
     return ModelTurn(turn, message, own)
 
 

@@ -10,7 +10,7 @@ from composite_llm.model.usage import NO_USAGE, Usage
 
 
 @dataclass(slots=True, eq=False)
-class Kin:
+class CallNode:
     """One call among the others.
 
     Attributes:
@@ -20,16 +20,16 @@ class Kin:
         children: The calls directly below.
         spent: Tokens of the call and everything below.
         cost_usd: Its money; None as soon as one part is unknown.
-        untold: Attempts of it and below that were cut off before they told their tokens.
+        without_usage: Attempts of it and below that were cut off before they told their tokens.
     """
 
     call: Call
-    parent: Kin | None = None
+    parent: CallNode | None = None
     depth: int = 0
-    children: list[Kin] = field(default_factory=list)
+    children: list[CallNode] = field(default_factory=list)
     spent: Usage = NO_USAGE
     cost_usd: float | None = 0.0
-    untold: int = 0
+    without_usage: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,20 +37,25 @@ class Stage:
     """The calls of one stage, of the run itself or of one composite within it."""
 
     name: str
-    parent: Kin | None
-    members: Sequence[Kin]
+    parent: CallNode | None
+    members: Sequence[CallNode]
 
 
-def family(trace: Trace) -> list[Kin]:
+def call_nodes(trace: Trace) -> list[CallNode]:
     """All calls, each followed by those below it, stages in the order in which they began.
 
     A trace may come from a file: a call whose parent is missing counts as the run's own, and a circle of parents is cut.
     """
     kin = [
-        Kin(call, spent=call.usage, cost_usd=call.cost_usd, untold=sum(attempt.untold for attempt in call.attempts))
+        CallNode(
+            call,
+            spent=call.usage,
+            cost_usd=call.cost_usd,
+            without_usage=sum(attempt.without_usage for attempt in call.attempts),
+        )
         for call in trace.calls
     ]
-    first_of: dict[str, Kin] = {}
+    first_of: dict[str, CallNode] = {}
     for one in kin:
         first_of.setdefault(one.call.id, one)
     for one in kin:
@@ -65,22 +70,22 @@ def family(trace: Trace) -> list[Kin]:
     for one in reversed(ordered):
         if one.parent is not None:
             one.parent.spent = one.parent.spent + one.spent
-            one.parent.untold += one.untold
+            one.parent.without_usage += one.without_usage
             one.parent.cost_usd = _sum(one.parent.cost_usd, one.cost_usd)
     return ordered
 
 
-def stages(ordered: Sequence[Kin]) -> list[Stage]:
+def stages(ordered: Sequence[CallNode]) -> list[Stage]:
     """The stages, each composite's own after the stage that it is a member of."""
-    members: dict[tuple[int | None, str], list[Kin]] = {}
+    members: dict[tuple[int | None, str], list[CallNode]] = {}
     for one in ordered:
         members.setdefault((None if one.parent is None else id(one.parent), one.call.stage), []).append(one)
     return [Stage(stage, found[0].parent, found) for (_, stage), found in members.items()]
 
 
-def _walk(roots: Sequence[Kin]) -> list[Kin]:
+def _walk(roots: Sequence[CallNode]) -> list[CallNode]:
     """Down the tree without recursion, since a file may nest deeper than Python does."""
-    ordered: list[Kin] = []
+    ordered: list[CallNode] = []
     waiting = _by_stage(roots)[::-1]
     while waiting:
         one = waiting.pop()
@@ -90,14 +95,14 @@ def _walk(roots: Sequence[Kin]) -> list[Kin]:
     return ordered
 
 
-def _by_stage(kin: Sequence[Kin]) -> list[Kin]:
+def _by_stage(kin: Sequence[CallNode]) -> list[CallNode]:
     order: dict[str, int] = {}
     for one in kin:
         order.setdefault(one.call.stage, len(order))
     return sorted(kin, key=lambda one: order[one.call.stage])
 
 
-def _alone(one: Kin) -> Kin:
+def _alone(one: CallNode) -> CallNode:
     one.parent = None
     one.children = []
     return one

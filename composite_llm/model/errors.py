@@ -90,7 +90,7 @@ OF_PROVIDERS: frozenset[FailureKind] = frozenset(
 
 
 @dataclass(frozen=True, slots=True)
-class ToldWindow:
+class StatedWindow:
     """A context window as a provider's refusal names it, in the provider's own tokens.
 
     Attributes:
@@ -133,7 +133,7 @@ class Failure:
     given_up: bool = False
     cause: str | None = None
     provider_message: str | None = None
-    window: ToldWindow | None = None
+    window: StatedWindow | None = None
     restriction: Restriction | None = None
 
     @property

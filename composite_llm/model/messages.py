@@ -19,7 +19,7 @@ class ModelTurn(Message):
 
     Attributes:
         echo: The message as the caller sent it back, or as the model said it.
-        own: The model's own part of it, an `OwnTurn`; None where it was not found.
+        own: The model's own part of it, an `ToolTurn`; None where it was not found.
     """
 
     __slots__ = ("echo", "own")

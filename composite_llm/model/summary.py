@@ -185,11 +185,15 @@ def vote_table(ranking: Ranking) -> str:
 
 def total_line(trace: Trace) -> str:
     """The bill."""
-    untold = trace.untold_attempts
+    without_usage = trace.attempts_without_usage
     return (
         f"Total: {len(trace.calls)} calls, {trace.usage.prompt_tokens} prompt + {trace.usage.completion_tokens} "
         f"completion tokens, {money(trace.cost_usd)}, {trace.duration_s:.1f} s"
-        + (f"; at least, since {untold} attempt{'s' if untold > 1 else ''} ended untold" if untold else "")
+        + (
+            f"; at least, since {without_usage} attempt{'s' if without_usage > 1 else ''} ended without usage"
+            if without_usage
+            else ""
+        )
     )
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, model_validator
+from typing_extensions import deprecated
 
 from composite_llm.model.documented import describe_fields
 from composite_llm.model.structured_text import Degradation, NextStep
@@ -55,10 +56,16 @@ class Attempt(_Record):
     """The provider's own sentence about a failure, secrets masked, at most 500 characters. It may quote the prompt."""
 
     @property
-    def untold(self) -> bool:
+    def without_usage(self) -> bool:
         """Whether it was cut off before its provider told its tokens: they count as none, whatever is billed for them."""
         cut_off = self.status in ("timed_out", "abandoned", "cancelled")
         return cut_off and not self.usage.total_tokens and not self.nested
+
+    @property
+    @deprecated("use `without_usage`")
+    def untold(self) -> bool:
+        """The former name of `without_usage`; goes with release 0.2."""
+        return self.without_usage
 
 
 class Call(_Record):
@@ -231,9 +238,15 @@ class Trace(_Record):
         return list(dict.fromkeys(reason.code for reason in self.degraded))
 
     @property
-    def untold_attempts(self) -> int:
+    def attempts_without_usage(self) -> int:
         """How many attempts were cut off before their tokens were told; unless 0, usage and cost are lower bounds."""
-        return sum(attempt.untold for call in self.calls for attempt in call.attempts)
+        return sum(attempt.without_usage for call in self.calls for attempt in call.attempts)
+
+    @property
+    @deprecated("use `attempts_without_usage`")
+    def untold_attempts(self) -> int:
+        """The former name of `attempts_without_usage`; goes with release 0.2."""
+        return self.attempts_without_usage
 
     def children(self, parent_id: str | None) -> Iterator[Call]:
         """The calls directly below one call, or the run's own for None."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from composite_llm.model.call_tree import Kin, Stage, stages
+from composite_llm.model.call_tree import CallNode, Stage, stages
 from composite_llm.model.review_labels import readable
 from composite_llm.model.summary import title
 from composite_llm.model.trace import Call
@@ -20,7 +20,7 @@ _NO_TEXT = {"full": "No text.", "preview": "No text.", "metadata": "Not kept."}
 _WRITES = {"review": "Review"}
 
 
-def answers(ordered: Sequence[Kin], framing: Framing, limits: Limits, text_limit: int) -> Html:
+def answers(ordered: Sequence[CallNode], framing: Framing, limits: Limits, text_limit: int) -> Html:
     """A section per stage, and one for each stage of a composite within a stage."""
     head, tail = ends_of(len(ordered), limits.calls)
     shown = {id(ordered[index]) for index in (*head, *tail)}
@@ -52,19 +52,19 @@ def _heading(stage: Stage, limits: Limits) -> Html:
     return element("h3", title(stage.name), inside)
 
 
-def _final(stage: Stage) -> Kin | None:
+def _final(stage: Stage) -> CallNode | None:
     """The call that wrote the run's answer; those before it asked for tools, or broke the format."""
     if stage.parent is not None or stage.name not in _FINAL:
         return None
     return next((one for one in reversed(stage.members) if one.call.content), None)
 
 
-def _card(one: Kin, framing: Framing, limits: Limits, text_limit: int, *, final: bool) -> Html:
+def _card(one: CallNode, framing: Framing, limits: Limits, text_limit: int, *, final: bool) -> Html:
     call = one.call
     facts = [call.model] if call.model != call.name else []
     facts.append(seconds(call.duration_s))
     facts += [plural(one.spent.total_tokens, "token")] if one.spent.total_tokens else []
-    facts += [cost] if (cost := price_of(one.spent, one.cost_usd, untold=one.untold)) != NONE else []
+    facts += [cost] if (cost := price_of(one.spent, one.cost_usd, without_usage=one.without_usage)) != NONE else []
     return element(
         "article",
         element(
@@ -79,7 +79,7 @@ def _card(one: Kin, framing: Framing, limits: Limits, text_limit: int, *, final:
     )
 
 
-def _written(one: Kin, framing: Framing, final: bool, text_limit: int) -> Html | None:
+def _written(one: CallNode, framing: Framing, final: bool, text_limit: int) -> Html | None:
     call = one.call
     if call.critiques or (call.content and call.labels):
         return _review(call, framing, text_limit)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from composite_llm.model.call_tree import Kin
+from composite_llm.model.call_tree import CallNode
 from composite_llm.model.summary import title
 from composite_llm.model.trace import Attempt
 from composite_llm.picture.figures import NONE, plural, seconds
@@ -16,7 +16,7 @@ from composite_llm.picture.wide import wide
 _COLUMNS = ("Attempt", "Start", "Time", "Status", "Why", "What followed")
 
 
-def attempts(ordered: Sequence[Kin], limits: Limits) -> Html | None:
+def attempts(ordered: Sequence[CallNode], limits: Limits) -> Html | None:
     """The section; None where every call was answered at the first try."""
     told = [one for one in ordered if eventful(one.call)]
     if not told:
@@ -42,7 +42,7 @@ def attempts(ordered: Sequence[Kin], limits: Limits) -> Html | None:
     )
 
 
-def _call(one: Kin, limits: Limits) -> Html:
+def _call(one: CallNode, limits: Limits) -> Html:
     call = one.call
     shown = tries(call)[: limits.lines]
     more = len(call.attempts) - len(shown)

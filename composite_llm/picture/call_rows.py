@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from composite_llm.model.call_tree import Kin
+from composite_llm.model.call_tree import CallNode
 from composite_llm.model.trace import Call
 from composite_llm.picture.axis import Axis
 from composite_llm.picture.bars import Span, bar, bracket
@@ -13,7 +13,7 @@ from composite_llm.picture.rows import name_cell, row, status_word
 from composite_llm.picture.tries import KIND_MARKS, Try, tries
 
 
-def call_rows(axis: Axis, one: Kin, limits: Limits) -> list[Html]:
+def call_rows(axis: Axis, one: CallNode, limits: Limits) -> list[Html]:
     """A bar where one attempt was all; else a bracket, with the attempts or the calls below it in rows of their own."""
     call = one.call
     several = len(call.attempts) > 1
@@ -26,12 +26,12 @@ def call_rows(axis: Axis, one: Kin, limits: Limits) -> list[Html]:
     span = call_span(call)
     drawing = bracket(axis, [span], call.status) if several or one.children else bar(axis, span, "call")
     estimated = any(attempt.estimated for attempt in call.attempts)
-    spent = tokens(one.spent, estimated=estimated, untold=one.untold)
+    spent = tokens(one.spent, estimated=estimated, without_usage=one.without_usage)
     rows = [
         row(
             name,
             drawing,
-            (seconds(call.duration_s), spent, price_of(one.spent, one.cost_usd, untold=one.untold)),
+            (seconds(call.duration_s), spent, price_of(one.spent, one.cost_usd, without_usage=one.without_usage)),
             f"call {call.status}",
         )
     ]
@@ -43,7 +43,7 @@ def call_span(call: Call) -> Span:
     return Span(call.start_s, call.duration_s, call.status, call.first_token_s)
 
 
-def _whose(one: Kin, limits: Limits) -> Html | None:
+def _whose(one: CallNode, limits: Limits) -> Html | None:
     """The model, unless it is the name; the role too within a composite, where no stage's row says it."""
     call = one.call
     said = [call.role] if one.depth else []
@@ -63,6 +63,6 @@ def _attempt_row(axis: Axis, one: Try, depth: int, limits: Limits) -> Html:
         depth=depth + 1,
     )
     span = Span(attempt.start_s, attempt.duration_s, attempt.status, attempt.first_token_s)
-    spent = tokens(attempt.usage, estimated=attempt.estimated, untold=attempt.untold)
+    spent = tokens(attempt.usage, estimated=attempt.estimated, without_usage=attempt.without_usage)
     figures = (seconds(attempt.duration_s), spent, price_of(attempt.usage, attempt.cost_usd))
     return row(name, bar(axis, span, one.kind), figures, f"attempt {attempt.status}")

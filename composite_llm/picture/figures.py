@@ -33,22 +33,22 @@ def price(cost_usd: float | None) -> str:
     return "price unknown" if cost_usd is None or not math.isfinite(cost_usd) else f"${cost_usd:,.6f}"
 
 
-def price_of(usage: Usage, cost_usd: float | None, *, untold: int = 0) -> str:
+def price_of(usage: Usage, cost_usd: float | None, *, without_usage: int = 0) -> str:
     """The same for one row; a dash where nothing was used and nothing is owed.
 
     Args:
         usage: The row's tokens.
         cost_usd: Its money.
-        untold: Attempts that were cut off before they told their tokens, so that the sum is a lower bound.
+        without_usage: Attempts that were cut off before they told their tokens, so that the sum is a lower bound.
     """
     if cost_usd == 0 and not usage.total_tokens:
         return NONE
-    return at_least(price(cost_usd), untold) if cost_usd is not None else price(cost_usd)
+    return at_least(price(cost_usd), without_usage) if cost_usd is not None else price(cost_usd)
 
 
-def at_least(figure: str, untold: int) -> str:
-    """A figure, marked as a lower bound where attempts ended untold."""
-    return f"\N{GREATER-THAN OR EQUAL TO}{figure}" if untold else figure
+def at_least(figure: str, without_usage: int) -> str:
+    """A figure, marked as a lower bound where attempts ended without usage."""
+    return f"\N{GREATER-THAN OR EQUAL TO}{figure}" if without_usage else figure
 
 
 def known_part(costs: Iterable[float | None]) -> float:
@@ -56,12 +56,12 @@ def known_part(costs: Iterable[float | None]) -> float:
     return math.fsum(cost for cost in costs if cost is not None and math.isfinite(cost))
 
 
-def tokens(usage: Usage, *, estimated: bool = False, untold: int = 0) -> str:
+def tokens(usage: Usage, *, estimated: bool = False, without_usage: int = 0) -> str:
     """Prompt and completion tokens; a dash where none were used, a word where nobody said how many."""
     if not (usage.prompt_tokens or usage.completion_tokens):
-        return "untold" if untold else NONE
+        return "no usage" if without_usage else NONE
     about = "\N{ALMOST EQUAL TO}" if estimated else ""
-    return at_least(f"{about}{usage.prompt_tokens:,} + {usage.completion_tokens:,}", untold)
+    return at_least(f"{about}{usage.prompt_tokens:,} + {usage.completion_tokens:,}", without_usage)
 
 
 def plural(number: int, one: str, many: str | None = None) -> str:

@@ -105,7 +105,7 @@ def _figures(trace: Trace) -> Html:
         "dl",
         _figure("Duration", seconds(trace.duration_s), _failures(trace)),
         _figure("Cost", _cost(trace), _cost_note(trace)),
-        _figure("Tokens", at_least(count(usage.total_tokens), trace.untold_attempts), ", ".join(parts)),
+        _figure("Tokens", at_least(count(usage.total_tokens), trace.attempts_without_usage), ", ".join(parts)),
         _figure("Calls", count(len(trace.calls)), plural(attempts, "attempt")),
         class_="figures",
     )
@@ -128,14 +128,16 @@ def _failures(trace: Trace) -> str:
 
 def _cost(trace: Trace) -> str:
     known = price(trace.cost_usd)
-    return "unknown" if known == "price unknown" else at_least(known, trace.untold_attempts)
+    return "unknown" if known == "price unknown" else at_least(known, trace.attempts_without_usage)
 
 
 def _cost_note(trace: Trace) -> str:
     costs = [attempt.cost_usd for call in trace.calls for attempt in call.attempts]
     if _cost(trace) != "unknown":
-        untold = trace.untold_attempts
-        return f"at least: {plural(untold, 'attempt')} cut off untold" if untold else "all attempts"
+        without_usage = trace.attempts_without_usage
+        return (
+            f"at least: {plural(without_usage, 'attempt')} cut off without usage" if without_usage else "all attempts"
+        )
     unknown = sum(price(cost) == "price unknown" for cost in costs)
     return f"{price(known_part(costs))} known; no price for {plural(unknown, 'attempt')}"
 

@@ -49,7 +49,11 @@ def _model(name: str, attempts: list[Attempt], limits: Limits) -> Html:
         seconds(sum(attempt.duration_s for attempt in attempts)),
         count(spent.prompt_tokens),
         count(spent.completion_tokens),
-        price_of(spent, total_cost(attempt.cost_usd for attempt in attempts), untold=sum(a.untold for a in attempts)),
+        price_of(
+            spent,
+            total_cost(attempt.cost_usd for attempt in attempts),
+            without_usage=sum(a.without_usage for a in attempts),
+        ),
     )
     return element(
         "tr",

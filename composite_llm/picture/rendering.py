@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from composite_llm.model.call_tree import family
+from composite_llm.model.call_tree import call_nodes
 from composite_llm.model.trace import Trace
 from composite_llm.picture.answers import answers
 from composite_llm.picture.attempts import attempts
@@ -46,7 +46,7 @@ def name_of(trace: Trace) -> str:
 
 def sheet(trace: Trace, framing: Framing, limits: Limits) -> Html:
     """Everything that a page shows, without the page."""
-    ordered, text_limit = family(trace), limits.text_share(trace)
+    ordered, text_limit = call_nodes(trace), limits.text_share(trace)
     calls = [
         waterfall(trace, ordered, limits),
         vote(trace.ranking, limits) if trace.ranking is not None else None,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
-from composite_llm.model.call_tree import Kin, Stage, stages
+from composite_llm.model.call_tree import CallNode, Stage, stages
 from composite_llm.model.summary import title
 from composite_llm.model.trace import Call, Trace
 from composite_llm.model.usage import total_cost, total_usage
@@ -21,7 +21,7 @@ from composite_llm.picture.tool_rows import tool_rows
 from composite_llm.picture.tries import STATUS_WORDS
 
 
-def waterfall(trace: Trace, ordered: Sequence[Kin], limits: Limits) -> Html:
+def waterfall(trace: Trace, ordered: Sequence[CallNode], limits: Limits) -> Html:
     """The section with the table and its legend."""
     axis = axis_of(trace)
     head, tail = ends_of(len(ordered), limits.calls)
@@ -50,7 +50,7 @@ def _head(axis: Axis, name: str) -> Html:
     )
 
 
-def _bodies(axis: Axis, trace: Trace, ordered: Sequence[Kin], drawn: set[int], limits: Limits) -> list[Html]:
+def _bodies(axis: Axis, trace: Trace, ordered: Sequence[CallNode], drawn: set[int], limits: Limits) -> list[Html]:
     bodies = [_stage_body(axis, stage, drawn, limits) for stage in stages(ordered) if stage.parent is None]
     missing = [one.call for one in ordered if id(one) not in drawn]
     if missing:
@@ -69,7 +69,7 @@ def _stage_body(axis: Axis, stage: Stage, drawn: set[int], limits: Limits) -> Ht
     return element("tbody", *rows, role="rowgroup")
 
 
-def _with_descendants(member: Kin) -> Iterator[Kin]:
+def _with_descendants(member: CallNode) -> Iterator[CallNode]:
     waiting = [member]
     while waiting:
         one = waiting.pop()
@@ -83,10 +83,10 @@ def _stage_row(axis: Axis, stage: Stage) -> Html:
     name = title(stage.name)
     lasted = max(span.end_s for span in spans) - min(finite(span.start_s) for span in spans)
     used = total_usage(one.spent for one in stage.members)
-    untold = sum(one.untold for one in stage.members)
-    cost = price_of(used, total_cost(one.cost_usd for one in stage.members), untold=untold)
+    without_usage = sum(one.without_usage for one in stage.members)
+    cost = price_of(used, total_cost(one.cost_usd for one in stage.members), without_usage=without_usage)
     of = element("small", f"{answered:,} of {len(stage.members):,} answered")
-    figures = (seconds(lasted), tokens(used, untold=untold), cost)
+    figures = (seconds(lasted), tokens(used, without_usage=without_usage), cost)
     return row(name_cell(name, of, scope="rowgroup"), bracket(axis, spans, name), figures, "stage")
 
 
@@ -98,6 +98,6 @@ def _not_drawn(missing: Sequence[Call]) -> str:
 
 def _total_row(trace: Trace) -> Html:
     name = name_cell("Total", element("small", plural(len(trace.calls), "call")))
-    untold = trace.untold_attempts
-    cost = price_of(trace.usage, trace.cost_usd, untold=untold)
-    return row(name, None, (seconds(trace.duration_s), tokens(trace.usage, untold=untold), cost), "total")
+    without_usage = trace.attempts_without_usage
+    cost = price_of(trace.usage, trace.cost_usd, without_usage=without_usage)
+    return row(name, None, (seconds(trace.duration_s), tokens(trace.usage, without_usage=without_usage), cost), "total")

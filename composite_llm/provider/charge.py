@@ -15,7 +15,7 @@ import litellm
 
 from composite_llm.model.trace import Trace
 from composite_llm.model.usage import NO_USAGE, Usage
-from composite_llm.provider.reply import answer_so_far, cut_off_response, litellm_usage, say_if_unpriced, usage_object
+from composite_llm.provider.reply import answer_so_far, cut_off_response, litellm_usage, mark_cost_unknown, usage_object
 from composite_llm.proxy.request import current_request
 from composite_llm.proxy.spend import (
     book_stream,
@@ -60,7 +60,7 @@ class Charge:
         """The run has its answer, whose cost LiteLLM takes as it is told."""
         if self._run.nested:
             return
-        say_if_unpriced(self._logging, trace)
+        mark_cost_unknown(self._logging, trace)
         if self._request is not None:
             take_over_failed(self._logging)
 
@@ -103,7 +103,7 @@ class Charge:
         if trace is None:
             return cut_off_response(self._run.id, self._run.plan.logical_model, usage_object(NO_USAGE, 0), 0.0)
         usage, cost_usd = litellm_usage(trace), self.cost_usd(trace.cost_usd)
-        say_if_unpriced(self._logging, trace)
+        mark_cost_unknown(self._logging, trace)
         return cut_off_response(trace.id, trace.model, usage, cost_usd, text=answer_so_far(trace))
 
 

@@ -11,7 +11,7 @@ import litellm
 from litellm.types.utils import ModelResponseStream
 
 from composite_llm.backend.interface import Chunk, Reply
-from composite_llm.backend.litellm_error_classes import raised
+from composite_llm.backend.litellm_error_classes import to_litellm_error
 from composite_llm.backend.litellm_response_cache import keep_out_of_cache
 from composite_llm.backend.unused_callbacks import leave_unlogged
 from composite_llm.config.node import COMPOSITE_PREFIX
@@ -21,9 +21,9 @@ from composite_llm.provider.charge import Charge
 from composite_llm.provider.chunks import ChunkMaker
 from composite_llm.provider.portal import PORTAL
 from composite_llm.provider.reply import reasoning_tokens, response_of
-from composite_llm.provider.request import run_of
+from composite_llm.provider.request import build_run
 from composite_llm.provider.sync_stream import SyncStream
-from composite_llm.provider.traces import leave_on_logging
+from composite_llm.provider.traces import attach_trace
 from composite_llm.proxy.blame import told_to_client
 from composite_llm.proxy.client_view import ClientView, view_of
 from composite_llm.proxy.request import current_request
@@ -88,9 +88,9 @@ class CompositeLLM(litellm.CustomLLM):
 
     def _run(self, kwargs: dict[str, Any]) -> Run:
         with _as_litellm_errors(kwargs):
-            run = run_of(kwargs, self._services())
+            run = build_run(kwargs, self._services())
         self._note_once(run)
-        leave_on_logging(kwargs.get("logging_obj"), run)
+        attach_trace(kwargs.get("logging_obj"), run)
         return run
 
     def _note_once(self, run: Run) -> None:
@@ -162,7 +162,7 @@ def _last_bill(run: Run, maker: ChunkMaker) -> Iterator[ModelResponseStream]:
 
 def _chats_only(what: str, kwargs: Mapping[str, Any]) -> Exception:
     error = InvalidOption("model", f"a composite gives no {what}", allowed="chats, and what LiteLLM makes of them")
-    return raised(error, f"{COMPOSITE_PREFIX}{kwargs.get('model')}", cools=False)
+    return to_litellm_error(error, f"{COMPOSITE_PREFIX}{kwargs.get('model')}", cools=False)
 
 
 @contextlib.contextmanager
@@ -177,9 +177,11 @@ def _as_litellm_errors(
         cools = run is not None and run.blames_models(error)
         if view is not None:
             error.message = view.text(error.message)
-        raise raised(told_to_client(error) if current_request() is not None else error, model, cools=cools) from None
+        raise to_litellm_error(
+            told_to_client(error) if current_request() is not None else error, model, cools=cools
+        ) from None
     except Exception as error:  # noqa: BLE001  # the other door to LiteLLM
         # A mistake of ours. LiteLLM would put its traceback into the caller's message; it belongs into the log.
         _log.exception("internal error")
         internal = CompositeError(f"internal error of composite_llm ({type(error).__name__}); its log has the details")
-        raise raised(internal, model, cools=False) from None
+        raise to_litellm_error(internal, model, cools=False) from None

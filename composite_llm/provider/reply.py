@@ -73,7 +73,7 @@ def set_cost(hidden_params: dict[str, Any], cost_usd: float | None) -> None:
         hidden_params.setdefault("additional_headers", {})[_COST_HEADER] = cost_usd
 
 
-def say_if_unpriced(logging_obj: Any, trace: Trace) -> None:
+def mark_cost_unknown(logging_obj: Any, trace: Trace) -> None:
     """Tell LiteLLM that a cost is unknown: it prices models of its table that have no price, ours among them, at 0."""
     if trace.cost_usd is None:
         for name in ("response_cost_calculator", "_response_cost_calculator"):  # LiteLLM 1.94 has the second alone

@@ -8,7 +8,7 @@ from typing import Any
 
 import httpx
 
-from composite_llm.backend.reentry import current_scope, note_led_back
+from composite_llm.backend.reentry import current_scope, note_reentry
 from composite_llm.config.node import COMPOSITE_PREFIX
 from composite_llm.config.numbers import seconds_of
 from composite_llm.config.plan import Plan, make_plan
@@ -57,7 +57,7 @@ _PROXY_KEYS = frozenset(
 )
 
 
-def run_of(kwargs: Mapping[str, Any], services: Services) -> Run:
+def build_run(kwargs: Mapping[str, Any], services: Services) -> Run:
     """The checked run of one call of the handler.
 
     Args:
@@ -101,7 +101,7 @@ def run_of(kwargs: Mapping[str, Any], services: Services) -> Run:
             operators_timeout_s=limits["timeout"],
         )
     run = Run(plan, messages, services, caller)
-    note_led_back(response_id(run.id))
+    note_reentry(response_id(run.id))
     return run
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from litellm.types.utils import ModelResponseStream
 
-from composite_llm.backend.litellm_error_classes import raised
+from composite_llm.backend.litellm_error_classes import to_litellm_error
 from composite_llm.model.errors import CompositeError
 from composite_llm.provider.portal import Portal
 
@@ -61,7 +61,7 @@ class SyncStream(Iterator[ModelResponseStream]):
                 raise StopIteration from None
             # Not the reader's doing: an answer that ends here must not look whole.
             cut_off = CompositeError("the stream was cut off because the program is ending")
-            raise raised(cut_off, "composite") from None
+            raise to_litellm_error(cut_off, "composite") from None
         raise StopIteration
 
     def close(self) -> None:

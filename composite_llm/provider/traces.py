@@ -43,7 +43,7 @@ def leave_on_response(response: Any, trace: Trace) -> None:
     response._hidden_params[_KEY] = _TraceBox(trace)  # LiteLLM's place for what is not the client's
 
 
-def leave_on_logging(logging_obj: Any, run: Any) -> None:
+def attach_trace(logging_obj: Any, run: Any) -> None:
     """Attach a run to LiteLLM's logging object, which the stream's wrapper shares."""
     if logging_obj is not None:
         setattr(logging_obj, _KEY, _TraceBox(run))

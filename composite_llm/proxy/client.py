@@ -105,7 +105,7 @@ class ProxyClient:
                 )
             yield cap
 
-    def chosen_models(self, plan: Plan, profiles: Profiles) -> Choice:
+    def chosen_models(self, plan: Plan, profiles: Profiles) -> ChosenModel:
         """The underlying models that the client's own choices reach."""
         if self.own.names_the_models:
             return _reached(plan, profiles)
@@ -114,7 +114,7 @@ class ProxyClient:
         nodes = [node for option in options for node in option or ()]
         if sent & FINAL:
             nodes.append(plan.final)
-        return Choice(named=tuple(dict.fromkeys(node.model for node in nodes)))
+        return ChosenModel(named=tuple(dict.fromkeys(node.model for node in nodes)))
 
     async def check_early(self, profiles: Profiles) -> None:
         """Refuse what the client's choice of models would have refused once the run begins.
@@ -130,7 +130,7 @@ class ProxyClient:
             plan = make_plan(f"{COMPOSITE_PREFIX}{self.model}", self.merged(), profiles)
             await self.check_models(self.chosen_models(plan, profiles))
 
-    async def check_models(self, choice: Choice) -> None:
+    async def check_models(self, choice: ChosenModel) -> None:
         """Refuse models that are not the proxy's own, or not this key's to call.
 
         Raises:
@@ -180,7 +180,7 @@ class ProxyClient:
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
+class ChosenModel:
     """Models that a run reaches because of its client.
 
     Attributes:
@@ -195,7 +195,7 @@ class Choice:
         return bool(self.named or self.operators)
 
 
-def _reached(plan: Plan, profiles: Profiles, *, by_operator: bool = False) -> Choice:
+def _reached(plan: Plan, profiles: Profiles, *, by_operator: bool = False) -> ChosenModel:
     named: list[str] = []
     operators: list[str] = []
     by_operator = by_operator or plan.logical_model.startswith(f"{COMPOSITE_PREFIX}profile/")
@@ -206,7 +206,7 @@ def _reached(plan: Plan, profiles: Profiles, *, by_operator: bool = False) -> Ch
             operators += inner.operators
         else:
             (operators if by_operator else named).append(node.model)
-    return Choice(tuple(dict.fromkeys(named)), tuple(dict.fromkeys(operators)))
+    return ChosenModel(tuple(dict.fromkeys(named)), tuple(dict.fromkeys(operators)))
 
 
 def _nested(node: Node, profiles: Profiles) -> Plan:

@@ -8,7 +8,7 @@ from typing import Any
 import litellm
 from litellm.integrations.custom_logger import CustomLogger
 
-from composite_llm.backend.litellm_error_classes import PROVIDER, raised
+from composite_llm.backend.litellm_error_classes import PROVIDER, to_litellm_error
 from composite_llm.backend.litellm_router import deployed, proxy_router
 from composite_llm.backend.reentry import in_a_run
 from composite_llm.config.node import COMPOSITE_PREFIX
@@ -54,7 +54,7 @@ class ProxyHooks(CustomLogger):
                 several = isinstance(model, str) and "," in model
                 check_shape({**sent, "messages": None} if several else sent, call_type)
             except CompositeError as error:
-                raise raised(error, str(model), cools=False) from None
+                raise to_litellm_error(error, str(model), cools=False) from None
 
     async def async_pre_call_deployment_hook(self, kwargs: dict[str, Any], call_type: Any) -> dict[str, Any] | None:
         """LiteLLM asks it for every call, after a deployment is chosen and before a provider is.
@@ -79,7 +79,7 @@ class ProxyHooks(CustomLogger):
             await client_of(str(model), _asked(call), own, request).check_early(self._profiles())
             return call if litellm.cache is None else {**call, "cache": request.cache_controls(call.get("cache"))}
         except CompositeError as error:
-            raise raised(error, str(model), cools=False) from None
+            raise to_litellm_error(error, str(model), cools=False) from None
 
     async def async_post_call_failure_hook(
         self,

@@ -7,12 +7,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from composite_llm.backend.interface import Backend, ModelFacts
-from composite_llm.backend.text_cache import MemoryStore, ReuseStore
+from composite_llm.backend.text_cache import MemoryTextCache, TextCache
 from composite_llm.config.profiles import Profiles
 from composite_llm.engine.breaker import Breakers
-from composite_llm.engine.endpoint_refusals import Learned
+from composite_llm.engine.endpoint_refusals import EndpointRefusals
 from composite_llm.engine.positional_ballots import PositionalBallots
-from composite_llm.engine.retry_cache import SalvageStore
+from composite_llm.engine.retry_cache import RetryCache
 from composite_llm.engine.scope import Scope
 from composite_llm.observe.observer import Observers
 from composite_llm.observe.spending import Spending
@@ -67,10 +67,10 @@ class Services:
         tool_executors: Executors by the name they were registered under.
         store: Where deliberations are kept for the tool steps that follow them.
         breakers: Which models failed too often just now.
-        learned: What endpoints were found to refuse.
-        positional: Which reviewers only repeat the order in which they were shown the answers.
-        own_turns: Where final models' reasoning and signatures are kept for the tool steps that follow them.
-        salvages: What failed runs had been answered.
+        endpoint_refusals: What endpoints were found to refuse.
+        positional_ballots: Which reviewers only repeat the order in which they were shown the answers.
+        tool_turns: Where final models' reasoning and signatures are kept for the tool steps that follow them.
+        retry_cache: What failed runs had been answered.
         observers: Told about each run.
         spending: Knows what composites spent, for budgets over time; None without telemetry.
     """
@@ -79,11 +79,11 @@ class Services:
     facts: ModelFacts
     profiles: Profiles = field(default_factory=Profiles)
     tool_executors: Mapping[str, Any] = field(default_factory=dict)
-    store: ReuseStore = field(default_factory=MemoryStore)
+    store: TextCache = field(default_factory=MemoryTextCache)
     breakers: Breakers = field(default_factory=Breakers)
-    salvages: SalvageStore = field(default_factory=SalvageStore)
+    retry_cache: RetryCache = field(default_factory=RetryCache)
     observers: Observers = field(default_factory=Observers)
     spending: Spending | None = None
-    learned: Learned = field(default_factory=Learned)
-    positional: PositionalBallots = field(default_factory=PositionalBallots)
-    own_turns: ReuseStore = field(default_factory=MemoryStore)
+    endpoint_refusals: EndpointRefusals = field(default_factory=EndpointRefusals)
+    positional_ballots: PositionalBallots = field(default_factory=PositionalBallots)
+    tool_turns: TextCache = field(default_factory=MemoryTextCache)

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict
 from composite_llm.backend.interface import Message, ModelFacts
 from composite_llm.config.node import Node
 from composite_llm.config.plan import Plan
-from composite_llm.engine.cost_bounds import Worst
+from composite_llm.engine.cost_bounds import WorstCase
 from composite_llm.engine.subcall_request import numbered
 from composite_llm.model.documented import describe_fields
 from composite_llm.strategies import Strategy, strategy_for
@@ -129,7 +129,7 @@ def _stages(strategy: Strategy[Any]) -> list[tuple[str, str, Sequence[Node]]]:
     return [final]
 
 
-def _node(strategy: Strategy[Any], node: Node, name: str, worst: Worst, facts: ModelFacts) -> ExplainedNode:
+def _node(strategy: Strategy[Any], node: Node, name: str, worst: WorstCase, facts: ModelFacts) -> ExplainedNode:
     inner = strategy.nested(node) if node.is_composite else None
     priced = (
         not _unpriced(inner, facts) if inner is not None else facts.price(node.model, 1, 1, node.params) is not None

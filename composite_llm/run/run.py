@@ -17,11 +17,11 @@ from composite_llm.engine.answer import ToolPolicy, answer
 from composite_llm.engine.budget import Budget
 from composite_llm.engine.output_checks import OutputCheck
 from composite_llm.engine.recorder import Recorder
-from composite_llm.engine.retry_cache import Salvage
+from composite_llm.engine.retry_cache import CachedAnswers
 from composite_llm.engine.scope import Scope
 from composite_llm.engine.subcall import is_blank
 from composite_llm.engine.threads import in_daemon_thread
-from composite_llm.engine.tool_turn_cache import OwnTurns
+from composite_llm.engine.tool_turn_cache import ToolTurnCache
 from composite_llm.engine.tools import executor_of
 from composite_llm.model.errors import BudgetExceeded, CompositeError, FinalCallFailed, RunTimeout
 from composite_llm.model.events import Event, RunStarted, StageDone, StageStarted
@@ -60,7 +60,7 @@ class Run:
         check_before_start(self._strategy, messages, services.facts, nested=caller.parent is not None)
         check_countable(plan.options, services.spending)
         self._turn = UserTurn(self._strategy, messages, services.store, caller.owner)
-        self._own_turns = OwnTurns(services.own_turns, caller.owner)
+        self._tool_turns = ToolTurnCache(services.tool_turns, caller.owner)
         self._tools = ToolPolicy(
             executor_of(plan.options.tool_executor, services.tool_executors), plan.options.max_tool_rounds
         )
@@ -189,19 +189,21 @@ class Run:
     async def _answer(
         self, scope: Scope, deliberation: Deliberation, *, streamed: bool
     ) -> AsyncGenerator[Chunk | Reply, None]:
-        self._strategy.messages = await self._own_turns.found(self._messages)
-        want = self._strategy.want_final(scope, deliberation)
-        check = OutputCheck(want.params) if self.plan.options.validate_output else None
+        self._strategy.messages = await self._tool_turns.found(self._messages)
+        subcall = self._strategy.final_subcall(scope, deliberation)
+        check = OutputCheck(subcall.params) if self.plan.options.validate_output else None
         stands_in = self.plan.options.on_final_failure == "best" and bool(deliberation.answers)
         failed = None
         try:
-            async with contextlib.aclosing(answer(scope, want, self._tools, streamed=streamed, check=check)) as items:
+            async with contextlib.aclosing(
+                answer(scope, subcall, self._tools, streamed=streamed, check=check)
+            ) as items:
                 async for item in items:
                     if stands_in and isinstance(item, Reply) and is_blank(item):
                         failed = "gave a blank answer"
                         continue
                     if isinstance(item, Reply):
-                        await self._own_turns.keep(self._messages, item)
+                        await self._tool_turns.keep(self._messages, item)
                     yield item
         except (FinalCallFailed, BudgetExceeded) as error:
             if not stands_in or (isinstance(error, FinalCallFailed) and error.received_chars):
@@ -211,7 +213,7 @@ class Run:
             return
         best = deliberation.names[deliberation.best]
         detail = f"{failed}; the answer is {best}'s own"
-        scope.degrade("final_failed", detail, stage=want.stage, member=want.name)
+        scope.degrade("final_failed", detail, stage=subcall.stage, member=subcall.name)
         reply = _best(deliberation)
         if streamed:
             yield Chunk((ChoiceDelta(0, {"role": "assistant", "content": reply.message["content"]}),))
@@ -294,13 +296,13 @@ class Run:
         """Whatever the status: in a stream LiteLLM repeats a 400 too, and so do frameworks that read no statuses."""
         kept = self._scope.kept if self._scope is not None else None
         if kept and (key := self._request_key()) is not None:
-            self._services.salvages.put(key, kept)
+            self._services.retry_cache.put(key, kept)
 
     def _open_scope(self, emit: Callable[[Event], None], *, watched: bool = True) -> Scope:
         options, parent, shared = self.plan.options, self._caller.parent, self._caller.shared
         recorder = parent.recorder if parent is not None else Recorder(self.id)
-        # A nested run is repeated by the run around it, whose own salvage holds its answer.
-        salvage = self._taken_salvage() if parent is None else None
+        # A nested run is repeated by the run around it, whose own cache holds its answer.
+        cached_answers = self._cached_answers() if parent is None else None
         own_limiter = asyncio.Semaphore(options.max_parallel) if options.max_parallel else None
         timeout_s = self._caller.timeout_s
         deadline = None if timeout_s is None else recorder.clock() + timeout_s
@@ -314,13 +316,13 @@ class Run:
             facts=self._services.facts,
             recorder=recorder,
             budget=Budget(options.max_calls, options.max_cost_usd, around),
-            secret=salvage.secret if salvage is not None else self._new_secret(),
+            secret=cached_answers.secret if cached_answers is not None else self._new_secret(),
             limiter=(parent.limiter if parent is not None else None) or own_limiter,
             deadline=deadline,
             breakers=self._services.breakers,
-            learned=self._services.learned,
-            positional=self._services.positional,
-            salvage=salvage,
+            endpoint_refusals=self._services.endpoint_refusals,
+            positional_ballots=self._services.positional_ballots,
+            cached_answers=cached_answers,
             emit=emit,
             watched=watched,
             stream_members=options.stream_members,
@@ -337,7 +339,7 @@ class Run:
             recorder.nest(parent.parent_id, self.plan.logical_model)
         if parent is None:
             recorder.notes = self.notes
-            self._scope = replace(self._scope, kept=Salvage(self._scope.secret))
+            self._scope = replace(self._scope, kept=CachedAnswers(self._scope.secret))
         return self._scope
 
     def _new_secret(self) -> str:
@@ -350,10 +352,10 @@ class Run:
             self._key = request_key(self.plan, self._messages, owner)
         return self._key
 
-    def _taken_salvage(self) -> Salvage | None:
+    def _cached_answers(self) -> CachedAnswers | None:
         # The digest of a long conversation is not free, and there is hardly ever something to find.
-        key = self._request_key() if len(self._services.salvages) else None
-        return self._services.salvages.take(key) if key is not None else None
+        key = self._request_key() if len(self._services.retry_cache) else None
+        return self._services.retry_cache.take(key) if key is not None else None
 
 
 _CANCELLED = (asyncio.CancelledError, GeneratorExit)

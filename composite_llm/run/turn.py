@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from composite_llm.backend.interface import Message
-from composite_llm.backend.text_cache import ReuseStore
+from composite_llm.backend.text_cache import TextCache
 from composite_llm.config.parameters import CONNECTION, for_every_call
 from composite_llm.config.plan import Plan
 from composite_llm.engine.reuse import MAX_AGE_S, is_tool_step, turn_key
@@ -39,7 +39,7 @@ class UserTurn:
     """
 
     def __init__(
-        self, strategy: Strategy[Any], messages: Sequence[Message], store: ReuseStore, owner: str | None
+        self, strategy: Strategy[Any], messages: Sequence[Message], store: TextCache, owner: str | None
     ) -> None:
         self._strategy = strategy
         self._messages = messages

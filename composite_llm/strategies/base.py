@@ -22,7 +22,7 @@ from composite_llm.engine.cost_bounds import (
     NOTE_TOKENS,
     QUOTE_TOKENS,
     Caps,
-    Worst,
+    WorstCase,
     longest_answer,
     total,
     within,
@@ -31,7 +31,7 @@ from composite_llm.engine.cost_bounds import (
 from composite_llm.engine.prompt_fitting import Compose
 from composite_llm.engine.scope import Scope
 from composite_llm.engine.stage import StagePolicy
-from composite_llm.engine.subcall_request import Want, numbered
+from composite_llm.engine.subcall_request import SubcallRequest, numbered
 from composite_llm.model.messages import advisor_view
 from composite_llm.model.structured_text import Degradation
 from composite_llm.model.trace import Ranking
@@ -164,7 +164,7 @@ class Strategy(ABC, Generic[OptionsT]):
     @abstractmethod
     def worst_calls(
         self, facts: ModelFacts, members: int, *, extras: bool = True, added: int = 0
-    ) -> list[tuple[str, Worst]]:
+    ) -> list[tuple[str, WorstCase]]:
         """What each call of a run may spend at most, if none fails.
 
         Args:
@@ -177,11 +177,11 @@ class Strategy(ABC, Generic[OptionsT]):
             Stage and bound of each call, in the order of the stages and of their nodes.
         """
 
-    def worst_case(self, facts: ModelFacts, members: int, *, extras: bool = True) -> Worst:
+    def worst_case(self, facts: ModelFacts, members: int, *, extras: bool = True) -> WorstCase:
         """The most that a whole run may spend, if no call fails; arguments as for `worst_calls`."""
         return total(worst for _, worst in self.worst_calls(facts, members, extras=extras))
 
-    def worst_node(self, facts: ModelFacts, node: Node, added: int, params: Mapping[str, Any] = _NOTHING) -> Worst:
+    def worst_node(self, facts: ModelFacts, node: Node, added: int, params: Mapping[str, Any] = _NOTHING) -> WorstCase:
         """The most that one node may spend on the conversation and so many tokens more, with these call parameters."""
         if not node.is_composite:
             return worst_call(facts, node, self.question_tokens(facts, node.model) + added, params)
@@ -189,7 +189,7 @@ class Strategy(ABC, Generic[OptionsT]):
         worst = total(worst for _, worst in inner.worst_calls(facts, len(inner.deliberating), added=added))
         return within(worst, inner.options.max_calls, inner.options.max_cost_usd)
 
-    def worst_final(self, facts: ModelFacts, added: int) -> Worst:
+    def worst_final(self, facts: ModelFacts, added: int) -> WorstCase:
         """The same for the final call."""
         return self.worst_node(facts, self.plan.final, added, self.plan.params)
 
@@ -243,11 +243,11 @@ class Strategy(ABC, Generic[OptionsT]):
         if not extras and self.worst_case(scope.facts, count) != self.worst_case(scope.facts, count, extras=False):
             scope.degrade("budget_reduced", "no reviews, to stay under the run's caps", stage="review")
 
-    def want_final(self, scope: Scope, deliberation: Deliberation) -> Want:
+    def final_subcall(self, scope: Scope, deliberation: Deliberation) -> SubcallRequest:
         """The final call."""
         params = {key: value for key, value in self.plan.params.items() if key not in CONNECTION}
         materials = self.materials(deliberation)
-        return Want(
+        return SubcallRequest(
             stage=self.final_stage,
             role=self.options.final_role,
             name=self.plan.final.label,
@@ -261,7 +261,7 @@ class Strategy(ABC, Generic[OptionsT]):
             final=True,
         )
 
-    def wants(
+    def subcalls(
         self,
         scope: Scope,
         stage: str,
@@ -269,7 +269,7 @@ class Strategy(ABC, Generic[OptionsT]):
         nodes: Sequence[Node],
         prompts: Sequence[Prompt],
         names: Sequence[str] | None = None,
-    ) -> list[Want]:
+    ) -> list[SubcallRequest]:
         """One want per node, each with its own prompt; equal ones are kept from sharing a cached answer."""
         inherited = for_every_call(self.plan.params)
         provider = scope.facts.provider(self.plan.final.model, self.plan.final.params)
@@ -277,11 +277,11 @@ class Strategy(ABC, Generic[OptionsT]):
         connection = self._connection()
         # What traces call a node makes no difference to a response cache, nor to a seeded sampler.
         repeats = _repeats([node if node.name is None else node.model_copy(update={"name": None}) for node in nodes])
-        wants = []
+        subcalls = []
         for index, (node, prompt, repeat) in enumerate(zip(nodes, prompts, repeats, strict=True)):
             seed = node.params.get("seed", inherited.get("seed"))
-            wants.append(
-                Want(
+            subcalls.append(
+                SubcallRequest(
                     stage=stage,
                     role=role,
                     name=labels[index],
@@ -297,7 +297,7 @@ class Strategy(ABC, Generic[OptionsT]):
                     seed=seed + repeat if isinstance(seed, int) and repeat else None,
                 )
             )
-        return wants
+        return subcalls
 
     def policy(self, stages_left: int, size: int) -> StagePolicy:
         """When a stage of so many members ends."""

@@ -14,7 +14,7 @@ from composite_llm.backend.interface import Message, ModelFacts
 from composite_llm.config.node import Node
 from composite_llm.config.options import CouncilOptions
 from composite_llm.config.plan import Plan
-from composite_llm.engine.cost_bounds import QUOTE_TOKENS, Caps, Worst, total
+from composite_llm.engine.cost_bounds import QUOTE_TOKENS, Caps, WorstCase, total
 from composite_llm.engine.scope import Scope
 from composite_llm.engine.stage import run_stage
 from composite_llm.engine.subcall_request import Answer, cut_off_in, numbered
@@ -60,8 +60,8 @@ class Council(Strategy[CouncilOptions]):
         if not count:
             return Deliberation(scope.secret, (), ())
         prompts = [Prompt.of(view)] * count
-        wants = self.wants(scope, "answer", "member", self.members[:count], prompts, self.member_names)
-        answers = await run_stage(scope, wants, self.policy(3, len(wants)))
+        subcalls = self.subcalls(scope, "answer", "member", self.members[:count], prompts, self.member_names)
+        answers = await run_stage(scope, subcalls, self.policy(3, len(subcalls)))
         ranking, reviews = await self._review(scope, view, answers, count) if reviewed else (None, {})
         names = [answer.name for answer in answers]
         best = names.index(ranking.order[0]) if ranking is not None else 0
@@ -88,7 +88,7 @@ class Council(Strategy[CouncilOptions]):
 
     def worst_calls(
         self, facts: ModelFacts, members: int, *, extras: bool = True, added: int = 0
-    ) -> list[tuple[str, Worst]]:
+    ) -> list[tuple[str, WorstCase]]:
         """Answers and reviews as long as they may be, and the chairman reading all of them."""
         asked = self.members[:members]
         reviewers = self._reviewers_of(members) if extras and members > 1 else ()
@@ -98,7 +98,7 @@ class Council(Strategy[CouncilOptions]):
             *self._worst_of_rest(facts, reviewers, answers),
         ]
 
-    def _worst_of_rest(self, facts: ModelFacts, reviewers: Sequence[Node], answers: int) -> list[tuple[str, Worst]]:
+    def _worst_of_rest(self, facts: ModelFacts, reviewers: Sequence[Node], answers: int) -> list[tuple[str, WorstCase]]:
         """Reviews and the final call, of so many tokens of answers."""
         reviews = self.longest_quotes(facts, reviewers)
         return [
@@ -146,14 +146,14 @@ class Council(Strategy[CouncilOptions]):
         answered = [answer.name for answer in answers]
         readers = [Reader(name, answered, order) for name, order in zip(names, orders, strict=True)]
         form = ballot_format(labels(len(answers)))
-        wants = [
-            replace(want, response_format=form, review=reader.record)
-            for want, reader in zip(
-                self.wants(scope, "review", "reviewer", reviewers, prompts, names), readers, strict=True
+        subcalls = [
+            replace(subcall, response_format=form, review=reader.record)
+            for subcall, reader in zip(
+                self.subcalls(scope, "review", "reviewer", reviewers, prompts, names), readers, strict=True
             )
         ]
         # The quorum counts answers: without a review there is no vote, and an answer all the same.
-        replies = await run_stage(scope, wants, replace(self.policy(2, len(wants)), required=False))
+        replies = await run_stage(scope, subcalls, replace(self.policy(2, len(subcalls)), required=False))
         reviews = [readers[reply.index].read(reply.reply) for reply in replies]
         for review in reviews:
             if review.ballot.abstained:
@@ -177,7 +177,7 @@ class Council(Strategy[CouncilOptions]):
                 of_model.setdefault(f"{node.model} at {node.params.get('api_base')}", []).append(review)
         for model, ballots in of_model.items():
             ranked = min(len(review.ballot.ranking) for review in ballots)
-            if scope.positional.note(model, ranked, as_shown=all(review.as_shown for review in ballots)):
+            if scope.positional_ballots.note(model, ranked, as_shown=all(review.as_shown for review in ballots)):
                 for review in ballots:
                     scope.degrade(
                         "positional_ballot",

@@ -9,7 +9,7 @@ from composite_llm.backend.interface import Message, ModelFacts
 from composite_llm.config.node import Node
 from composite_llm.config.options import MoaOptions
 from composite_llm.config.plan import Plan
-from composite_llm.engine.cost_bounds import Worst
+from composite_llm.engine.cost_bounds import WorstCase
 from composite_llm.engine.scope import Scope
 from composite_llm.engine.stage import run_stage
 from composite_llm.engine.subcall_request import Answer, cut_off_in
@@ -51,8 +51,8 @@ class MixtureOfAgents(Strategy[MoaOptions]):
         answers: list[Answer] = []
         for layer in range(self.options.layers if proposers else 0):
             prompt = self._prompt(view, answers, scope.secret, _stage(layer))
-            wants = self.wants(scope, _stage(layer), "proposer", proposers, [prompt] * len(proposers))
-            answers = await run_stage(scope, wants, self.policy(self.stages - layer, len(wants)))
+            subcalls = self.subcalls(scope, _stage(layer), "proposer", proposers, [prompt] * len(proposers))
+            answers = await run_stage(scope, subcalls, self.policy(self.stages - layer, len(subcalls)))
         return Deliberation(
             secret=scope.secret,
             names=tuple(answer.name for answer in answers),
@@ -67,7 +67,7 @@ class MixtureOfAgents(Strategy[MoaOptions]):
 
     def worst_calls(
         self, facts: ModelFacts, members: int, *, extras: bool = True, added: int = 0
-    ) -> list[tuple[str, Worst]]:
+    ) -> list[tuple[str, WorstCase]]:
         """Every layer with answers as long as they may be, and the aggregator reading all of the last one's."""
         _ = extras
         proposers = self.proposers[:members]

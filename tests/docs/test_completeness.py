@@ -103,7 +103,7 @@ def _value(formula: str, amounts: dict[str, int]) -> int:
 def test_the_errors_table_has_every_error_with_its_code_and_its_litellm_class(provider: None) -> None:
     import litellm
 
-    from composite_llm.backend.litellm_error_classes import raised
+    from composite_llm.backend.litellm_error_classes import to_litellm_error
 
     rows = {_one_code(row[0]): (int(row[1]), _one_code(row[2])) for row in table(section(FAILURES, "## Errors"))}
     classes = [found for found in vars(errors).values() if isinstance(found, type)]
@@ -113,7 +113,7 @@ def test_the_errors_table_has_every_error_with_its_code_and_its_litellm_class(pr
         error = ours[name].__new__(ours[name], "a sentence")
         error.message = "a sentence"
         assert error.status_code == code, name
-        assert isinstance(raised(error, "composite/moa/x"), getattr(litellm.exceptions, theirs)), name
+        assert isinstance(to_litellm_error(error, "composite/moa/x"), getattr(litellm.exceptions, theirs)), name
 
 
 def test_every_degraded_code_is_explained_and_no_other() -> None:

@@ -61,11 +61,11 @@ def nobody_listens(provider: None) -> Iterator[None]:
 
 
 @pytest.fixture
-def nothing_salvaged(provider: None) -> None:
+def no_cached_answers(provider: None) -> None:
     """No earlier test's failed run, of the same request perhaps, has left answers."""
     from composite_llm import runtime
 
-    runtime._salvages._entries.clear()
+    runtime._retry_cache._entries.clear()
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:

@@ -139,7 +139,7 @@ def test_a_cap_holds_for_all_of_it_and_needs_prices(server: ThreadedServer, port
         Bench(QUESTIONS, f"composite/moa/{unpriced}", options(server, members=None), Settings(max_cost_usd=1.0))
 
 
-@pytest.mark.usefixtures("nothing_salvaged")
+@pytest.mark.usefixtures("no_cached_answers")
 def test_each_repeat_is_answered_anew(server: ThreadedServer, portal: BlockingPortal) -> None:
     knows(server, FINAL, 8)
     settings = Settings(against=["members"], repeat=3)

@@ -248,7 +248,7 @@ FETCHING = "bedrock/converse/anthropic.claude-3-5-sonnet-20240620-v1:0"
 )
 @pytest.mark.parametrize("streamed", [False, True], ids=["plain", "streamed"])
 def test_a_server_that_a_client_points_to_is_not_the_models(
-    streamed: bool, ask: Ask, server: ThreadedServer, silent_server: str, nothing_salvaged: None
+    streamed: bool, ask: Ask, server: ThreadedServer, silent_server: str, no_cached_answers: None
 ) -> None:
     node = {"model": FETCHING, **_connection(server, FETCHING), "num_retries": 0, "timeout": 0.4}
     image = {"type": "image_url", "image_url": {"url": f"{silent_server}/a.png"}}

@@ -16,7 +16,7 @@ from tests.support.asking import COUNCIL, FIRST, MOA, SECOND, THIRD, Ask
 
 SMALL = "openai/small-window"
 LONG = "Long ago a bridge was built here. " * 150
-pytestmark = pytest.mark.usefixtures("nothing_salvaged")
+pytestmark = pytest.mark.usefixtures("no_cached_answers")
 LONG_QUESTION = [{"role": "user", "content": "Which bridge is the oldest? " * 400}]
 
 

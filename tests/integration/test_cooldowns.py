@@ -9,7 +9,7 @@ import litellm
 import pytest
 
 import composite_llm
-from composite_llm.backend.litellm_error_classes import raised
+from composite_llm.backend.litellm_error_classes import to_litellm_error
 from composite_llm.model.errors import BudgetExceeded, CompositeError, InvalidOutput, RunTimeout, UnknownProfile
 from composite_llm.proxy.blame import told_to_client
 from fake_server import ThreadedServer
@@ -76,17 +76,17 @@ COUNTED = ("a profile", "a time limit", "a mistake")
 
 @pytest.mark.parametrize("name", COUNTED)
 async def test_a_router_counts_these(name: str, moody: Moody) -> None:
-    assert not await _is_left(moody, raised(ERRORS[name](), "moody/1"))
+    assert not await _is_left(moody, to_litellm_error(ERRORS[name](), "moody/1"))
 
 
 @pytest.mark.parametrize("name", COUNTED)
 async def test_it_counts_none_that_it_is_told_not_to(name: str, moody: Moody) -> None:
-    assert await _is_left(moody, raised(ERRORS[name](), "moody/1", cools=False))
+    assert await _is_left(moody, to_litellm_error(ERRORS[name](), "moody/1", cools=False))
 
 
 @pytest.mark.parametrize("name", ["a cap", "an output"])
 async def test_the_statuses_that_a_client_is_told_are_not_counted(name: str, moody: Moody) -> None:
-    assert await _is_left(moody, raised(told_to_client(ERRORS[name]()), "moody/1"))
+    assert await _is_left(moody, to_litellm_error(told_to_client(ERRORS[name]()), "moody/1"))
 
 
 async def test_a_composite_whose_callers_make_mistakes_stays_and_one_whose_models_fail_goes(

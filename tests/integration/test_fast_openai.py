@@ -34,7 +34,7 @@ from composite_llm.backend import fast_openai
 from composite_llm.backend.fast_openai.chunks import chunk_of
 from composite_llm.backend.fast_openai.seam import install_seam
 from composite_llm.backend.fast_openai.streams import Events
-from composite_llm.backend.reentry import Passage, within
+from composite_llm.backend.reentry import ReentryGuard, guarded
 from tests.support.asking import MESSAGES
 from tests.support.played_server import Played, PlayedServer, played_server
 
@@ -196,7 +196,7 @@ async def asked(
     before = sys.getprofile()
     sys.setprofile(watched.note)
     try:
-        with within(Passage(None, fast=fast)):
+        with guarded(ReentryGuard(None, fast=fast)):
             result = await made(call, stream=stream)
     finally:
         sys.setprofile(before)
@@ -692,7 +692,7 @@ def test_a_router_s_deployment_is_asked_the_same_way(server: PlayedServer, told:
 @pytest.mark.parametrize("stream", [False, True], ids=["plain", "stream"])
 @pytest.mark.parametrize("fast", [True, False])
 def test_attempts_of_a_composite_go_around_the_sdk_unless_told_not_to(
-    server: PlayedServer, told: Told, portal: BlockingPortal, nothing_salvaged: None, fast: bool, stream: bool
+    server: PlayedServer, told: Told, portal: BlockingPortal, no_cached_answers: None, fast: bool, stream: bool
 ) -> None:
     # Also as the answer to the final call of a stream: some servers ignore `stream`.
     server.plays = plays(COMPLETION)
@@ -757,7 +757,7 @@ def test_a_cancelled_call_closes_its_connection(
         server.forget()
         server.plays = played
         call = partial(litellm.acompletion, model=MODEL, messages=MESSAGES, **OURS, api_base=server.base_url)
-        with within(Passage(None, fast=True)):
+        with guarded(ReentryGuard(None, fast=True)):
             task = asyncio.create_task(made(partial(call, stream=stream), stream=stream))
         await server.arrived.wait()
         for _ in range(20):
@@ -780,7 +780,7 @@ def test_connections_are_used_again_as_litellm_uses_them(
         for played in (plays(COMPLETION), replace(streams(*STREAM, DONE), at_once=at_once), plays(COMPLETION)):
             server.plays = played
             how = {"stream": played.chunked, "api_base": server.base_url, "api_key": f"sk-{fast}-{at_once}"}
-            with within(Passage(None, fast=fast)):
+            with guarded(ReentryGuard(None, fast=fast)):
                 await made(
                     partial(litellm.acompletion, model=MODEL, messages=MESSAGES, **{**OURS, **how}),
                     stream=played.chunked,

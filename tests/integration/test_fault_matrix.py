@@ -328,7 +328,7 @@ class Arranged:
 
 
 def arranged(case: Case, prefix: str) -> Arranged:
-    """Every model's name is the case's own, so that cases share neither breakers nor scenarios nor salvaged answers."""
+    """Every model's name is the case's own, so that cases share neither breakers nor scenarios nor cached answers."""
     position = case.position
     made = Arranged("", {})
     text = {"text": LONG_TEXT} if case.effect.kind == "context_window" else {}

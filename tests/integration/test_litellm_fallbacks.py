@@ -37,7 +37,7 @@ def ask(server: ThreadedServer, portal: BlockingPortal) -> Ask:
 
 
 @pytest.fixture(autouse=True)
-def _the_final_model_is_down(server: ThreadedServer, nothing_salvaged: None) -> None:
+def _the_final_model_is_down(server: ThreadedServer, no_cached_answers: None) -> None:
     server.set_scenario("gpt-4o", {"error": {"status": 500}})
     server.set_scenario("gpt-4.1", {"text": "instead"})
 

@@ -148,7 +148,7 @@ async def test_a_request_is_charged_for_each_of_its_runs_that_failed(
     for _ in range(2):
         await asked(litellm.acompletion, "composite/moa/broken-inner", streamed=streamed, proposers=["small"])
         # What a failed run was answered is kept for the next one, which would cost nothing.
-        composite_llm_services().salvages._entries.clear()
+        composite_llm_services().retry_cache._entries.clear()
     _, _, cost = await asked(litellm.acompletion, "composite/moa/inner", streamed=streamed, proposers=["small"])
     assert cost == pytest.approx(billed(server))
 
@@ -223,7 +223,7 @@ async def test_the_trace_names_the_composite_behind_a_name(
     assert call.composites == ["composite/moa/inner"]
     assert call.usage.total_tokens == 0
     assert [attempt.nested for attempt in call.attempts] == [True]
-    assert trace.untold_attempts == 0
+    assert trace.attempts_without_usage == 0
     inside = {inner.name for inner in trace.subtree(call)}
     assert inside == {"twice", "medium", "inner", "small", "large"}
 

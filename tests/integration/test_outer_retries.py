@@ -20,7 +20,7 @@ ONCE = {"num_retries": 0}
 
 
 @pytest.fixture(autouse=True)
-def _nothing_left(nothing_salvaged: None) -> None:
+def _nothing_left(no_cached_answers: None) -> None:
     composite_llm.reset_breakers()
 
 

@@ -12,7 +12,7 @@ from fake_server import ThreadedServer
 from tests.support import wire
 from tests.support.asking import COUNCIL, FIRST, SECOND, Ask, at
 
-pytestmark = pytest.mark.usefixtures("nothing_salvaged")
+pytestmark = pytest.mark.usefixtures("no_cached_answers")
 
 KEY = "sk-abcdefgh12345678"
 SENTENCE = f"Field 'n' must be 1; your key {KEY} said so"

@@ -13,7 +13,7 @@ from fake_server import ThreadedServer
 from tests.support import wire
 from tests.support.asking import COUNCIL, FIRST, MESSAGES, SECOND, THIRD, Ask, at
 
-pytestmark = pytest.mark.usefixtures("nothing_salvaged")
+pytestmark = pytest.mark.usefixtures("no_cached_answers")
 
 SAID = {"ada": "ADA'S ANSWER", "bob": "BOB'S ANSWER", "cyd": "CYD'S ANSWER"}
 NODES = [{"model": model, "name": name} for model, name in zip((FIRST, SECOND, THIRD), SAID, strict=True)]

@@ -50,7 +50,7 @@ def test_what_an_abandoned_attempt_spent_is_told(ask: Ask, server: ThreadedServe
     assert slow.usage.prompt_tokens > 0
     assert slow.usage.completion_tokens > 0
     assert slow.cost_usd
-    assert trace.untold_attempts == 0
+    assert trace.attempts_without_usage == 0
 
 
 def test_a_stream_that_breaks_off_is_tried_again(ask: Ask, server: ThreadedServer) -> None:

@@ -11,7 +11,7 @@ from fake_server import ThreadedServer, running_in_thread
 from tests.support import wire
 from tests.support.asking import COUNCIL, FIRST, MOA, QUESTION, SECOND, THIRD, Ask, at
 
-pytestmark = pytest.mark.usefixtures("nothing_salvaged")
+pytestmark = pytest.mark.usefixtures("no_cached_answers")
 
 SHOP = {"role": "system", "content": "You work for a shop."}
 USER = {"role": "user", "content": QUESTION}

@@ -182,16 +182,16 @@ def nothing_learnt(server: ThreadedServer) -> Iterator[None]:
     """What one test's endpoints asked for is not known to the next."""
     from composite_llm import runtime
 
-    runtime._learned.reset()
+    runtime._endpoint_refusals.reset()
     yield
-    runtime._learned.reset()
+    runtime._endpoint_refusals.reset()
 
 
 def forget_all() -> None:
     """As after a restart, or in another replica that shares no cache."""
     from composite_llm import runtime
 
-    memory = runtime._own_turns._memory
+    memory = runtime._tool_turns._memory
     memory._entries.clear()
     memory._characters = 0
 

@@ -13,7 +13,7 @@ from composite_llm.config.profiles import Profiles, load_profiles
 from composite_llm.engine.budget import Budget
 from composite_llm.engine.recorder import Recorder
 from composite_llm.engine.scope import Scope
-from composite_llm.engine.subcall_request import Want
+from composite_llm.engine.subcall_request import SubcallRequest
 from composite_llm.model.events import Event
 from composite_llm.model.messages import checked_messages
 from composite_llm.model.summary import event_text
@@ -126,11 +126,11 @@ def desk(script: Script, *, facts: ModelFacts | None = None, budget: Budget | No
     return Desk(backend, scope, events)
 
 
-def want(node: Any, **more: Any) -> Want:
+def subcall(node: Any, **more: Any) -> SubcallRequest:
     """One answer wanted of a node."""
     made = Node.model_validate(node)
     chosen: dict[str, Any] = {"stage": "propose", "role": "proposer", "name": made.label, "messages": QUESTION, **more}
-    return Want(node=made, **chosen)
+    return SubcallRequest(node=made, **chosen)
 
 
 async def collected(items: AsyncGenerator[Chunk | Reply, None]) -> tuple[str, Reply]:

@@ -15,7 +15,7 @@ import litellm
 
 from composite_llm.backend.fast_openai.client import client_for
 from composite_llm.backend.fast_openai.unusual import Unusual
-from composite_llm.backend.reentry import current_passage
+from composite_llm.backend.reentry import current_guard
 
 _METHOD = "make_openai_chat_completion_request"
 _PARAMETERS = ("openai_aclient", "data", "timeout", "logging_obj")
@@ -44,7 +44,7 @@ def install_seam(handler: Any = None) -> bool:
 
 def _around(own: Make) -> Make:
     async def make(openai_aclient: Any, data: Any, timeout: Any, logging_obj: Any) -> Any:
-        way = current_passage()
+        way = current_guard()
         client = client_for(openai_aclient, once=way.once) if way is not None and way.fast else None
         if client is not None:
             try:

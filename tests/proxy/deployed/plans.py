@@ -16,7 +16,7 @@ from composite_llm.provider import handler, request
 from composite_llm.run import Run, Services
 
 _FILE = Path(__file__).parent / "plans.jsonl"
-_run_of = request.run_of
+_run_of = request.build_run
 
 
 def _recorded(kwargs: Mapping[str, Any], services: Services) -> Run:
@@ -34,6 +34,6 @@ def _recorded(kwargs: Mapping[str, Any], services: Services) -> Run:
     return run
 
 
-setattr(handler, "run_of", _recorded)  # noqa: B010  # not among the names that it exports
+setattr(handler, "build_run", _recorded)  # noqa: B010  # not among the names that it exports
 # What LiteLLM's configuration names, so that this module is imported.
 recorder = CustomLogger()

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from composite_llm.backend.cleaning import StreamCleaner, cleaned_message
 from composite_llm.backend.interface import ChoiceDelta, Chunk, Message
-from composite_llm.engine.stream_assembler import Assembler
+from composite_llm.engine.stream_assembler import StreamAssembler
 
 HIGH, LOW = "\ud83d", "\ude00"
 FAMILY = "\U0001f468\u200d\U0001f469\u200d\U0001f467"
@@ -24,7 +24,7 @@ TEXTS = st.lists(
 
 
 def streamed(fields: list[Message], finish_reason: str | None = "stop") -> Message:
-    cleaner, assembler = StreamCleaner(), Assembler()
+    cleaner, assembler = StreamCleaner(), StreamAssembler()
     for number, delta in enumerate(fields, 1):
         last = number == len(fields)
         assembler.add(Chunk(cleaner.clean((ChoiceDelta(0, delta, finish_reason if last else None),))))

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from composite_llm.backend.provider_messages import MAX_CHARACTERS, Words, words_of
-from composite_llm.model.errors import ToldWindow
+from composite_llm.backend.provider_messages import MAX_CHARACTERS, ProviderMessage, provider_message_of
+from composite_llm.model.errors import StatedWindow
 
 REQUEST = httpx.Request("POST", "http://127.0.0.1:1/v1/chat/completions")
 
@@ -41,15 +41,15 @@ BODIES: dict[str, Any] = {
 
 @pytest.mark.parametrize("form", BODIES)
 def test_the_sentence_is_found_in_the_body_of(form: str) -> None:
-    assert words_of(refused(json.dumps(BODIES[form]))).sentence == "No."
+    assert provider_message_of(refused(json.dumps(BODIES[form]))).sentence == "No."
 
 
 def test_a_body_that_is_no_json_is_the_sentence() -> None:
-    assert words_of(refused("  Bad\n gateway  ")).sentence == "Bad gateway"
+    assert provider_message_of(refused("  Bad\n gateway  ")).sentence == "Bad gateway"
 
 
 def test_half_a_pair_and_nul_in_it_can_be_stored() -> None:
-    assert words_of(refused('{"error": {"message": "No \\ud83d\\u0000."}}')).sentence == "No \ufffd."
+    assert provider_message_of(refused('{"error": {"message": "No \\ud83d\\u0000."}}')).sentence == "No \ufffd."
 
 
 @pytest.mark.parametrize(
@@ -61,7 +61,7 @@ def test_half_a_pair_and_nul_in_it_can_be_stored() -> None:
     ],
 )
 def test_without_a_response_it_is_what_litellm_quotes(message: str) -> None:
-    assert words_of(Exception(message)).sentence == "No."
+    assert provider_message_of(Exception(message)).sentence == "No."
 
 
 @pytest.mark.parametrize(
@@ -77,19 +77,19 @@ def test_without_a_response_it_is_what_litellm_quotes(message: str) -> None:
 def test_where_no_provider_answered_there_is_no_sentence(error: Exception) -> None:
     outer = Exception("litellm.InternalServerError: OpenAIException - Connection error.")
     outer.__cause__ = error
-    assert words_of(error) == Words()
+    assert provider_message_of(error) == ProviderMessage()
     if not isinstance(error, ValueError) and "Unsupported" not in str(error):
-        assert words_of(outer) == Words()
+        assert provider_message_of(outer) == ProviderMessage()
 
 
 def test_an_error_of_the_clients_without_a_response_says_nothing() -> None:
     # LiteLLM makes such ones, of parameters that a model does not take.
-    assert words_of(openai.BadRequestError.__new__(openai.BadRequestError)) == Words()
+    assert provider_message_of(openai.BadRequestError.__new__(openai.BadRequestError)) == ProviderMessage()
 
 
 def test_keys_are_masked_before_the_sentence_is_cut() -> None:
     key = "sk-" + "a1" * 30
-    sentence = words_of(
+    sentence = provider_message_of(
         refused(json.dumps({"error": {"message": "x" * 470 + f" {key} and more" + "y" * 600}}))
     ).sentence
     assert sentence is not None
@@ -147,7 +147,7 @@ NO_FORMAT = [
 def test_what_a_request_has_to_do_without_is_read_off_the_sentence(
     sentence: str, restriction: str, status: int
 ) -> None:
-    words = words_of(refused(json.dumps({"error": {"message": sentence}}), status))
+    words = provider_message_of(refused(json.dumps({"error": {"message": sentence}}), status))
     assert words.restriction == restriction
     # llama.cpp answers with a 500 where a template cannot be rendered.
     assert words.kind("unavailable" if status == 500 else "rejected") == "rejected"
@@ -165,14 +165,14 @@ def test_what_a_request_has_to_do_without_is_read_off_the_sentence(
     ],
 )
 def test_other_sentences_ask_for_nothing(sentence: str) -> None:
-    words = words_of(refused(json.dumps({"error": {"message": sentence}}), 503))
+    words = provider_message_of(refused(json.dumps({"error": {"message": sentence}}), 503))
     assert words.restriction is None
     assert words.kind("unavailable") == "unavailable"
 
 
 def test_a_refusal_of_a_long_prompt_is_one_whatever_litellm_makes_of_it() -> None:
-    words = words_of(refused(json.dumps({"error": {"message": "prompt is too long: 9 tokens > 3 maximum"}})))
-    assert words.window == ToldWindow(3, 9)
+    words = provider_message_of(refused(json.dumps({"error": {"message": "prompt is too long: 9 tokens > 3 maximum"}})))
+    assert words.window == StatedWindow(3, 9)
     assert words.kind("rejected") == "context_window"
     assert words.kind("rate_limited") == "rate_limited"
 
@@ -188,7 +188,7 @@ def test_a_refusal_of_a_long_prompt_is_one_whatever_litellm_makes_of_it() -> Non
     ).map(json.dumps)
 )
 def test_no_body_is_too_odd(body: str) -> None:
-    sentence = words_of(refused(body)).sentence
+    sentence = provider_message_of(refused(body)).sentence
     assert sentence is None or len(sentence) <= MAX_CHARACTERS
 
 
@@ -214,4 +214,4 @@ def test_no_body_is_too_odd(body: str) -> None:
     ],
 )
 def test_what_a_refusal_says_of_a_models_own_reasoning(sentence: str, restriction: str | None) -> None:
-    assert words_of(refused(json.dumps({"error": {"message": sentence}}))).restriction == restriction
+    assert provider_message_of(refused(json.dumps({"error": {"message": sentence}}))).restriction == restriction

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from composite_llm.backend.tool_turn import OwnTurn, given_back, origin_of, own_turn, plain_id
+from composite_llm.backend.tool_turn import ToolTurn, origin_of, plain_id, tool_turn_of, with_own_reasoning
 
 ORIGIN = origin_of("a/model", "host:1")
 BLOCK = {"type": "thinking", "thinking": "hm", "signature": "s1"}
@@ -13,8 +13,8 @@ PLAIN: dict[str, Any] = {"role": "assistant", "content": "Let me look.", "tool_c
 GOOGLE = {"google": {"thought_signature": "U0lH"}}
 
 
-def said(**more: Any) -> OwnTurn:
-    return own_turn(ORIGIN, {**PLAIN, **more})
+def said(**more: Any) -> ToolTurn:
+    return tool_turn_of(ORIGIN, {**PLAIN, **more})
 
 
 def test_content_and_calls_are_no_part_of_it() -> None:
@@ -23,7 +23,7 @@ def test_content_and_calls_are_no_part_of_it() -> None:
     )
     assert not own
     assert own.ids == ("c1",)
-    assert given_back(own, PLAIN, "openai") == PLAIN
+    assert with_own_reasoning(own, PLAIN, "openai") == PLAIN
 
 
 @pytest.mark.parametrize(
@@ -81,7 +81,7 @@ def test_content_and_calls_are_no_part_of_it() -> None:
     ],
 )
 def test_each_provider_gets_it_where_it_reads_it(more: dict[str, Any], provider: str, expected: dict[str, Any]) -> None:
-    assert given_back(said(**more), PLAIN, provider) == {**PLAIN, **expected}
+    assert with_own_reasoning(said(**more), PLAIN, provider) == {**PLAIN, **expected}
 
 
 def test_what_stands_on_a_call_goes_back_to_that_call() -> None:
@@ -92,7 +92,7 @@ def test_what_stands_on_a_call_goes_back_to_that_call() -> None:
     ]
     own = said(tool_calls=calls)
     shown = [{**CALL, "id": call_id, "function": {"name": "look", "arguments": "{ }"}} for call_id in ("c2", "c1")]
-    other, signed = given_back(own, {**PLAIN, "tool_calls": shown}, "openai")["tool_calls"]
+    other, signed = with_own_reasoning(own, {**PLAIN, "tool_calls": shown}, "openai")["tool_calls"]
     assert other == shown[0]
     assert signed == {
         **shown[1],
@@ -116,10 +116,10 @@ def test_an_id_is_the_same_however_an_endpoint_writes_it(call_id: str | None, pl
 
 def test_it_can_be_stored_and_nothing_else_is_taken_for_it() -> None:
     own = said(reasoning_content="hm", thinking_blocks=[BLOCK], tool_calls=[{**CALL, "extra_content": GOOGLE}])
-    assert OwnTurn.from_json(own.to_json()) == own
+    assert ToolTurn.from_json(own.to_json()) == own
     for text in ("", "[]", '{"origin": 1}', '{"origin": "x", "calls": []}'):
-        with pytest.raises(ValueError, match=r"OwnTurn|JSON"):
-            OwnTurn.from_json(text)
+        with pytest.raises(ValueError, match=r"ToolTurn|JSON"):
+            ToolTurn.from_json(text)
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from composite_llm.backend.interface import Reply
 from composite_llm.engine.answer import ToolPolicy, answer
 from composite_llm.engine.tools import executor_of
 from composite_llm.model.events import ToolsRun
-from tests.support.benches import QUESTION, Desk, collected, desk, want
+from tests.support.benches import QUESTION, Desk, collected, desk, subcall
 from tests.support.scripted_backend import Say, Step, asking_for
 
 TOOLS = [{"type": "function", "function": {"name": "look"}}, {"type": "function", "function": {"name": "other"}}]
@@ -24,7 +24,7 @@ async def answered(
     at: Desk, *, streamed: bool, source: Any = None, max_rounds: int = 8, **params: Any
 ) -> tuple[str, Reply]:
     policy = ToolPolicy(executor_of(source if source is not None else {"look": look}, {}), max_rounds)
-    wanted = want("a", stage="aggregate", final=True, params={"tools": TOOLS, **params})
+    wanted = subcall("a", stage="aggregate", final=True, params={"tools": TOOLS, **params})
     text, reply = await collected(answer(at.scope, wanted, policy, streamed=streamed))
     return text, reply
 
@@ -148,14 +148,14 @@ async def test_with_a_response_format_only_the_last_turn_counts(streamed: bool) 
 async def test_without_tools_an_executor_is_not_used(streamed: bool) -> None:
     at = desk({"a": LOOK})
     policy = ToolPolicy(executor_of({"look": look}, {}))
-    _, reply = await collected(answer(at.scope, want("a", final=True), policy, streamed=streamed))
+    _, reply = await collected(answer(at.scope, subcall("a", final=True), policy, streamed=streamed))
     assert reply.message["tool_calls"]
 
 
 @BOTH
 async def test_without_an_executor_the_calls_go_to_the_caller(streamed: bool) -> None:
     at = desk({"a": LOOK})
-    wanted = want("a", final=True, params={"tools": TOOLS})
+    wanted = subcall("a", final=True, params={"tools": TOOLS})
     _, reply = await collected(answer(at.scope, wanted, ToolPolicy(), streamed=streamed))
     assert reply.message["tool_calls"][0]["function"] == {"name": "look", "arguments": '{"at": "sky"}'}
 
@@ -165,7 +165,7 @@ async def test_older_functions_have_their_rounds_too(streamed: bool) -> None:
     legacy = Say(None, finish_reason="function_call", more={"function_call": {"name": "look", "arguments": "{}"}})
     at = desk({"a": [legacy, legacy, Say("fine")]})
     policy = ToolPolicy(executor_of({"look": look}, {}), max_rounds=2)
-    wanted = want("a", final=True, params={"functions": [{"name": "look"}]})
+    wanted = subcall("a", final=True, params={"functions": [{"name": "look"}]})
     _, reply = await collected(answer(at.scope, wanted, policy, streamed=streamed))
     assert reply.message["content"] == "fine"
     assert at.backend.requests[-1].params["function_call"] == "none"

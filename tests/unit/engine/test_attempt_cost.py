@@ -17,7 +17,7 @@ def reply(content: str | None = "four five", told: bool = False, nested: bool = 
     choice = Choice(0, {"role": "assistant", "content": content, **message}, "stop")
     if told:
         return Reply((choice,), USAGE, COST, nested=nested)
-    return Reply((choice,), usage_told=False, nested=nested)
+    return Reply((choice,), usage_reported=False, nested=nested)
 
 
 def counted(prompt: int, completion: int, cost_usd: float | None) -> Spent:
@@ -47,7 +47,7 @@ def test_all_that_a_model_wrote_is_counted() -> None:
 
 def test_every_choice_is_counted() -> None:
     choices = tuple(Choice(index, {"content": "four five "}, "stop") for index in range(3))
-    assert spent_on_answer(FACTS, REQUEST, Reply(choices, usage_told=False)) == counted(3, 6, 4.5)
+    assert spent_on_answer(FACTS, REQUEST, Reply(choices, usage_reported=False)) == counted(3, 6, 4.5)
 
 
 def test_tools_are_part_of_a_prompt_that_is_counted_here() -> None:

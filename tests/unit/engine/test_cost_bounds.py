@@ -17,7 +17,7 @@ from composite_llm.engine.cost_bounds import (
     QUOTE_TOKENS,
     UNKNOWN_OUTPUT_TOKENS,
     Caps,
-    Worst,
+    WorstCase,
     longest_answer,
     total,
     worst_call,
@@ -26,7 +26,7 @@ from composite_llm.engine.final import final_call
 from composite_llm.engine.subcall import ask
 from composite_llm.model.errors import BudgetExceeded, InvalidOption
 from composite_llm.run.explanation import explain_plan
-from tests.support.benches import QUESTION, Bench, bench, collected, desk, want
+from tests.support.benches import QUESTION, Bench, bench, collected, desk, subcall
 from tests.support.scripted_backend import COST, Hang, Say, ScriptedFacts, Step, asking_for, failing
 
 DOLLAR_PER_TOKEN = dict.fromkeys("abcdrz", 1.0)
@@ -80,16 +80,16 @@ def test_an_answer_is_no_longer_than_the_window_that_the_node_states() -> None:
 
 
 def test_a_worst_call_is_its_prompt_and_its_longest_answer() -> None:
-    assert worst_call(FACTS, node(max_tokens=5), 10) == Worst(1, 15.0, 10, 5)
+    assert worst_call(FACTS, node(max_tokens=5), 10) == WorstCase(1, 15.0, 10, 5)
 
 
 def test_a_persona_is_part_of_the_prompt() -> None:
-    assert worst_call(FACTS, node(max_tokens=5, system="four words of persona"), 10) == Worst(1, 19.0, 14, 5)
+    assert worst_call(FACTS, node(max_tokens=5, system="four words of persona"), 10) == WorstCase(1, 19.0, 14, 5)
 
 
 def test_a_prompt_is_no_longer_than_the_models_window_since_it_would_be_cut() -> None:
     facts = ScriptedFacts(prices=DOLLAR_PER_TOKEN, windows={"a": 100})
-    assert worst_call(facts, node(max_tokens=5), 9_000) == Worst(1, 105.0, 100, 5)
+    assert worst_call(facts, node(max_tokens=5), 9_000) == WorstCase(1, 105.0, 100, 5)
 
 
 def test_tools_and_the_output_format_are_part_of_the_prompt() -> None:
@@ -106,16 +106,16 @@ def test_what_has_no_price_leaves_the_rest_of_the_sum_as_it_is() -> None:
 @pytest.mark.parametrize(
     ("caps", "worst", "allowed"),
     [
-        (Caps(), Worst(99, 99.0), True),
-        (Caps(calls=2), Worst(2, 99.0), True),
-        (Caps(calls=2), Worst(3, 0.0), False),
-        (Caps(cost_usd=1.0), Worst(9, 1.0), True),
-        (Caps(cost_usd=1.0), Worst(1, 1.01), False),
-        (Caps(calls=1, cost_usd=1.0), Worst(1, 2.0), False),
+        (Caps(), WorstCase(99, 99.0), True),
+        (Caps(calls=2), WorstCase(2, 99.0), True),
+        (Caps(calls=2), WorstCase(3, 0.0), False),
+        (Caps(cost_usd=1.0), WorstCase(9, 1.0), True),
+        (Caps(cost_usd=1.0), WorstCase(1, 1.01), False),
+        (Caps(calls=1, cost_usd=1.0), WorstCase(1, 2.0), False),
     ],
     ids=str,
 )
-def test_caps_allow_what_stays_within_all_of_them(caps: Caps, worst: Worst, allowed: bool) -> None:
+def test_caps_allow_what_stays_within_all_of_them(caps: Caps, worst: WorstCase, allowed: bool) -> None:
     assert caps.allow(worst) is allowed
 
 
@@ -355,7 +355,7 @@ async def test_an_attempt_that_a_breaker_keeps_back_reserves_nothing() -> None:
     at = desk(
         {"a": failing("unavailable"), "b": Say()}, facts=FACTS, budget=Budget(max_cost_usd=20_000), breakers=Breakers()
     )
-    wanted = want({"model": "a", "num_retries": 9, "fallbacks": ["b"]})
+    wanted = subcall({"model": "a", "num_retries": 9, "fallbacks": ["b"]})
     call = at.scope.recorder.open_call("propose", "proposer", "a", "a", None)
     assert isinstance(await ask(at.scope, wanted, call), Reply)
     assert call.attempts[-2].error_class == "BreakerOpen"
@@ -368,7 +368,7 @@ async def test_however_an_attempt_ends_its_reservation_ends_too(how: str, stream
     steps: dict[str, Step] = {"answer": Say(), "failure": failing("rejected"), "cancel": Hang(), "deadline": Hang()}
     limit = {"timeout_s": 5.0} if how == "deadline" else {}
     at = desk({"a": steps[how]}, facts=FACTS, budget=Budget(max_cost_usd=20_000), **limit)
-    wanted = want({"model": "a", "num_retries": 0}, final=True)
+    wanted = subcall({"model": "a", "num_retries": 0}, final=True)
 
     async def called() -> None:
         async with asyncio.timeout_at(at.scope.deadline):

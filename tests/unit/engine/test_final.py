@@ -14,7 +14,7 @@ from composite_llm.model.errors import BudgetExceeded, Failure, FinalCallFailed
 from composite_llm.model.events import AttemptStarted, CallDone
 from composite_llm.model.trace import Call
 from composite_llm.model.usage import Usage
-from tests.support.benches import Desk, collected, desk, streamed_text, want
+from tests.support.benches import Desk, collected, desk, streamed_text, subcall
 from tests.support.scripted_backend import COST, USAGE, Fail, Hang, Say, ScriptedFacts, asking_for, failing
 from tests.support.virtual_time import now
 
@@ -22,7 +22,7 @@ BOTH = pytest.mark.parametrize("streamed", [False, True], ids=["plain", "streame
 
 
 def final(at: Desk, node: Any, *, streamed: bool, **more: Any) -> Any:
-    wanted = want(node, stage="aggregate", role="aggregator", final=True, **more)
+    wanted = subcall(node, stage="aggregate", role="aggregator", final=True, **more)
     return final_call(at.scope, wanted, streamed=streamed)
 
 

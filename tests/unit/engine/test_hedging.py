@@ -11,13 +11,13 @@ from composite_llm.engine.final import final_call
 from composite_llm.engine.subcall import ask
 from composite_llm.model.errors import FinalCallFailed, NodeFailure
 from composite_llm.model.trace import Call
-from tests.support.benches import Desk, bench, collected, desk, want
+from tests.support.benches import Desk, bench, collected, desk, subcall
 from tests.support.scripted_backend import COST, USAGE, Fail, Hang, Say, failing
 from tests.support.virtual_time import now, other_tasks
 
 
 async def asked(at: Desk, **node: Any) -> tuple[str | list[NodeFailure], Call]:
-    wanted = want({"model": "a", "num_retries": 0, "hedge_after_s": 2, **node})
+    wanted = subcall({"model": "a", "num_retries": 0, "hedge_after_s": 2, **node})
     call = at.scope.recorder.open_call(wanted.stage, wanted.role, wanted.name, "a", None)
     outcome = await ask(at.scope, wanted, call)
     text = outcome.message["content"] if isinstance(outcome, Reply) else outcome
@@ -125,7 +125,7 @@ async def test_cancelling_the_run_ends_both(stream: bool) -> None:
 
 
 async def streamed(at: Desk, **node: Any) -> tuple[str, Call]:
-    wanted = want({"model": "a", "num_retries": 0, "hedge_after_s": 2, **node}, stage="aggregate", final=True)
+    wanted = subcall({"model": "a", "num_retries": 0, "hedge_after_s": 2, **node}, stage="aggregate", final=True)
     text, _ = await collected(final_call(at.scope, wanted, streamed=True))
     (call,) = at.trace().calls
     return text, call

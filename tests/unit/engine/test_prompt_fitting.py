@@ -10,12 +10,12 @@ from hypothesis import strategies as st
 
 from composite_llm.backend.interface import AttemptRequest, Message, Reply
 from composite_llm.config.node import Node
-from composite_llm.engine.prompt_fitting import Fitted, fits, fitted, window_of
+from composite_llm.engine.prompt_fitting import FittedPrompt, fits, fitted, window_of
 from composite_llm.engine.request_forms import MOST_SHORTENED
 from composite_llm.engine.subcall import ask
-from composite_llm.model.errors import ContextWindowExceeded, Failure, ToldWindow
+from composite_llm.model.errors import ContextWindowExceeded, Failure, StatedWindow
 from composite_llm.model.messages import shortened
-from tests.support.benches import bench, desk, want
+from tests.support.benches import bench, desk, subcall
 from tests.support.scripted_backend import Fail, Say, ScriptedFacts, failing
 
 MODEL = "a/model"
@@ -36,11 +36,11 @@ def compose(materials: Sequence[str]) -> list[Message]:
     return [{"role": "user", "content": QUESTION}, {"role": "user", "content": "\n".join(materials)}]
 
 
-def fit(window: int | None, *materials: str) -> Fitted | None:
+def fit(window: int | None, *materials: str) -> FittedPrompt | None:
     return fitted(FACTS, MODEL, window, materials, compose)
 
 
-def shown(found: Fitted | None, *materials: str) -> list[int]:
+def shown(found: FittedPrompt | None, *materials: str) -> list[int]:
     """How long each of the answers, made of one letter each, still is in the prompt."""
     assert found is not None
     return [found.messages[1]["content"].count(text[0]) for text in materials]
@@ -48,11 +48,11 @@ def shown(found: Fitted | None, *materials: str) -> list[int]:
 
 def test_what_fits_is_left_alone() -> None:
     found = fit(1000, "x" * 300, "y" * 300)
-    assert found == Fitted(compose(["x" * 300, "y" * 300]))
+    assert found == FittedPrompt(compose(["x" * 300, "y" * 300]))
 
 
 def test_without_a_known_window_nothing_is_cut() -> None:
-    assert fit(None, "x" * 10_000) == Fitted(compose(["x" * 10_000]))
+    assert fit(None, "x" * 10_000) == FittedPrompt(compose(["x" * 10_000]))
 
 
 def test_the_longest_is_cut_first_and_the_short_stay_whole() -> None:
@@ -118,7 +118,7 @@ def test_what_is_returned_fits_and_is_cut_fairly(lengths: list[int], window: int
     assert fits(FACTS, MODEL, found.messages, window)
     assert found.messages[0] == compose([])[0]
     if fits(FACTS, MODEL, compose(materials), window):
-        assert found == Fitted(compose(materials))
+        assert found == FittedPrompt(compose(materials))
         return
     # The shortest stay whole, the others have one length.
     texts = found.messages[1]["content"]
@@ -200,7 +200,7 @@ async def test_a_fallback_with_a_larger_window_gets_the_whole_answers() -> None:
 
 
 async def test_a_real_context_window_error_is_met_once_with_shorter_answers() -> None:
-    wanted = want(
+    wanted = subcall(
         "z",
         messages=compose([LONG, LONG]),
         materials=(LONG, LONG),
@@ -218,8 +218,8 @@ async def test_a_real_context_window_error_is_met_once_with_shorter_answers() ->
 
 
 async def test_a_prompt_is_made_shorter_some_times_each_time_more() -> None:
-    wanted = want("z", messages=compose([LONG * 4]), materials=(LONG * 4,), compose=compose, final=True)
-    at = desk({"z": failing("context_window", "too long, it said", window=ToldWindow())})
+    wanted = subcall("z", messages=compose([LONG * 4]), materials=(LONG * 4,), compose=compose, final=True)
+    at = desk({"z": failing("context_window", "too long, it said", window=StatedWindow())})
     call = at.scope.recorder.open_call("aggregate", "aggregator", "z", "z", None)
     outcome = await ask(at.scope, wanted, call)
     assert isinstance(outcome, list)
@@ -238,7 +238,7 @@ def enforcing(window: int, per_word: float, *, tells: bool) -> Callable[[Attempt
 
     def step(request: AttemptRequest) -> Say | Fail:
         tokens = int(words_in(request) * per_word)
-        told = ToldWindow(window, tokens) if tells else ToldWindow(window)
+        told = StatedWindow(window, tokens) if tells else StatedWindow(window)
         return Say("Z") if tokens <= window else Fail(Failure("context_window", "too long", window=told))
 
     return step
@@ -251,7 +251,7 @@ async def test_a_refusal_that_names_the_window_is_met_within_a_few_tries(
     known: bool, per_word: float, tells: bool
 ) -> None:
     materials = (LONG * 4, LONG * 6)
-    wanted = want("z", messages=compose(materials), materials=materials, compose=compose, final=True)
+    wanted = subcall("z", messages=compose(materials), materials=materials, compose=compose, final=True)
     facts = ScriptedFacts(windows={"z": 1500} if known else {})
     at = desk({"z": enforcing(1500, per_word, tells=tells)}, facts=facts)
     call = at.scope.recorder.open_call("aggregate", "aggregator", "z", "z", None)
@@ -259,12 +259,16 @@ async def test_a_refusal_that_names_the_window_is_met_within_a_few_tries(
     sizes = [words_in(request) for request in at.backend.asked("z")]
     assert len(sizes) <= (2 if tells else 4)
     assert all(later < earlier for earlier, later in pairwise(sizes))
-    learned = at.scope.learned.window("z", "z:443")
-    assert learned == pytest.approx(1500 / per_word if tells else 1500, rel=0.01) if len(sizes) > 1 else learned is None
+    endpoint_refusals = at.scope.endpoint_refusals.window("z", "z:443")
+    assert (
+        endpoint_refusals == pytest.approx(1500 / per_word if tells else 1500, rel=0.01)
+        if len(sizes) > 1
+        else endpoint_refusals is None
+    )
 
 
 async def test_a_refusal_that_speaks_of_no_window_is_met_once() -> None:
-    wanted = want("z", messages=compose([LONG]), materials=(LONG,), compose=compose, final=True)
+    wanted = subcall("z", messages=compose([LONG]), materials=(LONG,), compose=compose, final=True)
     at = desk({"z": failing("context_window")})
     call = at.scope.recorder.open_call("aggregate", "aggregator", "z", "z", None)
     await ask(at.scope, wanted, call)
@@ -272,17 +276,17 @@ async def test_a_refusal_that_speaks_of_no_window_is_met_once() -> None:
 
 
 async def test_a_provider_whose_count_does_not_go_down_is_given_up() -> None:
-    wanted = want("z", messages=compose([LONG]), materials=(LONG,), compose=compose, final=True)
-    at = desk({"z": failing("context_window", window=ToldWindow(100, 9000))})
+    wanted = subcall("z", messages=compose([LONG]), materials=(LONG,), compose=compose, final=True)
+    at = desk({"z": failing("context_window", window=StatedWindow(100, 9000))})
     call = at.scope.recorder.open_call("aggregate", "aggregator", "z", "z", None)
     await ask(at.scope, wanted, call)
     assert len(call.attempts) == 2
-    assert at.scope.learned.window("z", "z:443") is None
+    assert at.scope.endpoint_refusals.window("z", "z:443") is None
 
 
 async def test_a_foreign_tokenizer_is_given_a_margin() -> None:
     materials = (LONG * 4, LONG * 6)
-    wanted = want("z", messages=compose(materials), materials=materials, compose=compose, final=True)
+    wanted = subcall("z", messages=compose(materials), materials=materials, compose=compose, final=True)
     for foreign, share in ((frozenset({"z"}), 0.9), (frozenset[str](), 1.0)):
         facts = ScriptedFacts(windows={"z": 1500}, foreign=foreign)
         at = desk({"z": "Z"}, facts=facts)
@@ -292,7 +296,7 @@ async def test_a_foreign_tokenizer_is_given_a_margin() -> None:
 
 
 async def test_when_nothing_can_be_cut_the_providers_own_words_are_the_reason() -> None:
-    wanted = want("z", messages=compose(["short"]), materials=("short",), compose=compose, final=True)
+    wanted = subcall("z", messages=compose(["short"]), materials=("short",), compose=compose, final=True)
     at = desk({"z": failing("context_window", "too long, it said")})
     call = at.scope.recorder.open_call("aggregate", "aggregator", "z", "z", None)
     outcome = await ask(at.scope, wanted, call)
@@ -304,7 +308,7 @@ async def test_when_nothing_can_be_cut_the_providers_own_words_are_the_reason() 
 async def test_a_prompt_without_answers_is_not_sent_twice() -> None:
     at = desk({"a": failing("context_window")})
     call = at.scope.recorder.open_call("propose", "proposer", "a", "a", None)
-    await ask(at.scope, want("a"), call)
+    await ask(at.scope, subcall("a"), call)
     assert len(call.attempts) == 1
 
 

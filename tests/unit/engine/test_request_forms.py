@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from composite_llm.backend.interface import AttemptRequest, Message
-from composite_llm.engine.endpoint_refusals import MAX_AGE_S, MAX_ENTRIES, Learned
+from composite_llm.engine.endpoint_refusals import MAX_AGE_S, MAX_ENTRIES, EndpointRefusals
 from composite_llm.model.errors import Failure, Restriction
 from tests.support.benches import QUESTION, bench
 from tests.support.scripted_backend import Fail, Say, failing
@@ -80,7 +80,7 @@ async def test_what_does_not_help_is_tried_once_and_not_remembered(restriction: 
     )
     await b.text()
     assert len(b.backend.asked("p")) <= 2
-    assert b.services.learned.restrictions("p", "p:443") == frozenset()
+    assert b.services.endpoint_refusals.restrictions("p", "p:443") == frozenset()
 
 
 class Clock:
@@ -92,19 +92,19 @@ class Clock:
 
 def test_what_was_learnt_is_forgotten_after_a_while_and_never_too_much() -> None:
     clock = Clock()
-    learned = Learned(clock)
-    learned.learn("m", "host:1", {"strict_turns"})
-    learned.learn("m", "host:1", {"no_system_role"}, 100)
-    learned.learn("m", "host:1", ())
-    assert learned.restrictions("m", "host:1") == {"strict_turns", "no_system_role"}
-    assert learned.window("m", "host:1") == 100
-    assert learned.restrictions("m", "host:2") == learned.restrictions("n", "host:1") == frozenset()
+    endpoint_refusals = EndpointRefusals(clock)
+    endpoint_refusals.learn("m", "host:1", {"strict_turns"})
+    endpoint_refusals.learn("m", "host:1", {"no_system_role"}, 100)
+    endpoint_refusals.learn("m", "host:1", ())
+    assert endpoint_refusals.restrictions("m", "host:1") == {"strict_turns", "no_system_role"}
+    assert endpoint_refusals.window("m", "host:1") == 100
+    assert endpoint_refusals.restrictions("m", "host:2") == endpoint_refusals.restrictions("n", "host:1") == frozenset()
     clock.now = MAX_AGE_S + 1
-    assert learned.restrictions("m", "host:1") == frozenset()
-    assert learned.window("m", "host:1") is None
+    assert endpoint_refusals.restrictions("m", "host:1") == frozenset()
+    assert endpoint_refusals.window("m", "host:1") is None
     for number in range(MAX_ENTRIES + 5):
-        learned.learn(f"m{number}", None, {"strict_turns"})
-    assert learned.restrictions("m4", None) == frozenset()
-    assert learned.restrictions("m5", None) == {"strict_turns"}
-    learned.reset()
-    assert learned.restrictions("m9", None) == frozenset()
+        endpoint_refusals.learn(f"m{number}", None, {"strict_turns"})
+    assert endpoint_refusals.restrictions("m4", None) == frozenset()
+    assert endpoint_refusals.restrictions("m5", None) == {"strict_turns"}
+    endpoint_refusals.reset()
+    assert endpoint_refusals.restrictions("m9", None) == frozenset()

@@ -8,7 +8,7 @@ import pytest
 from composite_llm.backend.interface import Choice, Reply
 from composite_llm.config.plan import make_plan
 from composite_llm.config.profiles import Profiles
-from composite_llm.engine.retry_cache import MAX_AGE_S, MAX_ENTRIES, Salvage, SalvageStore
+from composite_llm.engine.retry_cache import MAX_AGE_S, MAX_ENTRIES, CachedAnswers, RetryCache
 from composite_llm.model.errors import CompositeError, FailureKind
 from composite_llm.model.trace import Trace
 from composite_llm.model.usage import NO_USAGE
@@ -20,34 +20,34 @@ REPLY = Reply((Choice(0, {"role": "assistant", "content": "kept"}, "stop"),), US
 
 
 def test_an_answer_is_found_by_its_stage_its_name_and_its_whole_prompt_and_costs_nothing() -> None:
-    salvage = Salvage("c0de")
-    salvage.keep("propose", "a", QUESTION, REPLY)
-    found = salvage.find("propose", "a", [dict(message) for message in QUESTION])
+    cached_answers = CachedAnswers("c0de")
+    cached_answers.keep("propose", "a", QUESTION, REPLY)
+    found = cached_answers.find("propose", "a", [dict(message) for message in QUESTION])
     assert found is not None
     assert (found.message["content"], found.usage, found.cost_usd) == ("kept", NO_USAGE, 0.0)
-    assert salvage.find("propose-2", "a", QUESTION) is None
-    assert salvage.find("propose", "b", QUESTION) is None
-    assert salvage.find("propose", "a", [*QUESTION, *QUESTION]) is None
-    assert len(salvage) == 1
+    assert cached_answers.find("propose-2", "a", QUESTION) is None
+    assert cached_answers.find("propose", "b", QUESTION) is None
+    assert cached_answers.find("propose", "a", [*QUESTION, *QUESTION]) is None
+    assert len(cached_answers) == 1
 
 
 def test_what_was_kept_is_given_out_once_and_only_for_a_minute() -> None:
     seconds = 0.0
-    store = SalvageStore(lambda: seconds)
-    store.put("request", Salvage("c0de"))
+    store = RetryCache(lambda: seconds)
+    store.put("request", CachedAnswers("c0de"))
     assert store.take("other") is None
     assert store.take("request") is not None
     assert store.take("request") is None
-    store.put("request", Salvage("c0de"))
+    store.put("request", CachedAnswers("c0de"))
     seconds = MAX_AGE_S
     assert store.take("request") is None
     assert len(store) == 0
 
 
 def test_the_oldest_go_when_there_are_too_many() -> None:
-    store = SalvageStore(lambda: 0.0)
+    store = RetryCache(lambda: 0.0)
     for number in range(MAX_ENTRIES + 10):
-        store.put(str(number), Salvage("c0de"))
+        store.put(str(number), CachedAnswers("c0de"))
     assert len(store) == MAX_ENTRIES
     assert store.take("9") is None
     assert store.take("10") is not None
@@ -167,7 +167,7 @@ KINDS: list[FailureKind] = [
 async def test_answers_are_kept_whatever_a_run_failed_with(kind: FailureKind) -> None:
     client = Client({"a": "A", "z": failing(kind)})
     await client.ask(proposers=["a"], aggregator=ONCE)
-    assert len(client.services.salvages) == 1
+    assert len(client.services.retry_cache) == 1
 
 
 async def test_a_third_try_still_has_what_the_first_was_answered() -> None:

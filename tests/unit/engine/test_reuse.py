@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from composite_llm.backend.text_cache import MemoryStore
+from composite_llm.backend.text_cache import MemoryTextCache
 from composite_llm.engine.reuse import is_tool_step, turn_key
 
 MARK = {"cache_control": {"type": "ephemeral"}}
@@ -106,7 +106,7 @@ class Clock:
 
 async def test_the_store_keeps_an_entry_until_it_is_too_old() -> None:
     clock = Clock()
-    store = MemoryStore(clock=clock)
+    store = MemoryTextCache(clock=clock)
     await store.put("turn", "text", 60)
     clock.seconds = 59.9
     assert await store.get("turn") == "text"
@@ -116,7 +116,7 @@ async def test_the_store_keeps_an_entry_until_it_is_too_old() -> None:
 
 
 async def test_the_store_is_bounded_and_forgets_what_was_not_used_for_longest() -> None:
-    store = MemoryStore(max_entries=2)
+    store = MemoryTextCache(max_entries=2)
     await store.put("a", "1", 60)
     await store.put("b", "2", 60)
     assert await store.get("a") == "1"
@@ -126,7 +126,7 @@ async def test_the_store_is_bounded_and_forgets_what_was_not_used_for_longest() 
 
 
 async def test_memory_is_bounded_by_characters_too() -> None:
-    store = MemoryStore(max_characters=10)
+    store = MemoryTextCache(max_characters=10)
     for key, value in (("a", "aaaa"), ("b", "bbbb"), ("b", "bbb"), ("c", "ccc")):
         await store.put(key, value, 60)
     assert [await store.get(key) for key in "abc"] == ["aaaa", "bbb", "ccc"]
@@ -137,7 +137,7 @@ async def test_memory_is_bounded_by_characters_too() -> None:
 
 
 async def test_a_new_value_takes_the_place_of_the_old() -> None:
-    store = MemoryStore(max_entries=2)
+    store = MemoryTextCache(max_entries=2)
     for value in ("1", "2", "3"):
         await store.put("a", value, 60)
     assert (len(store), await store.get("a")) == (1, "3")

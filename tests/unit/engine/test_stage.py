@@ -9,19 +9,19 @@ from composite_llm.engine.budget import Budget
 from composite_llm.engine.stage import StagePolicy, run_stage
 from composite_llm.model.errors import BudgetExceeded, InvalidOption, QuorumNotMet
 from composite_llm.model.events import CallDone, Degraded, StageDone, StageStarted
-from tests.support.benches import Desk, bench, call_named, desk, want
+from tests.support.benches import Desk, bench, call_named, desk, subcall
 from tests.support.scripted_backend import COST, Hang, Say, Script, failing
 from tests.support.virtual_time import now, other_tasks
 
 ONE_TRY = {"num_retries": 0}
 
 
-def wants(*models: str) -> list[Any]:
-    return [want({"model": model, **ONE_TRY}) for model in models]
+def subcalls(*models: str) -> list[Any]:
+    return [subcall({"model": model, **ONE_TRY}) for model in models]
 
 
 async def stage(at: Desk, *models: str, **policy: Any) -> list[str]:
-    return [answer.name for answer in await run_stage(at.scope, wants(*models), StagePolicy(**policy))]
+    return [answer.name for answer in await run_stage(at.scope, subcalls(*models), StagePolicy(**policy))]
 
 
 def statuses(at: Desk) -> dict[str, str]:
@@ -30,7 +30,7 @@ def statuses(at: Desk) -> dict[str, str]:
 
 async def test_all_are_asked_at_once_and_answer_in_configuration_order() -> None:
     at = desk({"a": Say("A", after=3), "b": Say("B", after=1), "c": Say("C", after=2)})
-    answers = await run_stage(at.scope, wants("a", "b", "c"), StagePolicy())
+    answers = await run_stage(at.scope, subcalls("a", "b", "c"), StagePolicy())
     assert [(answer.name, answer.text, answer.index) for answer in answers] == [
         ("a", "A", 0),
         ("b", "B", 1),
@@ -53,7 +53,7 @@ async def test_events_tell_start_each_member_as_it_is_done_and_the_end() -> None
 
 async def test_a_failed_member_is_missing_from_the_answers_and_said_to_be() -> None:
     at = desk({"a": Say("A"), "b": failing("rejected", "bad request"), "c": Say("C")})
-    answers = await run_stage(at.scope, wants("a", "b", "c"), StagePolicy(quorum=2))
+    answers = await run_stage(at.scope, subcalls("a", "b", "c"), StagePolicy(quorum=2))
     assert [(answer.name, answer.index) for answer in answers] == [("a", 0), ("c", 2)]
     (reason,) = at.scope.recorder.degraded
     assert "propose: b" in reason
@@ -160,7 +160,7 @@ async def test_a_stage_timeout_takes_the_place_of_the_share() -> None:
 
 async def test_a_cancelled_stage_leaves_no_task_and_says_what_was_cancelled() -> None:
     at = desk({"a": Say(after=1), "b": Hang(), "c": Hang()})
-    running = asyncio.create_task(run_stage(at.scope, wants("a", "b", "c"), StagePolicy(quorum=3)))
+    running = asyncio.create_task(run_stage(at.scope, subcalls("a", "b", "c"), StagePolicy(quorum=3)))
     await asyncio.sleep(2)
     running.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -174,7 +174,7 @@ async def test_a_cancelled_stage_leaves_no_task_and_says_what_was_cancelled() ->
 async def test_a_callers_own_mistake_ends_the_stage_and_its_siblings(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("NODE_KEY", raising=False)
     at = desk({"a": Hang()})
-    asked = [*wants("a"), want({"model": "b", "api_key": "os.environ/NODE_KEY"})]
+    asked = [*subcalls("a"), subcall({"model": "b", "api_key": "os.environ/NODE_KEY"})]
     with pytest.raises(InvalidOption, match="NODE_KEY"):
         await run_stage(at.scope, asked, StagePolicy())
     assert other_tasks() == set()
@@ -183,7 +183,7 @@ async def test_a_callers_own_mistake_ends_the_stage_and_its_siblings(monkeypatch
 
 async def test_a_member_in_its_back_off_is_abandoned_too() -> None:
     at = desk({"a": Say(after=1), "b": failing("rate_limited", retry_after_s=15)})
-    asked = [*wants("a"), want({"model": "b"})]
+    asked = [*subcalls("a"), subcall({"model": "b"})]
     answers = await run_stage(at.scope, asked, StagePolicy(straggler_grace_s=1))
     assert [answer.name for answer in answers] == ["a"]
     assert now() == 2
@@ -194,7 +194,7 @@ async def test_a_member_in_its_back_off_is_abandoned_too() -> None:
 async def test_a_wait_that_would_outlast_the_stage_is_not_begun_and_the_fallback_is_asked_instead() -> None:
     at = desk({"a": failing("rate_limited", retry_after_s=9), "b": Say("from b", after=2)})
     (answer,) = await run_stage(
-        at.scope, [want({"model": "a", "fallbacks": ["b"]})], StagePolicy(stage_timeout_s=8, straggler_grace_s=1)
+        at.scope, [subcall({"model": "a", "fallbacks": ["b"]})], StagePolicy(stage_timeout_s=8, straggler_grace_s=1)
     )
     assert answer.text == "from b"
     assert now() == 2

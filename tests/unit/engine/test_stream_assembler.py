@@ -7,14 +7,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from composite_llm.backend.interface import Choice, ChoiceDelta, Chunk, Reply
-from composite_llm.engine.stream_assembler import Assembler
+from composite_llm.engine.stream_assembler import StreamAssembler
 from composite_llm.model.usage import NO_USAGE, Usage
 
 Delta = dict[str, Any]
 
 
 def assembled(*deltas: Delta, finish_reason: str | None = None) -> Choice:
-    assembler = Assembler()
+    assembler = StreamAssembler()
     for delta in deltas:
         assembler.add(Chunk((ChoiceDelta(0, delta),)))
     if finish_reason:
@@ -73,7 +73,7 @@ def _choice_deltas(draw: st.DrawFn, index: int, with_index: bool) -> tuple[Choic
 def test_any_split_of_a_stream_gives_the_same_reply(data: st.DataObject, n: int, with_index: bool) -> None:
     drawn = [data.draw(_choice_deltas(index, with_index)) for index in range(n)]
     queues = [list(deltas) for _, deltas in drawn]
-    assembler = Assembler("m")
+    assembler = StreamAssembler("m")
     while waiting := [queue for queue in queues if queue]:
         together = data.draw(st.booleans())
         chosen = waiting if together else [data.draw(st.sampled_from(waiting))]
@@ -85,7 +85,7 @@ def test_any_split_of_a_stream_gives_the_same_reply(data: st.DataObject, n: int,
 
 
 def test_nothing_received_is_an_empty_reply() -> None:
-    reply = Assembler("m").reply()
+    reply = StreamAssembler("m").reply()
     assert reply.choices == (Choice(0, {"role": "assistant", "content": None}, None),)
     assert (reply.usage, reply.cost_usd) == (NO_USAGE, None)
 
@@ -176,7 +176,7 @@ def test_lists_are_appended_and_mappings_merged() -> None:
     ],
 )
 def test_an_answer_has_started_when_something_of_it_was_seen(delta: Delta, started: bool) -> None:
-    assembler = Assembler()
+    assembler = StreamAssembler()
     assembler.add(Chunk((ChoiceDelta(0, delta),)))
     assert assembler.answer_started is started
 
@@ -193,14 +193,14 @@ def test_an_answer_has_started_when_something_of_it_was_seen(delta: Delta, start
     ],
 )
 def test_characters_of_the_answer_are_counted(deltas: list[Delta], chars: int) -> None:
-    assembler = Assembler()
+    assembler = StreamAssembler()
     for delta in deltas:
         assembler.add(Chunk((ChoiceDelta(0, delta),)))
     assert assembler.received_chars == chars
 
 
 def test_a_later_usage_replaces_an_earlier_one() -> None:
-    assembler = Assembler()
+    assembler = StreamAssembler()
     assembler.add(Chunk((), usage=Usage(total_tokens=1), cost_usd=0.25))
     assembler.add(Chunk((), usage=Usage(total_tokens=2), cost_usd=None))
     assert assembler.reply().usage == Usage(total_tokens=2)

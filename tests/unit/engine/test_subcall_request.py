@@ -8,22 +8,22 @@ from hypothesis import strategies as st
 
 from composite_llm.backend.interface import AttemptRequest
 from composite_llm.config.node import Node
-from composite_llm.engine.subcall_request import Want, attempt_request, chain, numbered
+from composite_llm.engine.subcall_request import SubcallRequest, attempt_request, chain, numbered
 from composite_llm.model.errors import InvalidOption
 from composite_llm.model.personas import PERSONAS
-from tests.support.benches import QUESTION, desk, want
+from tests.support.benches import QUESTION, desk, subcall
 from tests.support.scripted_backend import ScriptedFacts
 
 CONNECTION = {"api_key": "request-key", "api_base": "http://request"}
 
 
-def request_for(wanted: Want, node: Node | None = None, **more: Any) -> AttemptRequest:
+def request_for(wanted: SubcallRequest, node: Node | None = None, **more: Any) -> AttemptRequest:
     return attempt_request(desk({}, **more).scope, wanted, node or wanted.node)
 
 
 async def test_a_nodes_own_value_wins_over_the_requests_which_is_marked_as_inherited() -> None:
     request = request_for(
-        want({"model": "a", "temperature": 0.25}, params={"temperature": 1, "top_p": 0.5, "user": "u"})
+        subcall({"model": "a", "temperature": 0.25}, params={"temperature": 1, "top_p": 0.5, "user": "u"})
     )
     assert request.params == {"temperature": 0.25, "top_p": 0.5, "user": "u"}
     assert request.inherited == {"top_p"}
@@ -39,7 +39,7 @@ async def test_a_nodes_own_value_wins_over_the_requests_which_is_marked_as_inher
     ],
 )
 async def test_a_sample_has_a_seed(node: Any, seed: int | None, expected: int, inherited: bool) -> None:
-    request = request_for(want(node, params={"seed": 7}, seed=seed))
+    request = request_for(subcall(node, params={"seed": 7}, seed=seed))
     assert request.params["seed"] == expected
     assert ("seed" in request.inherited) is inherited
 
@@ -60,14 +60,14 @@ async def test_a_sample_has_a_seed(node: Any, seed: int | None, expected: int, i
     ],
 )
 async def test_the_requests_endpoint_and_key_go_only_where_they_belong(node: Any, final: bool, given: bool) -> None:
-    request = request_for(want(node, connection=CONNECTION, connection_provider="openai", final=final))
+    request = request_for(subcall(node, connection=CONNECTION, connection_provider="openai", final=final))
     assert (request.params.get("api_key") == "request-key") is given
     assert (request.params.get("api_base") == "http://request") is given
 
 
 @pytest.mark.parametrize(("fallback", "given"), [("openai/c", True), ("anthropic/c", False)])
 async def test_a_fallback_of_the_final_node_gets_them_only_with_the_same_provider(fallback: str, given: bool) -> None:
-    wanted = want(
+    wanted = subcall(
         {"model": "openai/b", "fallbacks": [fallback]}, connection=CONNECTION, connection_provider="openai", final=True
     )
     request = request_for(wanted, wanted.node.fallbacks[0])
@@ -75,7 +75,7 @@ async def test_a_fallback_of_the_final_node_gets_them_only_with_the_same_provide
 
 
 async def test_a_request_carries_the_markers_of_its_run_and_its_ids() -> None:
-    request = request_for(want("a", name="a #2"), metadata={"mine": 1}, trace_id="t", session_id="s")
+    request = request_for(subcall("a", name="a #2"), metadata={"mine": 1}, trace_id="t", session_id="s")
     assert request.metadata == {
         "mine": 1,
         "composite_run": "run-1",
@@ -87,24 +87,24 @@ async def test_a_request_carries_the_markers_of_its_run_and_its_ids() -> None:
 
 @pytest.mark.parametrize(("node", "timeout_s"), [("a", 60), ({"model": "a", "timeout": 5}, 5)])
 async def test_the_client_library_is_told_the_nodes_time_or_the_runs(node: Any, timeout_s: float) -> None:
-    assert request_for(want(node), client_timeout_s=60).timeout_s == timeout_s
+    assert request_for(subcall(node), client_timeout_s=60).timeout_s == timeout_s
 
 
 async def test_environment_values_are_read_and_a_missing_one_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     node = {"model": "a", "api_key": "os.environ/NODE_KEY"}
     monkeypatch.setenv("NODE_KEY", "k")
-    assert request_for(want(node)).params["api_key"] == "k"
+    assert request_for(subcall(node)).params["api_key"] == "k"
     monkeypatch.delenv("NODE_KEY")
     with pytest.raises(InvalidOption, match="no variable 'NODE_KEY'"):
-        request_for(want(node))
+        request_for(subcall(node))
 
 
 async def test_a_persona_is_put_into_the_prompt_by_its_name_or_as_it_is() -> None:
-    assert request_for(want({"model": "a", "system": "Be brief."})).messages == [
+    assert request_for(subcall({"model": "a", "system": "Be brief."})).messages == [
         {"role": "system", "content": "Be brief."},
         *QUESTION,
     ]
-    named = request_for(want({"model": "a", "system": "persona:skeptic"}))
+    named = request_for(subcall({"model": "a", "system": "persona:skeptic"}))
     assert named.messages[0]["content"] == PERSONAS["skeptic"]
 
 
@@ -121,7 +121,7 @@ IMAGE = [{"role": "user", "content": [{"type": "image_url", "image_url": {"url":
 )
 async def test_a_model_that_cannot_see_gets_a_note_instead(model: str, final: bool, kept: bool) -> None:
     facts = ScriptedFacts(refused={"blind": frozenset({"image"})})
-    request = request_for(want(model, messages=IMAGE, final=final), facts=facts)
+    request = request_for(subcall(model, messages=IMAGE, final=final), facts=facts)
     assert (request.messages == IMAGE) is kept
     assert kept or request.messages[0]["content"] == [{"type": "text", "text": "[image not shown to you]"}]
 

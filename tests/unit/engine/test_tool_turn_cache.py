@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 
 from composite_llm.backend.interface import Choice, Message, Reply
-from composite_llm.backend.text_cache import MemoryStore
-from composite_llm.backend.tool_turn import OwnTurn, own_turn
+from composite_llm.backend.text_cache import MemoryTextCache
+from composite_llm.backend.tool_turn import ToolTurn, tool_turn_of
 from composite_llm.engine.reasoning_history import LOST, NO_SIGNATURE, Recipient
-from composite_llm.engine.tool_turn_cache import OwnTurns, is_unique
+from composite_llm.engine.tool_turn_cache import ToolTurnCache, is_unique
 from composite_llm.model.errors import Restriction
 from composite_llm.model.messages import ModelTurn, checked_messages, running_turn
 
@@ -41,7 +41,7 @@ def own_parts(messages: list[Message]) -> list[Any]:
 
 
 async def kept_and_found(conversation: list[Message], said: Message, later: list[Message]) -> list[Any]:
-    turns = OwnTurns(MemoryStore(), "ann")
+    turns = ToolTurnCache(MemoryTextCache(), "ann")
     await turns.keep(checked_messages(conversation), reply(said))
     return own_parts(await turns.found(checked_messages(later)))
 
@@ -71,22 +71,22 @@ async def test_cache_marks_and_ways_to_write_nothing_make_no_difference() -> Non
 
 
 async def test_nobody_else_finds_it() -> None:
-    store = MemoryStore()
-    await OwnTurns(store, "ann").keep([QUESTION], reply(turn(reasoning_content="hm")))
+    store = MemoryTextCache()
+    await ToolTurnCache(store, "ann").keep([QUESTION], reply(turn(reasoning_content="hm")))
     later = checked_messages([QUESTION, turn(), result()])
     for owner in ("bob", None):
-        assert own_parts(await OwnTurns(store, owner).found(later)) == [None]
+        assert own_parts(await ToolTurnCache(store, owner).found(later)) == [None]
 
 
 async def test_nothing_is_kept_for_a_caller_of_whom_nothing_is_known() -> None:
-    store = MemoryStore()
-    await OwnTurns(store, None).keep([QUESTION], reply(turn(reasoning_content="hm")))
+    store = MemoryTextCache()
+    await ToolTurnCache(store, None).keep([QUESTION], reply(turn(reasoning_content="hm")))
     assert len(store) == 0
 
 
 async def test_nothing_is_kept_of_answers_of_unknown_origin_and_of_what_is_too_long() -> None:
-    store = MemoryStore()
-    turns = OwnTurns(store, "ann")
+    store = MemoryTextCache()
+    turns = ToolTurnCache(store, "ann")
     await turns.keep([QUESTION], reply(turn(reasoning_content="hm"), origin=None))
     await turns.keep([QUESTION], reply(turn(reasoning_content="h" * 2_000_000)))
     await turns.keep([QUESTION], reply(DONE))
@@ -94,16 +94,16 @@ async def test_nothing_is_kept_of_answers_of_unknown_origin_and_of_what_is_too_l
 
 
 async def test_what_another_version_wrote_is_a_miss() -> None:
-    class Odd(MemoryStore):
+    class Odd(MemoryTextCache):
         async def get(self, key: str) -> str | None:
             return '{"version": 9}'
 
-    found = await OwnTurns(Odd(), "ann").found(checked_messages([QUESTION, turn(), result()]))
+    found = await ToolTurnCache(Odd(), "ann").found(checked_messages([QUESTION, turn(), result()]))
     assert own_parts(found) == [None]
 
 
 async def test_calls_of_one_turn_that_a_client_took_apart_come_together() -> None:
-    turns = OwnTurns(MemoryStore(), "ann")
+    turns = ToolTurnCache(MemoryTextCache(), "ann")
     one, two = call("call_0"), call("call_1")
     await turns.keep([QUESTION], reply(turn(one, two, reasoning_content="hm")))
     apart = [QUESTION, turn(one), result("call_0"), turn(two), result("call_1"), turn(call("call_2")), result("call_2")]
@@ -114,7 +114,7 @@ async def test_calls_of_one_turn_that_a_client_took_apart_come_together() -> Non
 
 
 async def test_the_callers_messages_are_not_changed() -> None:
-    turns = OwnTurns(MemoryStore(), "ann")
+    turns = ToolTurnCache(MemoryTextCache(), "ann")
     one, two = call("call_0"), call("call_1")
     await turns.keep([QUESTION], reply(turn(one, two, reasoning_content="hm")))
     messages = checked_messages([QUESTION, turn(one), result("call_0"), turn(two), result("call_1")])
@@ -148,8 +148,8 @@ def recipient(provider: str | None, *restrictions: Restriction, **more: Any) -> 
     return Recipient(provider=provider, restrictions=frozenset(restrictions), **settings)
 
 
-def said_before(echo: Message | None = None, own: OwnTurn | None = None, **fields: Any) -> ModelTurn:
-    known = own_turn("me", turn(**fields)) if fields else own
+def said_before(echo: Message | None = None, own: ToolTurn | None = None, **fields: Any) -> ModelTurn:
+    known = tool_turn_of("me", turn(**fields)) if fields else own
     (plain,) = checked_messages([turn()])
     return ModelTurn(plain, echo or {}, known)
 
@@ -229,7 +229,7 @@ def test_who_needs_its_signed_thinking_is_asked_without_thinking_when_it_is_gone
     "messages",
     [
         pytest.param([QUESTION, said_before(thinking_blocks=[BLOCK]), result()], id="it is there"),
-        pytest.param([QUESTION, said_before(own=own_turn("me", turn())), result()], id="it said none"),
+        pytest.param([QUESTION, said_before(own=tool_turn_of("me", turn())), result()], id="it said none"),
         pytest.param([QUESTION, said_before(), result(), DONE, FURTHER], id="in an earlier turn"),
     ],
 )

@@ -218,8 +218,8 @@ async def test_the_bill_says_that_attempts_were_cut_off_before_their_tokens_were
     script: Script = {"late": Hang(), "b": "B", "z": "Z"}
     at = bench("composite/moa/z", script, proposers=[{**once, "fallbacks": ["b"]}, nested], straggler_grace_s=9)
     await at.text()
-    assert at.trace.untold_attempts == 2
-    assert total_line(at.trace).endswith("$0.750000, 11.0 s; at least, since 2 attempts ended untold")
+    assert at.trace.attempts_without_usage == 2
+    assert total_line(at.trace).endswith("$0.750000, 11.0 s; at least, since 2 attempts ended without usage")
 
 
 OWN = "First.\n\n- a point\nTotal: 3 of them.\n"

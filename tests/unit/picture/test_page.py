@@ -120,13 +120,13 @@ def test_an_unknown_price_is_said_with_the_part_that_is_known() -> None:
     assert f"Cost unknown ${known:.6f} known; no price for 1 attempt" in text
 
 
-def test_what_was_cut_off_untold_makes_every_sum_above_it_a_lower_bound() -> None:
+def test_what_was_cut_off_without_usage_makes_every_sum_above_it_a_lower_bound() -> None:
     told = mixture()
-    assert told.untold_attempts == 2
+    assert told.attempts_without_usage == 2
     text = said(told)
     assert f"Tokens \u2265{told.usage.total_tokens:,}" in text
-    assert f"Cost \u2265{money(told.cost_usd)} at least: 2 attempts cut off untold" in text
-    assert "3.60 s untold \u2013" in text
+    assert f"Cost \u2265{money(told.cost_usd)} at least: 2 attempts cut off without usage" in text
+    assert "3.60 s no usage \u2013" in text
     assert "\u2265 at least: an attempt was cut off" in text
     assert "\u2265" not in said(nested())
 

@@ -50,7 +50,7 @@ SHAPES: dict[str, tuple[str, dict[str, Any]]] = {
 }
 
 
-def run_of(shape: str, **more: Any) -> Bench:
+def build_run(shape: str, **more: Any) -> Bench:
     model, options = SHAPES[shape]
     script: Script = {"evil": evil, "m1": "one", "m2": "two", "r": '{"ranking": ["A", "B"]}', "chief": "done"}
     return bench(model, script, **options, **more)
@@ -59,7 +59,7 @@ def run_of(shape: str, **more: Any) -> Bench:
 @pytest.mark.parametrize("seed", [None, 7], ids=["no seed", "seed"])
 @pytest.mark.parametrize("shape", SHAPES)
 async def test_nothing_that_an_author_writes_stands_outside_of_its_fence(shape: str, seed: int | None) -> None:
-    b = run_of(shape, **({} if seed is None else {"seed": seed}))
+    b = build_run(shape, **({} if seed is None else {"seed": seed}))
     await b.text()
     quoting = [read_so_far(request) for request in b.backend.requests if FORGED in read_so_far(request)]
     assert quoting
@@ -75,12 +75,12 @@ async def prompts_of(b: Bench) -> list[tuple[str, str]]:
 
 @pytest.mark.parametrize("shape", SHAPES)
 async def test_with_a_seed_the_same_request_gives_the_same_prompts(shape: str) -> None:
-    assert await prompts_of(run_of(shape, seed=7)) == await prompts_of(run_of(shape, seed=7))
+    assert await prompts_of(build_run(shape, seed=7)) == await prompts_of(build_run(shape, seed=7))
 
 
 @pytest.mark.parametrize("shape", SHAPES)
 async def test_without_a_seed_the_codes_are_new_for_each_run(shape: str) -> None:
-    assert await prompts_of(run_of(shape)) != await prompts_of(run_of(shape))
+    assert await prompts_of(build_run(shape)) != await prompts_of(build_run(shape))
 
 
 async def test_a_composite_within_a_composite_repeats_its_prompts_too() -> None:
