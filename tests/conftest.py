@@ -68,4 +68,8 @@ def server(_fake: ThreadedServer, provider: None) -> Iterator[ThreadedServer]:
     # One test's failures are not the next one's.
     composite_llm.reset_breakers()
     yield _fake
+    for thread in threading.enumerate():
+        if thread.name == "composite_llm ollama":
+            # It asks what an Ollama model can, beside the run, and the next test's ledger would show it.
+            thread.join()
     _fake.wait_until(lambda ledger: ledger.open_requests == 0)

@@ -24,7 +24,9 @@ def cleaned_message(message: Message) -> Message:
     content = mended.get("content")
     if not isinstance(content, str) or not content:
         return mended
-    said = split_thoughts(content, after_reasoning=bool(mended.get("reasoning_content")))
+    told = mended.get("reasoning_content")
+    # LiteLLM takes a pair of marks with nothing between them out itself, and leaves what separated it from the answer.
+    said = split_thoughts(content, after_reasoning=bool(told) or (told == "" and content.startswith("\n")))
     if said.answer == content:
         return mended
     reasoning = (mended.get("reasoning_content") or "") + said.thoughts

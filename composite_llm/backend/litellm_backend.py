@@ -36,6 +36,8 @@ from composite_llm.model.messages import points_elsewhere
 from composite_llm.model.wellformed import well_formed_value
 
 _MOST_UNOPENED = 256
+_SENT_MAX_RETRIES = frozenset({"huggingface"})
+"""LiteLLM puts `max_retries` into their bodies."""
 _EXTRA_FIELDS = ("system_fingerprint", "service_tier", "citations", "provider_specific_fields")
 _DELTA_FIELDS = frozenset(
     (
@@ -182,8 +184,9 @@ class LiteLLMBackend:
             call = _booked_at_its_own_prices(call, request, routed=router is not None)
         if router is not None:
             return await router.acompletion(**call)
-        with unheard(params, self._facts.provider(request.model, params)):
-            return await litellm.acompletion(**call, max_retries=0, num_retries=0)
+        provider = self._facts.provider(request.model, params)
+        with unheard(params, provider):
+            return await litellm.acompletion(**_tried_once(call, provider))
 
     def _params(self, request: AttemptRequest) -> dict[str, Any]:
         if self.routed(request.model):
@@ -231,6 +234,14 @@ class LiteLLMBackend:
             self._unopened.pop(place, None)
         elif len(self._unopened) < _MOST_UNOPENED:
             self._unopened[place] = None
+
+
+def _tried_once(call: dict[str, Any], provider: str | None) -> dict[str, Any]:
+    """The call without LiteLLM's retries and its clients'."""
+    once = {**call, "max_retries": 0, "num_retries": 0}
+    if provider in _SENT_MAX_RETRIES:
+        once["additional_drop_params"] = [*(call.get("additional_drop_params") or ()), "max_retries"]
+    return once
 
 
 async def _read_within(guard: ReentryGuard, stream: Any) -> AsyncGenerator[Any, None]:

@@ -44,6 +44,7 @@ FINAL_ONLY: frozenset[str] = frozenset(
         "store",
         "safety_identifier",
         "prompt_cache_key",
+        "drop_params",
     }
 )
 """The parameters known to be of the final call alone; an unknown keyword goes there as well."""

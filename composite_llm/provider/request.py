@@ -123,6 +123,8 @@ def _given(kwargs: Mapping[str, Any]) -> dict[str, Any]:
     litellm_params = kwargs.get("litellm_params") or {}
     if litellm_params.get("api_version"):
         given["api_version"] = litellm_params["api_version"]
+    if litellm_params.get("drop_params"):
+        given["drop_params"] = True
     headers = {name: value for name, value in (kwargs.get("headers") or {}).items() if name.lower() != "user-agent"}
     if headers:
         given["extra_headers"] = headers

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from composite_llm.backend.interface import Message, ModelFacts
+from composite_llm.backend.interface import NO_PARAMS, Message, ModelFacts
 from composite_llm.config.node import Node
 from composite_llm.engine.prompt_fitting import fits, window_of
 from composite_llm.engine.subcall_request import chain
@@ -44,8 +44,8 @@ def check_before_start(
 
 
 def _check_known(strategy: Strategy[Any], facts: ModelFacts) -> None:
-    for asking, node in strategy.leaves():
-        near = facts.near_unknown(node.model, _with_request(asking, node))
+    for node, params in _with_params(strategy, lambda asking: asking.all_nodes()):
+        near = facts.near_unknown(node.model, params)
         if near is not None:
             known = ", ".join(repr(name) for name in near) or "none"
             raise InvalidOption(
@@ -58,17 +58,12 @@ def _check_keys(strategy: Strategy[Any], facts: ModelFacts) -> None:
     if strategy.plan.options.on_final_failure == "best":
         return
     failures = []
-    for asking, node in _final_nodes(strategy):
-        variable = facts.missing_key(node.model, _with_request(asking, node))
+    for node, params in _final_nodes(strategy):
+        variable = facts.missing_key(node.model, params)
         if variable is None:
             return
         failures.append(NodeFailure(node.label, key_missing(variable)))
     raise FinalCallFailed(strategy.final_stage, failures)
-
-
-def _with_request(asking: Strategy[Any], node: Node) -> dict[str, Any]:
-    """A node's parameters, with those of the request that may become its own."""
-    return {**asking.plan.params, **node.params}
 
 
 def _check_readable(strategy: Strategy[Any], messages: Sequence[Message], facts: ModelFacts) -> None:
@@ -137,23 +132,36 @@ def check_fits(strategy: Strategy[Any], messages: Sequence[Message], facts: Mode
         ContextWindowExceeded: names the node and its window.
     """
     limit = _limit(strategy.plan.params.get("max_tokens"))
-    windows = [(node, window_of(facts, node, limit)) for _, node in _final_nodes(strategy)]
+    windows = [(node, window_of(facts, node, limit)) for node, _ in _final_nodes(strategy)]
     if windows and not any(fits(facts, node.model, messages, window) for node, window in windows):
         node, window = windows[0]
         raise ContextWindowExceeded(f"messages: longer than the {window} tokens that {node.model} takes")
 
 
-def _final_nodes(strategy: Strategy[Any]) -> Iterator[tuple[Strategy[Any], Node]]:
-    """Who may have to give the answer, and hold the whole conversation for it: of a nested composite, its own final node.
+def _final_nodes(strategy: Strategy[Any]) -> Iterator[tuple[Node, dict[str, Any]]]:
+    """Who may have to give the answer, and hold the whole conversation for it: of a nested composite, its own final node."""
+    return _with_params(strategy, lambda asking: chain(asking.plan.final))
 
-    Yields:
-        The strategy that asks it, and the node.
+
+def _with_params(
+    strategy: Strategy[Any],
+    nodes_of: Callable[[Strategy[Any]], Iterator[Node]],
+    around: Mapping[str, Any] = NO_PARAMS,
+) -> Iterator[tuple[Node, dict[str, Any]]]:
+    """The models among a strategy's nodes and those of its nested composites, each with the most that its call may be given.
+
+    Args:
+        strategy: Who asks.
+        nodes_of: Which of its nodes.
+        around: What the run around it hands on.
     """
-    for node in chain(strategy.plan.final):
+    params = {**around, **strategy.plan.params}
+    for node in nodes_of(strategy):
+        own = {**params, **node.params}
         if node.is_composite:
-            yield from _final_nodes(strategy.nested(node))
+            yield from _with_params(strategy.nested(node), nodes_of, own)
         else:
-            yield strategy, node
+            yield node, own
 
 
 def _limit(max_tokens: Any) -> int | None:

@@ -256,3 +256,16 @@ def test_names_of_the_router_are_near_names_too(ask: Ask, server: ThreadedServer
     finally:
         composite_llm.register()
     assert len(wire.models(server)) == 2
+
+
+def test_a_key_that_came_with_the_request_reaches_the_final_model_of_a_nested_composite(
+    ask: Ask, server: ThreadedServer
+) -> None:
+    ask(f"composite/moa/{MOA}", proposers=[at(server, FIRST)])
+    assert wire.models(server)[-1] == "gpt-4o"
+
+
+def test_a_composite_around_may_give_the_key(server: ThreadedServer) -> None:
+    inner = at(server, MOA, proposers=[at(server, FIRST)])
+    litellm.completion(model=MOA, messages=MESSAGES, proposers=[inner], aggregator={**inner, "proposers": [inner]})
+    assert wire.models(server).count("gpt-4o") >= 2

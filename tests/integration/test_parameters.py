@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import litellm
@@ -21,6 +22,7 @@ TOOL = {
     "function": {"name": "look", "description": "Looks.", "parameters": {"type": "object", "properties": {}}},
 }
 SCHEMA = {"type": "json_schema", "json_schema": {"name": "a", "schema": {"type": "object", "properties": {}}}}
+OPTIONS = (Path(__file__).parents[2] / "docs" / "options.md").read_text()
 GUARD_KEY = "sk-guarded"
 
 
@@ -325,3 +327,48 @@ def test_the_key_of_the_request_is_used(elsewhere: ThreadedServer) -> None:
     assert [record.status for record in elsewhere.ledger.records] == [200, 200]
     with pytest.raises(composite_llm.QuorumNotMet):
         litellm.completion(**options, api_base=elsewhere.base_url, api_key=KEY)
+
+
+GPT_5 = "composite/moa/openai/gpt-5"
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["plain", "stream"])
+def test_drop_params_given_with_the_call_holds_for_the_final_call(
+    stream: bool, ask_both: Ask, server: ThreadedServer
+) -> None:
+    answer = ask_both(GPT_5, proposers=[FIRST], stop=["x"], drop_params=True)
+    assert composite_llm.get_trace(answer).calls[-1].status == "ok"
+    assert "stop" not in wire.params(server, "gpt-5")
+    assert "drop_params" not in wire.params(server, "gpt-5")
+
+
+@pytest.mark.parametrize("model", ["deployed", "around"])
+def test_drop_params_of_a_deployment_or_of_a_composite_around_holds_too(model: str, server: ThreadedServer) -> None:
+    common = {"proposers": [at(server, FIRST)], "api_base": server.base_url, "api_key": KEY, "drop_params": True}
+    models = {"deployed": GPT_5, "around": f"composite/moa/{GPT_5}"}
+    deployments = [{"model_name": name, "litellm_params": {"model": to, **common}} for name, to in models.items()]
+    litellm.Router(model_list=deployments).completion(model=model, messages=MESSAGES, stop=["x"])
+    assert "stop" not in wire.records(server, "gpt-5")[-1].body
+
+
+def test_without_drop_params_the_parameter_is_refused(ask_both: Ask, server: ThreadedServer) -> None:
+    for refused in ({}, {"drop_params": False}):
+        with pytest.raises(composite_llm.FinalCallFailed) as caught:
+            ask_both(GPT_5, proposers=[FIRST], stop=["x"], **refused)
+        assert caught.value.status_code == 400
+
+
+KEPT_BY_LITELLM = ["organization", "ssl_verify", "aws_region_name", "vertex_project"]
+
+
+@pytest.mark.parametrize("name", KEPT_BY_LITELLM)
+def test_what_litellm_keeps_from_handlers_reaches_no_body(name: str, ask: Ask, server: ThreadedServer) -> None:
+    ask(proposers=[FIRST], **{name: "kept"})
+    assert not any("kept" in str(record.body) for record in server.ledger.records)
+    assert f"`{name}`" in OPTIONS or f"`{name.partition('_')[0]}_`" in OPTIONS
+
+
+def test_a_node_is_given_what_litellm_keeps_from_handlers(ask: Ask, server: ThreadedServer) -> None:
+    ask(proposers=[{"model": FIRST, "organization": "org-1"}], aggregator={"organization": "org-2"})
+    sent = {record.model: record.headers.get("openai-organization") for record in server.ledger.records}
+    assert sent == {"gpt-4o-mini": "org-1", "gpt-4o": "org-2"}

@@ -235,3 +235,20 @@ def test_too_long_in_its_own_words_is_understood(name: str, streamed: bool, serv
     with pytest.raises(litellm.ContextWindowExceededError, match="maximum context length") as caught:
         asked("final", provider, server, streamed=streamed)
     assert caught.value.status_code == 400
+
+
+_LITELLMS_OWN = {"max_retries", "num_retries", "drop_params", "metadata", "timeout", "api_base", "api_key", "cache"}
+
+
+@each_provider
+@plain_and_streamed
+def test_no_parameter_of_litellms_or_of_ours_is_in_a_body(name: str, streamed: bool, server: ThreadedServer) -> None:
+    provider = PROVIDERS[name]
+    server.set_scenario(provider.served_as, provider.says(text="The one in the wood."))
+    for role in ("member", "final"):
+        asked(role, provider, server, streamed=streamed, drop_params=True, seed=3, max_calls=9)
+    bodies = [record.body for record in server.ledger.records if record.model == provider.served_as and record.body]
+    assert len(bodies) >= 2
+    for body in bodies:
+        assert not _LITELLMS_OWN & set(body)
+        assert not any(key.startswith(("litellm_", "composite_")) for key in body)

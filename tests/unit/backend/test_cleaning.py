@@ -134,3 +134,12 @@ def test_half_an_emoji_in_the_log_probabilities_is_mended() -> None:
     (delta,) = cleaner.clean((ChoiceDelta(0, {"content": "Yes"}, logprobs={"content": [{"token": HIGH}]}),))
     assert delta.logprobs == {"content": [{"token": "\ufffd"}]}
     assert delta.delta == {"content": "Yes"}
+
+
+@pytest.mark.parametrize("told", ["", "It is late."])
+def test_what_separated_thoughts_from_the_answer_goes_with_them_also_where_there_were_none(told: str) -> None:
+    # LiteLLM reads `<think></think>\\n\\nForty-two.` as this with an empty text.
+    message = {"role": "assistant", "content": "\n\nForty-two.", "reasoning_content": told}
+    assert cleaned_message(message)["content"] == "Forty-two."
+    indented = {"role": "assistant", "content": "    x = 1", "reasoning_content": ""}
+    assert cleaned_message(indented) == indented
