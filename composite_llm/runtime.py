@@ -18,7 +18,7 @@ from composite_llm.backend.litellm_facts import LiteLLMFacts
 from composite_llm.backend.litellm_router import RouterInUse
 from composite_llm.backend.litellm_served import ServedModels
 from composite_llm.backend.litellm_text_cache import LiteLLMTextCache
-from composite_llm.config.node import COMPOSITE_PREFIX, Node
+from composite_llm.config.node import Node
 from composite_llm.config.parameters import CONNECTION
 from composite_llm.config.plan import Plan, make_plan
 from composite_llm.config.profiles import Profiles, load_profiles
@@ -30,6 +30,7 @@ from composite_llm.engine.retry_cache import RetryCache
 from composite_llm.engine.tools import executor_of
 from composite_llm.model.errors import InvalidConfig, InvalidOption
 from composite_llm.model.messages import checked_messages
+from composite_llm.model.model_strings import is_composite_model, profile_model
 from composite_llm.model.sendable import check_sendable, check_values
 from composite_llm.observe.observer import Observer, Observers
 from composite_llm.observe.otel_settings import OtelSettings
@@ -199,8 +200,8 @@ def check_models(profile_or_options: str | Mapping[str, Any]) -> list[str]:
         CompositeError: The plan itself is wrong.
     """
     if isinstance(profile_or_options, str):
-        named = profile_or_options.startswith(COMPOSITE_PREFIX)
-        model = profile_or_options if named else f"{COMPOSITE_PREFIX}profile/{profile_or_options}"
+        named = is_composite_model(profile_or_options)
+        model = profile_or_options if named else profile_model(profile_or_options)
         options: dict[str, Any] = {}
     else:
         options = dict(profile_or_options)

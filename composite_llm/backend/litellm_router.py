@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from composite_llm.config.node import COMPOSITE_PREFIX
+from composite_llm.model.model_strings import is_composite_model
 
 _MAX_FALLBACKS = 20
 
@@ -53,7 +53,7 @@ class Deployed:
     @property
     def is_composite(self) -> bool:
         """Whether it is a composite, whose own calls are what is charged."""
-        return self.model.startswith(COMPOSITE_PREFIX)
+        return is_composite_model(self.model)
 
 
 def proxy_router() -> Any:

@@ -6,6 +6,8 @@ import contextlib
 from collections.abc import Iterator
 from typing import Any
 
+from composite_llm.model.model_strings import profile_model
+
 
 def complete_profile(incomplete: str) -> list[str]:
     """Profiles of the default configuration."""
@@ -18,7 +20,7 @@ def complete_model(incomplete: str) -> list[str]:
 
     named = {model for profile in _profiles().values() for model in _models_in(profile)}
     known = {model for provider in PROVIDERS.values() for model in (provider.strong, provider.small)}
-    profiles = {f"composite/profile/{name}" for name in _profiles()}
+    profiles = {profile_model(name) for name in _profiles()}
     return sorted(model for model in named | known | profiles if model.startswith(incomplete))
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from composite_llm.cli.target import StrategyName, Target, target_of
+from composite_llm.model.model_strings import COMPOSITE_PREFIX, is_composite_model
 
 if TYPE_CHECKING:
     from fake_server import ThreadedServer
@@ -165,9 +166,9 @@ class PlayedModels(Models):
 
     def _model(self, model: str) -> str:
         """The name under which the fake server is asked for it."""
-        if model.startswith("composite/"):
+        if is_composite_model(model):
             _, kind, rest = (*model.split("/", 2), "", "")[:3]
-            return model if kind == "profile" or not rest else f"composite/{kind}/{self._model(rest)}"
+            return model if kind == "profile" or not rest else f"{COMPOSITE_PREFIX}{kind}/{self._model(rest)}"
         played = _PREFIX + model.rsplit("/", 1)[-1]
         if played not in self.cast:
             self.cast[played] = _STANCES[len(self.cast) % len(_STANCES)]

@@ -20,6 +20,7 @@ import typer
 from composite_llm.cli.completing import complete_profile
 from composite_llm.cli.exits import fail, misuse
 from composite_llm.cli.target import ConfigOption, OfflineOption
+from composite_llm.model.model_strings import profile_model
 
 KEY_VARIABLE = "LITELLM_MASTER_KEY"
 
@@ -106,7 +107,7 @@ def _proxy_config(names: list[str]) -> dict[str, Any]:
     known = services()
     deployments = []
     for name in names:
-        model = f"composite/profile/{name}"
+        model = profile_model(name)
         info = {
             **model_info(model, known.facts, known.profiles),
             # A probe would be a whole deliberation, with its bill.

@@ -13,6 +13,7 @@ import typer
 from composite_llm.cli.completing import complete_model, complete_option, complete_profile
 from composite_llm.cli.exits import misuse
 from composite_llm.cli.keys import PROVIDERS, Known, usable
+from composite_llm.model.model_strings import COMPOSITE_PREFIX, is_composite_model, profile_model
 
 
 class StrategyName(StrEnum):
@@ -108,18 +109,18 @@ def target_of(
     if profile is not None:
         if model is not None or strategy is not None or proposers:
             misuse("--profile says who is asked; leave out --strategy, --model and --proposer")
-        return Target(f"composite/profile/{profile}", given)
-    if model is not None and model.startswith("composite/"):
+        return Target(profile_model(profile), given)
+    if model is not None and is_composite_model(model):
         return _whole(model, strategy, proposers, given)
     chosen = strategy or StrategyName.moa
     members = list(proposers or ())
     if model is not None:
-        return Target(f"composite/{chosen}/{model}", _with_members(chosen, members, given))
+        return Target(f"{COMPOSITE_PREFIX}{chosen}/{model}", _with_members(chosen, members, given))
     known = usable()
     if not known:
         misuse(_NO_MODEL)
     members = members or _picked(chosen, known)
-    return Target(f"composite/{chosen}/{known[0].strong}", _with_members(chosen, members, given), picked=True)
+    return Target(f"{COMPOSITE_PREFIX}{chosen}/{known[0].strong}", _with_members(chosen, members, given), picked=True)
 
 
 def _picked(strategy: StrategyName, known: Sequence[Known]) -> list[str]:

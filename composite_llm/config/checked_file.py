@@ -8,12 +8,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from composite_llm.config.node import COMPOSITE_PREFIX
 from composite_llm.config.plan import make_plan
 from composite_llm.config.problems import Problem, problems_in, profiles_in
 from composite_llm.config.profiles import Profile, Profiles, load_profiles
 from composite_llm.config.yaml_source import Source, UnreadableConfig, read_source
 from composite_llm.model.errors import CompositeError, InvalidOption
+from composite_llm.model.model_strings import profile_model
 
 _FROM_ENVIRONMENT = re.compile(r"os\.environ/(\w+)")
 
@@ -43,7 +43,7 @@ def _problems_between(source: Source, profiles: Profiles) -> Iterator[Problem]:
     known = Profiles({name: _without_environment(profile) for name, profile in profiles.by_name.items()})
     for name in known.by_name:
         try:
-            make_plan(f"{COMPOSITE_PREFIX}profile/{name}", {}, known)
+            make_plan(profile_model(name), {}, known)
         except CompositeError as error:
             inside = tuple(error.key.split(".")) if isinstance(error, InvalidOption) else ()
             place = source.place((*prefix, name, *inside))

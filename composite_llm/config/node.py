@@ -11,8 +11,8 @@ from pydantic import BaseModel, ConfigDict, NonNegativeInt, PositiveFloat, Posit
 
 from composite_llm.model.documented import describe_fields
 from composite_llm.model.errors import InvalidOption
+from composite_llm.model.model_strings import is_composite_model
 
-COMPOSITE_PREFIX = "composite/"
 _ENVIRONMENT_PREFIX = "os.environ/"
 
 
@@ -71,7 +71,7 @@ class Node(NodeSettings):
     @property
     def is_composite(self) -> bool:
         """Whether it is a composite itself."""
-        return self.model.startswith(COMPOSITE_PREFIX)
+        return is_composite_model(self.model)
 
 
 NodeSettings.model_rebuild()

@@ -8,13 +8,14 @@ from functools import lru_cache
 from typing import Any
 
 from composite_llm.config.checking import checked
-from composite_llm.config.node import COMPOSITE_PREFIX, Node, NodeSettings, resolved_params
+from composite_llm.config.node import Node, NodeSettings, resolved_params
 from composite_llm.config.numbers import check_numbers, seconds_of
 from composite_llm.config.options import ALL_OPTIONS, STRATEGIES, CouncilOptions, MoaOptions, Options
 from composite_llm.config.parameters import CONNECTION, PROFILE_PARAMETERS, present
 from composite_llm.config.problems import check_all_nodes
 from composite_llm.config.profiles import Profiles
 from composite_llm.model.errors import InvalidOption, UnknownStrategy
+from composite_llm.model.model_strings import PROFILE_PREFIX, split_composite
 from composite_llm.model.near_misses import near_miss, nearest
 from composite_llm.model.personas import ZERO_CONFIGURATION, persona_text
 
@@ -59,7 +60,7 @@ def make_plan(model: str, given: Mapping[str, Any], profiles: Profiles, *, ances
         UnknownStrategy: The model string names none.
         UnknownProfile: The model string names none.
     """
-    if model in ancestors and model.startswith(f"{COMPOSITE_PREFIX}profile/"):
+    if model in ancestors and model.startswith(PROFILE_PREFIX):
         raise InvalidOption("model", f"{model!r} contains itself: {' > '.join((*ancestors, model))}", value=model)
     if len(ancestors) >= MAX_DEPTH:
         raise InvalidOption("model", f"{model!r} is nested too deep", allowed=f"{MAX_DEPTH} levels", value=model)
@@ -160,7 +161,7 @@ def strategy_of(model: str, profiles: Profiles) -> str:
 
 
 def _parsed(model: str, profiles: Profiles) -> tuple[str, str | None, Mapping[str, Any], Mapping[str, Any]]:
-    kind, _, rest = model.removeprefix(COMPOSITE_PREFIX).partition("/")
+    kind, rest = split_composite(model)
     if kind == "profile" and rest:
         profile = profiles.find(rest)
         return profile.strategy, profile.model, profile.options, profile.parameters

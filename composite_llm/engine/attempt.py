@@ -7,7 +7,7 @@ import contextlib
 import logging
 
 from composite_llm.backend.interface import AttemptRequest, Reply
-from composite_llm.config.node import COMPOSITE_PREFIX, Node
+from composite_llm.config.node import Node
 from composite_llm.engine.attempt_cost import BY_NESTED, Spent, spent_on_answer, spent_on_part
 from composite_llm.engine.breaker import Breakers
 from composite_llm.engine.budget import Reservation
@@ -18,6 +18,7 @@ from composite_llm.engine.slot import Slot
 from composite_llm.engine.stream_assembler import StreamAssembler
 from composite_llm.model.errors import AttemptFailed, BudgetExceeded, Failure
 from composite_llm.model.events import AttemptStarted
+from composite_llm.model.model_strings import is_composite_model
 
 _log = logging.getLogger("composite_llm")
 FINAL_ROLES = frozenset({"aggregator", "chairman"})
@@ -104,7 +105,7 @@ def refused(scope: Scope, call: OpenCall, error: BudgetExceeded) -> Failure:
 
 def _breakers_of(scope: Scope, attempt: OpenAttempt) -> Breakers | None:
     """The process's breakers, but for composites, which have their own nodes', and names the Router looks after."""
-    if attempt.model.startswith(COMPOSITE_PREFIX) or scope.backend.routed(attempt.model):
+    if is_composite_model(attempt.model) or scope.backend.routed(attempt.model):
         return None
     return scope.breakers
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
@@ -12,6 +12,7 @@ from composite_llm.backend.interface import AttemptRequest
 from composite_llm.engine.attempt_cost import BY_NESTED, NOTHING, Spent
 from composite_llm.engine.budget import Reservation
 from composite_llm.engine.slot import Slot
+from composite_llm.model.call_tree import CallTree
 from composite_llm.model.events import CallDone
 from composite_llm.model.structured_text import Degradation, NextStep
 from composite_llm.model.trace import Attempt, Call, CallStatus, Ranking, ToolCall, Trace
@@ -103,7 +104,7 @@ class Recorder:
         self.started_at = datetime.now(UTC)
         self.calls: list[OpenCall] = []
         self._by_id: dict[str, OpenCall] = {}
-        self._below: dict[str | None, list[OpenCall]] = {}
+        self._tree: CallTree[OpenCall] = CallTree()
         self.tool_calls: list[ToolCall] = []
         self.degraded: list[Degradation] = []
         self.ranking: Ranking | None = None
@@ -121,7 +122,7 @@ class Recorder:
         call = OpenCall(f"call-{next(self._numbers)}", parent_id, stage, role, name, model, self.clock())
         self.calls.append(call)
         self._by_id[call.id] = call
-        self._below.setdefault(parent_id, []).append(call)
+        self._tree.add(call)
         return call
 
     def nest(self, call_id: str, model: str) -> None:
@@ -200,15 +201,9 @@ class Recorder:
 
     def done(self, call: OpenCall) -> CallDone:
         """The event that tells of a finished subcall."""
-        tree = list(self._tree(call))
+        tree = list(self._tree.subtree(call))
         spent, cost_usd = total_usage([c.usage for c in tree]), total_cost([c.cost_usd for c in tree])
         return CallDone(self.call_record(call), spent, cost_usd)
-
-    def _tree(self, call: OpenCall) -> Iterator[OpenCall]:
-        """A call and everything below it."""
-        yield call
-        for below in self._below.get(call.id, ()):
-            yield from self._tree(below)
 
     def trace(
         self,
@@ -221,7 +216,8 @@ class Recorder:
         below: str | None = None,
     ) -> Trace:
         """Everything until now; for a nested run, under its own id, what was done below the call that it is."""
-        calls = [self.call_record(call) for call in self._inside(below)]
+        inside = self.calls if below is None else self._tree.descendants(below)
+        calls = [self.call_record(call) for call in inside]
         for call in calls:
             if call.parent_id == below:
                 call.parent_id = None
@@ -243,8 +239,3 @@ class Recorder:
             self_moa=self.self_moa,
             reused=self.reused,
         )
-
-    def _inside(self, call_id: str | None) -> Sequence[OpenCall]:
-        if call_id is None:
-            return self.calls
-        return [inner for call in self._below.get(call_id, ()) for inner in self._tree(call)]

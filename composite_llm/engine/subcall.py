@@ -10,6 +10,7 @@ from composite_llm.backend.interface import AttemptRequest, Message, Reply
 from composite_llm.backend.tool_turn import origin_of
 from composite_llm.config.node import Node
 from composite_llm.engine.attempt import attempt_plain, finish_with_reply
+from composite_llm.engine.cancellation import being_cancelled
 from composite_llm.engine.recorder import OpenAttempt, OpenCall
 from composite_llm.engine.request_forms import (
     IN_ANOTHER_FORM,
@@ -235,13 +236,8 @@ async def hedged(
                 # Answered too, and is paid for.
                 finish_with_reply(scope, *outcome, shortcoming(subcall, outcome[1]))
         for attempt in call.attempts:
-            if attempt.status == "cancelled" and len(tasks) > 1 and not _being_cancelled():
+            if attempt.status == "cancelled" and len(tasks) > 1 and not being_cancelled():
                 attempt.status = "abandoned"
-
-
-def _being_cancelled() -> bool:
-    task = asyncio.current_task()
-    return task is not None and task.cancelling() > 0
 
 
 async def _first_usable(

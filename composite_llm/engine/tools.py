@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from composite_llm.backend.tool_turn import tool_turn_of
+from composite_llm.engine.cancellation import being_cancelled
 from composite_llm.engine.recorder import Recorder
 from composite_llm.engine.threads import in_daemon_thread
 from composite_llm.model.errors import InvalidOption
@@ -185,7 +186,7 @@ async def _run_one(
         try:
             content = tool_content(await executor.run(name, arguments, context))
         except asyncio.CancelledError as problem:
-            if _being_cancelled():
+            if being_cancelled():
                 raise
             error, error_class = _described(problem), type(problem).__name__
         except Exception as problem:  # noqa: BLE001  # whatever a tool raises is its answer to the model
@@ -202,12 +203,6 @@ async def _run_one(
         duration_s=recorder.clock() - started,
     )
     return record, f"Error: {error}" if content is None else content
-
-
-def _being_cancelled() -> bool:
-    """Whether the run is cancelled, rather than something inside the tool."""
-    task = asyncio.current_task()
-    return task is not None and task.cancelling() > 0
 
 
 def _described(error: BaseException) -> str:

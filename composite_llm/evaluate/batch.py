@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from composite_llm.config.node import COMPOSITE_PREFIX
 from composite_llm.config.parameters import CONNECTION
 from composite_llm.evaluate.asking import RETRYABLE, ask
 from composite_llm.evaluate.contestants import worst_of_plain
@@ -19,6 +18,7 @@ from composite_llm.evaluate.questions import fingerprint
 from composite_llm.evaluate.requests import Request, answered_line, load_requests
 from composite_llm.evaluate.workers import do_all
 from composite_llm.model.errors import CompositeError, InvalidConfig, InvalidOption
+from composite_llm.model.model_strings import is_composite_model
 from composite_llm.runtime import explain
 
 
@@ -171,7 +171,7 @@ class Batch:
             try:
                 worst = (
                     explain(model, request.messages, **options).worst_cost_usd
-                    if model.startswith(COMPOSITE_PREFIX)
+                    if is_composite_model(model)
                     else worst_of_plain(model, request.messages, options)
                 )
             except CompositeError:
@@ -182,7 +182,7 @@ class Batch:
     def _calls(self, request: Request) -> int:
         """Model calls, as far as somebody limits them."""
         model = str(self._model(request))
-        if self.settings.rpm is None or not model.startswith(COMPOSITE_PREFIX):
+        if self.settings.rpm is None or not is_composite_model(model):
             return 1
         try:
             return explain(model, request.messages, **{**self.options, **request.options}).calls

@@ -6,12 +6,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from composite_llm.config.node import COMPOSITE_PREFIX, resolved_params
+from composite_llm.config.node import resolved_params
 from composite_llm.config.options import ALL_OPTIONS
 from composite_llm.config.parameters import CONNECTION
 from composite_llm.config.plan import Plan, make_plan
 from composite_llm.evaluate.asking import provider_of
 from composite_llm.model.errors import InvalidOption
+from composite_llm.model.model_strings import COMPOSITE_PREFIX, is_composite_model, profile_model
 from composite_llm.model.near_misses import nearest
 from composite_llm.model.personas import persona_text
 from composite_llm.run.explanation import ExplainedNode
@@ -56,7 +57,7 @@ def subject(model: str, options: Mapping[str, Any], longest: Sequence[Mapping[st
     Raises:
         CompositeError: It cannot be asked.
     """
-    if not model.startswith(COMPOSITE_PREFIX):
+    if not is_composite_model(model):
         allowed = "composite/moa/…, composite/council/… or composite/profile/…"
         raise InvalidOption("model", f"{model!r} is no composite", allowed=allowed, value=model)
     whole = {**options, **_ONCE_PER_USER_TURN}
@@ -86,8 +87,8 @@ def others(
         if name == SOLO:
             asked.append(_solo(of, plan, longest))
         elif name in profiles.by_name:
-            asked.append(_composite(name, f"{COMPOSITE_PREFIX}profile/{name}", _parameters(plan, name), longest))
-        elif name.startswith(COMPOSITE_PREFIX):
+            asked.append(_composite(name, profile_model(name), _parameters(plan, name), longest))
+        elif is_composite_model(name):
             asked.append(_composite(name.removeprefix(COMPOSITE_PREFIX), name, _parameters(plan, name), longest))
         elif "/" in name:
             asked.append(_plain(name, name, _parameters(plan, name), longest))
@@ -143,7 +144,7 @@ def plain(model: str, of: Contestant, longest: Sequence[Mapping[str, Any]]) -> C
     """
     plan = make_plan(of.model, of.options, services().profiles)
     options = {key: value for key, value in _parameters(plan, model).items() if key in CONNECTION}
-    if model.startswith(COMPOSITE_PREFIX):
+    if is_composite_model(model):
         return _composite(model, model, options, longest)
     return _plain(model, model, options, longest)
 
@@ -155,7 +156,7 @@ def models_of(contestant: Contestant, *, first_stage: bool = False) -> list[str]
         contestant: Plain or composite.
         first_stage: Only who is asked first, one entry for each.
     """
-    if not contestant.model.startswith(COMPOSITE_PREFIX):
+    if not is_composite_model(contestant.model):
         return [contestant.model]
     stages = explain(contestant.model, **contestant.options).stages
     if first_stage:
@@ -172,6 +173,6 @@ def _models_below(node: ExplainedNode) -> list[str]:
 def _parameters(plan: Plan, model: str) -> dict[str, Any]:
     """The call parameters of the subject; its endpoint and key for models of the same provider alone."""
     given = {key: value for key, value in plan.params.items() if key not in ALL_OPTIONS}
-    if model.startswith(COMPOSITE_PREFIX) or "/" not in model or provider_of(model) == provider_of(plan.final.model):
+    if is_composite_model(model) or "/" not in model or provider_of(model) == provider_of(plan.final.model):
         return given
     return {key: value for key, value in given.items() if key not in CONNECTION}

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 
+from composite_llm.model.call_tree import CallTree
 from composite_llm.model.events import (
     AttemptStarted,
     BallotsCounted,
@@ -44,9 +45,9 @@ def summary(trace: Trace, *, full: bool = False, final_reasoning: str | None = N
     parts += trace.notes
     if trace.reused:
         parts.append(_REUSED)
-    below = _by_parent(trace.calls)
-    for stage, calls in _by_stage(below.get(None, ())):
-        lines = [title(stage), *(_line_with_all_below(call, below) for call in calls)]
+    tree = CallTree(trace.calls)
+    for stage, calls in _by_stage(tree.children(None)):
+        lines = [title(stage), *(_line_with_all_below(call, tree) for call in calls)]
         if full and not _is_final(stage):
             lines += [f"\n{call.name} wrote:\n{readable(call)}" for call in calls if call.content]
         if stage == "review" and trace.ranking is not None:
@@ -142,23 +143,9 @@ def call_line(call: Call, spent: Usage, cost_usd: float | None) -> str:
     return f"{mark} {call.name}: {', '.join(parts)}"
 
 
-def _line_with_all_below(call: Call, below: Mapping[str | None, Sequence[Call]]) -> str:
-    tree = list(_tree(call, below))
-    return call_line(call, total_usage(c.usage for c in tree), total_cost(c.cost_usd for c in tree))
-
-
-def _tree(call: Call, below: Mapping[str | None, Sequence[Call]]) -> Iterator[Call]:
-    # `Trace.subtree` looks through all calls for each.
-    yield call
-    for inner in below.get(call.id, ()):
-        yield from _tree(inner, below)
-
-
-def _by_parent(calls: Iterable[Call]) -> Mapping[str | None, Sequence[Call]]:
-    found: dict[str | None, list[Call]] = {}
-    for call in calls:
-        found.setdefault(call.parent_id, []).append(call)
-    return found
+def _line_with_all_below(call: Call, tree: CallTree[Call]) -> str:
+    calls = list(tree.subtree(call))
+    return call_line(call, total_usage(c.usage for c in calls), total_cost(c.cost_usd for c in calls))
 
 
 def tool_line(record: ToolCall) -> str:

@@ -11,6 +11,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, model_validator
 from typing_extensions import deprecated
 
+from composite_llm.model.call_tree import CallTree
 from composite_llm.model.documented import describe_fields
 from composite_llm.model.structured_text import Degradation, NextStep
 from composite_llm.model.trace_renderer import renderer
@@ -250,13 +251,11 @@ class Trace(_Record):
 
     def children(self, parent_id: str | None) -> Iterator[Call]:
         """The calls directly below one call, or the run's own for None."""
-        return (call for call in self.calls if call.parent_id == parent_id)
+        return iter(CallTree(self.calls).children(parent_id))
 
     def subtree(self, call: Call) -> Iterator[Call]:
         """A call and everything that ran below it."""
-        yield call
-        for child in self.children(call.id):
-            yield from self.subtree(child)
+        return CallTree(self.calls).subtree(call)
 
     def to_html(self, path: str | os.PathLike[str] | None = None) -> str:
         """One self-contained page that shows the run: no network, and no script that it needs.

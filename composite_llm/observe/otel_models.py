@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from composite_llm.model.model_strings import is_composite_model
 from composite_llm.model.trace import Attempt
 from composite_llm.observe import otel_names as names
 
 Attributes = dict[str, str | bool | int | float | list[str]]
 
-_COMPOSITE_PREFIX = "composite/"
-
 
 def is_composite(attempt: Attempt) -> bool:
     """Whether the attempt was a run of ours, whose calls are spans of their own."""
-    return attempt.nested or attempt.model.startswith(_COMPOSITE_PREFIX)
+    return attempt.nested or is_composite_model(attempt.model)
 
 
 def workflow(model: str) -> Attributes:

@@ -15,12 +15,17 @@ Privacy = Literal["metadata", "preview", "full"]
 TELEMETRY_VARIABLE = "COMPOSITE_LLM_TELEMETRY"
 
 
-def default_path() -> Path:
-    """`composite_llm/traces.db` in the user's directory for state that outlasts a program (XDG)."""
+def state_folder() -> Path:
+    """`composite_llm` in the user's directory for state that outlasts a program (XDG); it may not be there yet."""
     state = os.environ.get("XDG_STATE_HOME") or ""
     # The specification has relative paths ignored.
     base = Path(state) if Path(state).is_absolute() else Path.home() / ".local" / "state"
-    return base / "composite_llm" / "traces.db"
+    return base / "composite_llm"
+
+
+def default_path() -> Path:
+    """`traces.db` in the folder for state."""
+    return state_folder() / "traces.db"
 
 
 class TelemetrySettings(BaseModel):

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from composite_llm.model.call_tree import CallNode, Stage, stages
 from composite_llm.model.review_labels import readable
 from composite_llm.model.summary import title
 from composite_llm.model.trace import Call
+from composite_llm.picture.call_nodes import CallNode, Stage, stages
 from composite_llm.picture.figures import NONE, plural, price_of, seconds
 from composite_llm.picture.framing import Framing
 from composite_llm.picture.limits import Limits, ends_of, shortened

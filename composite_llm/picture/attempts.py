@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from composite_llm.model.call_tree import CallNode
 from composite_llm.model.summary import title
 from composite_llm.model.trace import Attempt
+from composite_llm.picture.call_nodes import CallNode
 from composite_llm.picture.figures import NONE, plural, seconds
 from composite_llm.picture.limits import Limits, shortened
 from composite_llm.picture.markup import Html, element

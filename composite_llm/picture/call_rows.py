@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from composite_llm.model.call_tree import CallNode
 from composite_llm.model.trace import Call
 from composite_llm.picture.axis import Axis
 from composite_llm.picture.bars import Span, bar, bracket
+from composite_llm.picture.call_nodes import CallNode
 from composite_llm.picture.figures import plural, price_of, seconds, tokens
 from composite_llm.picture.limits import Limits, shortened
 from composite_llm.picture.markup import Html, element

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from composite_llm.model.call_tree import call_nodes
 from composite_llm.model.trace import Trace
 from composite_llm.picture.answers import answers
 from composite_llm.picture.attempts import attempts
+from composite_llm.picture.call_nodes import call_nodes
 from composite_llm.picture.document import asset, document
 from composite_llm.picture.figures import moment
 from composite_llm.picture.framing import BARE, Framing

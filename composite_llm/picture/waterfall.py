@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
-from composite_llm.model.call_tree import CallNode, Stage, stages
 from composite_llm.model.summary import title
 from composite_llm.model.trace import Call, Trace
 from composite_llm.model.usage import total_cost, total_usage
 from composite_llm.picture.axis import Axis, axis_of
 from composite_llm.picture.bars import bracket, scale
+from composite_llm.picture.call_nodes import CallNode, Stage, stages
 from composite_llm.picture.call_rows import call_rows, call_span
 from composite_llm.picture.figures import finite, plural, price_of, seconds, tokens
 from composite_llm.picture.legend import legend

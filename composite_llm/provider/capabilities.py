@@ -12,14 +12,14 @@ import litellm
 from composite_llm.backend.interface import ModelFacts
 from composite_llm.backend.litellm_error_classes import PROVIDER
 from composite_llm.backend.litellm_table import row_of, split
-from composite_llm.config.node import COMPOSITE_PREFIX, Node
+from composite_llm.config.node import Node
 from composite_llm.config.plan import Plan, make_plan, nodes_of
 from composite_llm.config.profiles import Profiles
 from composite_llm.model.errors import CompositeError, InvalidOption
+from composite_llm.model.model_strings import COMPOSITE_PREFIX, PROFILE_PREFIX, is_composite_model
 from composite_llm.provider.open_names import install_open_names
 from composite_llm.provider.worst_prices import worst_prices
 
-_PROFILE_PREFIX = f"{COMPOSITE_PREFIX}profile/"
 _REMEMBERED = 1000
 _DEFAULT_WINDOW = 128_000
 _DEFAULT_OUTPUT = 16_384
@@ -73,7 +73,7 @@ def install_capabilities(profiles: Profiles, facts: ModelFacts) -> None:
     rows = _Rows(profiles, facts)
     install_open_names(rows)
     litellm.register_model(
-        {name: row for name in (_PROFILE_PREFIX + name for name in profiles.by_name) if (row := rows(name)) is not None}
+        {name: row for name in (PROFILE_PREFIX + name for name in profiles.by_name) if (row := rows(name)) is not None}
     )
     _install_rule()
 
@@ -93,7 +93,7 @@ def register_models(models: Iterable[str | Mapping[str, Any]], profiles: Profile
     for given in models:
         options = {"model": given} if isinstance(given, str) else dict(given)
         model = options.pop("model", None)
-        if not isinstance(model, str) or not model.startswith(COMPOSITE_PREFIX):
+        if not isinstance(model, str) or not is_composite_model(model):
             raise InvalidOption("models", "is no composite model string", allowed=f"{COMPOSITE_PREFIX}…", value=model)
         entries[model] = _entry(make_plan(model, options, profiles), facts)
     litellm.register_model(entries)
@@ -127,7 +127,7 @@ class _Rows:
         if plan is None:
             return None, {}
         followed = {node.model: row_of(node.model) for node in (plan.final, *nodes_of(plan))}
-        return _entry(plan, self._facts, chosen=model.startswith(_PROFILE_PREFIX)), followed
+        return _entry(plan, self._facts, chosen=model.startswith(PROFILE_PREFIX)), followed
 
 
 def _plan(model: str, profiles: Profiles) -> Plan | None:

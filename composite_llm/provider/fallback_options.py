@@ -14,8 +14,8 @@ from typing import Any
 import litellm.utils
 
 from composite_llm.backend.litellm_error_classes import PROVIDER
-from composite_llm.config.node import COMPOSITE_PREFIX
 from composite_llm.config.options import ALL_OPTIONS
+from composite_llm.model.model_strings import is_composite_model
 
 _Hook = Callable[..., Awaitable[dict[str, Any]]]
 
@@ -61,7 +61,7 @@ def _without_options(kwargs: Any, seen: _Seen) -> Any:
 def _is_composite(kwargs: Mapping[str, Any]) -> bool:
     model = kwargs.get("model")
     # LiteLLM's bridge from the Responses API asks with the provider beside the model.
-    named = isinstance(model, str) and model.startswith(COMPOSITE_PREFIX)
+    named = isinstance(model, str) and is_composite_model(model)
     return named or kwargs.get("custom_llm_provider") == PROVIDER
 
 

@@ -14,8 +14,8 @@ from composite_llm.backend.interface import Chunk, Reply
 from composite_llm.backend.litellm_error_classes import to_litellm_error
 from composite_llm.backend.litellm_response_cache import keep_out_of_cache
 from composite_llm.backend.unused_callbacks import leave_unlogged
-from composite_llm.config.node import COMPOSITE_PREFIX
 from composite_llm.model.errors import CompositeError, InvalidOption
+from composite_llm.model.model_strings import COMPOSITE_PREFIX
 from composite_llm.model.trace import Trace
 from composite_llm.provider.charge import Charge
 from composite_llm.provider.chunks import ChunkMaker

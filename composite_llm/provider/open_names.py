@@ -13,7 +13,7 @@ from typing import Any
 import litellm
 from typing_extensions import override
 
-from composite_llm.config.node import COMPOSITE_PREFIX
+from composite_llm.model.model_strings import is_composite_model
 
 Row = dict[str, Any]
 RowOf = Callable[[str], Row | None]
@@ -52,7 +52,7 @@ class OpenNames(dict[str, Any]):
         return super().setdefault(key, default if made is None else made)
 
     def _made(self, key: object) -> Row | None:
-        return self.made(key) if isinstance(key, str) and key.startswith(COMPOSITE_PREFIX) else None
+        return self.made(key) if isinstance(key, str) and is_composite_model(key) else None
 
 
 def install_open_names(made: RowOf) -> None:

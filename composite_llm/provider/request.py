@@ -9,11 +9,11 @@ from typing import Any
 import httpx
 
 from composite_llm.backend.reentry import current_scope, note_reentry
-from composite_llm.config.node import COMPOSITE_PREFIX
 from composite_llm.config.numbers import seconds_of
 from composite_llm.config.plan import Plan, make_plan
 from composite_llm.engine.scope import Scope
 from composite_llm.model.messages import checked_messages
+from composite_llm.model.model_strings import with_composite_prefix
 from composite_llm.model.sendable import check_sendable, check_values
 from composite_llm.model.wellformed import well_formed, well_formed_value
 from composite_llm.provider.reply import response_id
@@ -107,7 +107,7 @@ def build_run(kwargs: Mapping[str, Any], services: Services) -> Run:
 
 def _logical_model(name: str) -> str:
     model = well_formed(name)
-    return model if model.startswith(COMPOSITE_PREFIX) else COMPOSITE_PREFIX + model
+    return with_composite_prefix(model)
 
 
 def _given(kwargs: Mapping[str, Any]) -> dict[str, Any]:

@@ -11,7 +11,7 @@ import litellm.cost_calculator
 
 from composite_llm.backend.litellm_error_classes import PROVIDER
 from composite_llm.backend.litellm_table import has_price, row_of
-from composite_llm.config.node import COMPOSITE_PREFIX
+from composite_llm.model.model_strings import is_composite_model, with_composite_prefix
 from composite_llm.provider.traces import get_trace
 
 _Prices = tuple[float, float]
@@ -36,7 +36,7 @@ def _with_composites(original: Callable[..., _Prices]) -> Callable[..., _Prices]
     @functools.wraps(original)
     def cost_per_token(*args: Any, **kwargs: Any) -> _Prices:
         model = str(kwargs.get("model", args[0] if args else "") or "")
-        if kwargs.get("custom_llm_provider") != PROVIDER and not model.startswith(COMPOSITE_PREFIX):
+        if kwargs.get("custom_llm_provider") != PROVIDER and not is_composite_model(model):
             return original(*args, **kwargs)
         cost_usd = _told(kwargs.get("response"))
         if cost_usd is not None:
@@ -69,7 +69,7 @@ def _number(value: Any) -> float | None:
 
 
 def _full(model: str) -> str:
-    return model if model.startswith(COMPOSITE_PREFIX) else COMPOSITE_PREFIX + model
+    return with_composite_prefix(model)
 
 
 def _unpriced(model: str) -> Exception:

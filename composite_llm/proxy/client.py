@@ -9,12 +9,13 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from composite_llm.backend.litellm_router import meant_by, proxy_router, public_names
-from composite_llm.config.node import COMPOSITE_PREFIX, Node
+from composite_llm.config.node import Node
 from composite_llm.config.options import ALL_OPTIONS
 from composite_llm.config.parameters import CONNECTION
 from composite_llm.config.plan import Plan, make_plan, nested_options, nodes_of
 from composite_llm.config.profiles import Profiles
 from composite_llm.model.errors import InvalidOption, OptionNotAllowed
+from composite_llm.model.model_strings import COMPOSITE_PREFIX, PROFILE_PREFIX
 from composite_llm.proxy.deployment import CONTAINERS, OwnDeployment, own_deployment
 from composite_llm.proxy.owner import authenticates
 from composite_llm.proxy.policy import FINAL, NODES, check_client
@@ -198,7 +199,7 @@ class ChosenModel:
 def _reached(plan: Plan, profiles: Profiles, *, by_operator: bool = False) -> ChosenModel:
     named: list[str] = []
     operators: list[str] = []
-    by_operator = by_operator or plan.logical_model.startswith(f"{COMPOSITE_PREFIX}profile/")
+    by_operator = by_operator or plan.logical_model.startswith(PROFILE_PREFIX)
     for node in nodes_of(plan):
         if node.is_composite:
             inner = _reached(_nested(node, profiles), profiles, by_operator=by_operator)

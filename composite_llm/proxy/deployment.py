@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from composite_llm.backend.litellm_router import default_params, deployment_row, proxy_router
-from composite_llm.config.node import COMPOSITE_PREFIX, resolved_params
+from composite_llm.config.node import resolved_params
 from composite_llm.config.parameters import CONNECTION
+from composite_llm.model.model_strings import COMPOSITE_PREFIX
 
 CONTAINERS = ("optional_params", "extra_body")
 """Parameters that hold parameters."""

@@ -11,9 +11,9 @@ from litellm.integrations.custom_logger import CustomLogger
 from composite_llm.backend.litellm_error_classes import PROVIDER, to_litellm_error
 from composite_llm.backend.litellm_router import deployed, proxy_router
 from composite_llm.backend.reentry import in_a_run
-from composite_llm.config.node import COMPOSITE_PREFIX
 from composite_llm.config.profiles import Profiles
 from composite_llm.model.errors import CompositeError
+from composite_llm.model.model_strings import is_composite_model
 from composite_llm.proxy.client import client_of, no_deployment, no_request
 from composite_llm.proxy.deployment import OwnDeployment, own_deployment
 from composite_llm.proxy.health import recognise_health_checks
@@ -130,9 +130,7 @@ def _asked(kwargs: dict[str, Any]) -> dict[str, Any]:
 
 def _is_composite(kwargs: dict[str, Any]) -> bool:
     model = kwargs.get("model")
-    return isinstance(model, str) and (
-        model.startswith(COMPOSITE_PREFIX) or kwargs.get("custom_llm_provider") == PROVIDER
-    )
+    return isinstance(model, str) and (is_composite_model(model) or kwargs.get("custom_llm_provider") == PROVIDER)
 
 
 def _leads_to_a_composite(asked: Any) -> bool:
@@ -142,7 +140,7 @@ def _leads_to_a_composite(asked: Any) -> bool:
     for name in names:
         if isinstance(name, str) and (name := name.strip()):
             found = deployed(router, name) if router is not None else ()
-            if name.startswith(COMPOSITE_PREFIX) or any(one.model.startswith(COMPOSITE_PREFIX) for one in found):
+            if is_composite_model(name) or any(is_composite_model(one.model) for one in found):
                 return True
     return False
 

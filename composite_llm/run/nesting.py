@@ -8,7 +8,6 @@ from dataclasses import replace
 from typing import Protocol
 
 from composite_llm.backend.interface import AttemptRequest, ChoiceDelta, Chunk, Message, Reply, as_nested
-from composite_llm.config.node import COMPOSITE_PREFIX
 from composite_llm.config.plan import Plan, make_plan
 from composite_llm.engine.scope import Scope
 from composite_llm.model.errors import (
@@ -21,6 +20,7 @@ from composite_llm.model.errors import (
     QuorumNotMet,
 )
 from composite_llm.model.events import Event
+from composite_llm.model.model_strings import is_composite_model
 from composite_llm.model.summary import event_text
 from composite_llm.run.context import Caller, Services
 
@@ -62,7 +62,7 @@ class NestingBackend:
 
     def nested(self, model: str) -> bool:
         """A composite by its model string, or a name below that leads to one."""
-        return model.startswith(COMPOSITE_PREFIX) or self._services.backend.nested(model)
+        return is_composite_model(model) or self._services.backend.nested(model)
 
     async def complete(self, request: AttemptRequest) -> Reply:
         """One plain attempt, or one nested run."""
@@ -108,7 +108,7 @@ class NestingBackend:
 
 
 def _is_composite(request: AttemptRequest) -> bool:
-    return request.model.startswith(COMPOSITE_PREFIX)
+    return is_composite_model(request.model)
 
 
 def _as_failure(error: CompositeError) -> Failure:

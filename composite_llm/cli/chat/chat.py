@@ -68,7 +68,7 @@ def chat(
 
 def _go_on(conversation: Conversation, name: str) -> None:
     """Take up what was said under that name, and keep what is said from now on."""
-    from composite_llm.cli.chat.reading import state_folder
+    from composite_llm.observe.telemetry_settings import state_folder
     from composite_llm.work import Session
 
     folder = state_folder()

@@ -12,6 +12,7 @@ from composite_llm.cli.completing import complete_profile
 from composite_llm.cli.output import drawing
 from composite_llm.cli.target import StrategyName
 from composite_llm.model.personas import PERSONAS
+from composite_llm.observe.telemetry_settings import state_folder
 
 if TYPE_CHECKING:
     from prompt_toolkit.completion import CompleteEvent, Completer
@@ -54,13 +55,6 @@ def _edited() -> Reader:
             continue
         except EOFError:
             return
-
-
-def state_folder() -> Path:
-    """`composite_llm` in the user's directory for state (XDG); it may not be there yet."""
-    state = os.environ.get("XDG_STATE_HOME") or ""
-    base = Path(state) if Path(state).is_absolute() else Path.home() / ".local" / "state"
-    return base / "composite_llm"
 
 
 def history_file() -> Path | None:

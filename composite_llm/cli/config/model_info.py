@@ -12,6 +12,7 @@ from composite_llm.cli.completing import complete_profile
 from composite_llm.cli.loading import load
 from composite_llm.cli.output import Json, print_json
 from composite_llm.cli.target import ConfigOption
+from composite_llm.model.model_strings import is_composite_model, profile_model
 
 
 def model_info(
@@ -43,7 +44,7 @@ def model_info(
 
         info = deployment_info(proxy, profile, known.profiles)
     else:
-        model = profile if profile.startswith("composite/") else f"composite/profile/{profile}"
+        model = profile if is_composite_model(profile) else profile_model(profile)
         info = info_of(model, known.facts, known.profiles)
     if as_json:
         print_json({"model_info": info})

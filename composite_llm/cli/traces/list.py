@@ -12,6 +12,7 @@ from composite_llm.cli.moment import SinceOption, moment_of, since
 from composite_llm.cli.output import Json, print_json, print_table
 from composite_llm.cli.store_file import StoreOption, store_failures, store_of
 from composite_llm.cli.terminal_text import harmless
+from composite_llm.model.model_strings import COMPOSITE_PREFIX
 from composite_llm.model.summary import money
 
 if TYPE_CHECKING:
@@ -81,7 +82,7 @@ def _cells(run: RunRecord) -> tuple[str, ...]:
         run.id[:SHOWN_CHARACTERS],
         f"{run.started_at:%Y-%m-%d %H:%M:%S}",
         status_of(run),
-        harmless(run.model.removeprefix("composite/")),
+        harmless(run.model.removeprefix(COMPOSITE_PREFIX)),
         f"{run.calls}" + (f" ({run.failed_calls} failed)" if run.failed_calls else ""),
         str(run.usage.total_tokens),
         cost_of(run),

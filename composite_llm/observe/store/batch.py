@@ -12,6 +12,7 @@ from composite_llm.model.events import CallDone
 from composite_llm.model.trace import Trace
 from composite_llm.observe.store import writing
 from composite_llm.observe.store.privacy import kept_call, kept_trace
+from composite_llm.observe.store.sqlite import transaction
 from composite_llm.observe.store.writing import ProviderOf, Start
 from composite_llm.observe.telemetry_settings import Privacy
 
@@ -76,16 +77,12 @@ class BatchScribe:
         # A run whose end is here needs no word of its beginning.
         items = [item for item in batch if isinstance(item, End) or run_id_of(item) not in ended]
         written = dict(self._calls_written)
-        connection.execute("BEGIN IMMEDIATE")
         try:
-            for item in items:
-                self._write_apart(connection, item)
-            connection.execute("COMMIT")
+            with transaction(connection):
+                for item in items:
+                    self._write_apart(connection, item)
         except BaseException:
             self._calls_written = written
-            # A full disk may have rolled back already.
-            if connection.in_transaction:
-                connection.execute("ROLLBACK")
             raise
 
     def _write_apart(self, connection: sqlite3.Connection, item: Item) -> None:

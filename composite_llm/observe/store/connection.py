@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 from pathlib import Path
 
-from composite_llm.observe.store.failures import StoreUnavailable
+from composite_llm.observe.store.sqlite import StoreUnavailable
 from composite_llm.observe.store.tables import migrate
 
 BUSY_TIMEOUT_S = 5.0

@@ -18,9 +18,9 @@ from composite_llm.model.trace import Trace
 from composite_llm.observe.spending import Used
 from composite_llm.observe.store.batch import End, Item
 from composite_llm.observe.store.connection import connect
-from composite_llm.observe.store.failures import StoreUnavailable
 from composite_llm.observe.store.moments import as_us, now_us
 from composite_llm.observe.store.nested import composites_of, known_usd, spent_by_nested
+from composite_llm.observe.store.sqlite import StoreUnavailable
 from composite_llm.observe.store.writers import gone_writers
 from composite_llm.observe.store.writing import Start
 

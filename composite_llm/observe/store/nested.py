@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+from composite_llm.model.call_tree import CallTree
+from composite_llm.model.model_strings import is_composite_model
 from composite_llm.model.trace import Call, Trace
-
-_PREFIX = "composite/"
 
 
 def composites_of(call: Call) -> set[str]:
     """The composite model strings that a call tried, its fallbacks and those behind a Router's name included."""
     models = {call.model, *(attempt.model for attempt in call.attempts)}
-    return {model for model in models if model.startswith(_PREFIX)} | {*call.composites}
+    return {model for model in models if is_composite_model(model)} | {*call.composites}
 
 
 def spent_by_nested(trace: Trace) -> dict[str, float]:
@@ -20,9 +20,10 @@ def spent_by_nested(trace: Trace) -> dict[str, float]:
     not told, and a budget must not be overdrawn.
     """
     spent: dict[str, float] = {}
+    tree = CallTree(trace.calls)
     for call in trace.calls:
         for model in composites_of(call):
-            below = (known_usd(inner) for inner in trace.subtree(call))
+            below = (known_usd(inner) for inner in tree.subtree(call))
             spent[model] = spent.get(model, 0.0) + sum(below)
     return spent
 

@@ -8,6 +8,7 @@ import time
 
 from composite_llm.observe.records import Pruned
 from composite_llm.observe.store.moments import now_us
+from composite_llm.observe.store.sqlite import transaction
 from composite_llm.observe.store.sums import COMPACT_HISTORY, INTO_HISTORY
 from composite_llm.observe.store.writers import remove_gone_writers
 
@@ -66,8 +67,7 @@ def used_bytes(connection: sqlite3.Connection) -> int:
 
 
 def _remove_oldest(connection: sqlite3.Connection, before_us: int) -> int:
-    connection.execute("BEGIN IMMEDIATE")
-    try:
+    with transaction(connection):
         rows = connection.execute(
             "SELECT id FROM runs WHERE started_us < ? AND status <> 'running' ORDER BY started_us LIMIT ?",
             (before_us, _AT_ONCE),
@@ -77,24 +77,13 @@ def _remove_oldest(connection: sqlite3.Connection, before_us: int) -> int:
             connection.execute(INTO_HISTORY, {"ids": ids})
             for table, column in (("attempts", "run_id"), ("calls", "run_id"), ("runs", "id")):
                 connection.execute(f"DELETE FROM {table} WHERE {column} IN (SELECT value FROM json_each(?))", (ids,))
-        connection.execute("COMMIT")
-    except BaseException:
-        if connection.in_transaction:
-            connection.execute("ROLLBACK")
-        raise
     return len(rows)
 
 
 def _tidy(connection: sqlite3.Connection) -> None:
-    connection.execute("BEGIN IMMEDIATE")
-    try:
+    with transaction(connection):
         for statement in COMPACT_HISTORY.split(";"):
             connection.execute(statement)
         connection.execute("DELETE FROM spend WHERE at_us < ?", (now_us() - SPEND_DAYS * _DAY_US,))
-        connection.execute("COMMIT")
-    except BaseException:
-        if connection.in_transaction:
-            connection.execute("ROLLBACK")
-        raise
     # One step for each page that is given back.
     connection.execute("PRAGMA incremental_vacuum").fetchall()

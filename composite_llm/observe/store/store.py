@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
 
+from composite_llm.model.model_strings import profile_model
 from composite_llm.model.trace import Trace
 from composite_llm.observe.records import (
     AttemptRecord,
@@ -22,11 +23,11 @@ from composite_llm.observe.records import (
 )
 from composite_llm.observe.store import reading
 from composite_llm.observe.store.connection import connect
-from composite_llm.observe.store.failures import StoreUnavailable, UnknownRun
 from composite_llm.observe.store.ledger import spent_since
 from composite_llm.observe.store.moments import now_us
 from composite_llm.observe.store.retention import prune
 from composite_llm.observe.store.run_filters import RunFilter
+from composite_llm.observe.store.sqlite import StoreUnavailable, UnknownRun
 from composite_llm.observe.store.sums import sums
 from composite_llm.observe.store.writers import gone_writers
 
@@ -125,7 +126,7 @@ class TraceStore:
         What has no known price counts as nothing.
         """
         with self._connected() as connection:
-            return spent_since(connection, f"composite/profile/{profile}", since)
+            return spent_since(connection, profile_model(profile), since)
 
     def prune(self, *, older_than: timedelta | None = None, max_bytes: int | None = None) -> Pruned:
         """Remove runs that ended: those that began longer ago, then the oldest while the file holds more.

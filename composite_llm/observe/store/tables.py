@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 
-from composite_llm.observe.store.failures import StoreUnavailable
+from composite_llm.observe.store.sqlite import StoreUnavailable, transaction
 
 _VERSION_1 = """
 CREATE TABLE writers (
@@ -74,17 +74,12 @@ def migrate(connection: sqlite3.Connection) -> None:
     if _checked_version(connection) == VERSION:
         return
     # Several processes may start at once: the version is looked at again under the write lock.
-    connection.execute("BEGIN IMMEDIATE")
-    try:
+    with transaction(connection):
         for step in _MIGRATIONS[_checked_version(connection) :]:
             for statement in step.split(";\n"):
                 if statement.strip():
                     connection.execute(statement)
         connection.execute(f"PRAGMA user_version = {VERSION}")
-        connection.execute("COMMIT")
-    except BaseException:
-        connection.execute("ROLLBACK")
-        raise
 
 
 def version_of(connection: sqlite3.Connection) -> int:

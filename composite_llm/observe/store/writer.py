@@ -15,9 +15,9 @@ import weakref
 
 from composite_llm.observe.store.batch import BatchScribe, Item
 from composite_llm.observe.store.database_file import WriterFile
-from composite_llm.observe.store.failures import StoreUnavailable
 from composite_llm.observe.store.ledger import Ledger
 from composite_llm.observe.store.retention import Retention
+from composite_llm.observe.store.sqlite import StoreUnavailable
 from composite_llm.observe.store.writers import HEARTBEAT_S
 from composite_llm.observe.store.writing import ProviderOf
 from composite_llm.observe.telemetry_settings import TelemetrySettings

@@ -8,6 +8,7 @@ import sqlite3
 from pathlib import Path
 
 from composite_llm.observe.store.moments import now_us
+from composite_llm.observe.store.sqlite import transaction
 
 HEARTBEAT_S = 5.0
 """How often a writer with runs under way says that it lives."""
@@ -52,10 +53,9 @@ def remove_gone_writers(connection: sqlite3.Connection) -> None:
     gone = [(row["id"],) for row in connection.execute("SELECT * FROM writers").fetchall() if _is_gone(row)]
     if not gone:
         return
-    connection.execute("BEGIN IMMEDIATE")
-    connection.executemany("UPDATE runs SET status = 'lost' WHERE status = 'running' AND writer_id = ?", gone)
-    connection.executemany("DELETE FROM writers WHERE id = ?", gone)
-    connection.execute("COMMIT")
+    with transaction(connection):
+        connection.executemany("UPDATE runs SET status = 'lost' WHERE status = 'running' AND writer_id = ?", gone)
+        connection.executemany("DELETE FROM writers WHERE id = ?", gone)
 
 
 def _is_gone(row: sqlite3.Row) -> bool:

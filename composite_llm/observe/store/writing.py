@@ -13,6 +13,7 @@ from typing import Any
 from composite_llm.model.events import CallDone
 from composite_llm.model.execution_context import ExecutionContext
 from composite_llm.model.masking import masked_text
+from composite_llm.model.model_strings import PROFILE_PREFIX
 from composite_llm.model.trace import Call, Trace
 from composite_llm.observe.observer import RunInfo
 from composite_llm.observe.store import columns
@@ -20,8 +21,6 @@ from composite_llm.observe.store.moments import as_us
 from composite_llm.observe.store.nested import composites_of, spent_by_nested
 from composite_llm.observe.store.privacy import kept_question
 from composite_llm.observe.telemetry_settings import Privacy
-
-_PROFILE = "composite/profile/"
 
 ProviderOf = Callable[[str], str | None]
 
@@ -61,7 +60,7 @@ def start_of(run: RunInfo, privacy: Privacy, started_us: int) -> Start:
     cells = {
         "strategy": run.strategy,
         "model": model,
-        "profile": model.removeprefix(_PROFILE) if model.startswith(_PROFILE) else None,
+        "profile": model.removeprefix(PROFILE_PREFIX) if model.startswith(PROFILE_PREFIX) else None,
         "streamed": run.streamed,
         "user": _masked(context.user_id),
         "workflow": _masked(context.workflow_name),

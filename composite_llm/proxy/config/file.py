@@ -9,9 +9,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from composite_llm.config.node import COMPOSITE_PREFIX
 from composite_llm.config.problems import Problem
 from composite_llm.config.yaml_source import KeyPath, Source, UnreadableConfig, read_source
+from composite_llm.model.model_strings import is_composite_model
 
 _FROM_ENVIRONMENT = "os.environ/"
 
@@ -64,7 +64,7 @@ class Listed:
     @property
     def is_composite(self) -> bool:
         """Whether it is a composite."""
-        return self.model.startswith(COMPOSITE_PREFIX)
+        return is_composite_model(self.model)
 
 
 @dataclass(frozen=True)

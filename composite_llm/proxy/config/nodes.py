@@ -9,8 +9,8 @@ from typing import Any
 
 import litellm
 
-from composite_llm.config.node import COMPOSITE_PREFIX
 from composite_llm.config.problems import Problem
+from composite_llm.model.model_strings import is_composite_model, split_composite
 from composite_llm.model.near_misses import nearest
 from composite_llm.proxy.config.file import Setting
 
@@ -43,8 +43,8 @@ def chosen_later(model: str) -> bool:
 
 def final_of(model: str) -> str:
     """The model that a composite model string ends in; blank for a profile, whose nodes stand elsewhere."""
-    while model.startswith(COMPOSITE_PREFIX):
-        kind, _, model = model.removeprefix(COMPOSITE_PREFIX).partition("/")
+    while is_composite_model(model):
+        kind, model = split_composite(model)
         if kind == "profile":
             return ""
     return model
@@ -52,8 +52,8 @@ def final_of(model: str) -> str:
 
 def profiles_in_model(model: str) -> Iterator[str]:
     """The profiles that a composite model string names, however deep."""
-    while model.startswith(COMPOSITE_PREFIX):
-        kind, _, model = model.removeprefix(COMPOSITE_PREFIX).partition("/")
+    while is_composite_model(model):
+        kind, model = split_composite(model)
         if kind == "profile":
             yield model
             return
