@@ -17,9 +17,9 @@ _MAX_TAGS = 32
 
 
 class ExecutionContext(BaseModel):
-    """Who asks, within which workflow, and what for; the known keys of a request's `metadata`.
+    """Who asks, in which workflow and for what; the known keys of a request's `metadata`.
 
-    Nothing here changes how a run goes: the keys are kept with the run, so that runs can be found and added up by them.
+    None of it changes how a run is carried out: the keys are stored with the run, to find runs and to add them up.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", json_schema_extra=describe_fields)
@@ -30,18 +30,18 @@ class ExecutionContext(BaseModel):
     step_name: str | None = None
     """The step of the workflow."""
     task_type: str | None = None
-    """The kind of work, as `summarize`."""
+    """The kind of work, such as `summarize`."""
     provider_hint: str | None = None
-    """The provider that the application would like; kept, not obeyed."""
+    """The provider that the application prefers; stored, without effect."""
     tier_hint: str | None = None
-    """The class of model that the application would like, as `fast`; kept, not obeyed."""
+    """The class of model that the application prefers, such as `fast`; stored, without effect."""
     timeout_seconds: PositiveFloat | None = None
-    """The time that the workflow has left; kept, not obeyed: the limit of a run is `timeout`."""
+    """The time that the workflow has left; stored, without effect: the limit of a run is `timeout`."""
     session_id: str | None = None
     project: str | None = None
     tags: tuple[str, ...] = ()
     metadata: Mapping[str, Any] = {}
-    """Whatever else the application wants to say, under keys of its own."""
+    """Anything else, under the application's own keys."""
 
     @field_validator("metadata")
     @classmethod
@@ -53,7 +53,7 @@ class ExecutionContext(BaseModel):
         return value
 
     def as_metadata(self) -> dict[str, Any]:
-        """The mapping for `litellm.completion(metadata=…)`: what is set, beside the application's own keys."""
+        """The mapping for `litellm.completion(metadata=…)`: the fields that are set, and the application's own keys."""
         known = {name: value for name in sorted(_KNOWN) if (value := getattr(self, name)) not in (None, ())}
         if self.tags:
             known["tags"] = list(self.tags)
@@ -61,7 +61,7 @@ class ExecutionContext(BaseModel):
 
     @classmethod
     def of_metadata(cls, metadata: Mapping[str, Any] | None) -> ExecutionContext:
-        """What a request's `metadata` says; a value that is of no use counts as absent, since a client may send anything.
+        """Read a request's `metadata`; a value of the wrong type counts as absent, since a client may send anything.
 
         A text is cut after 200 characters, tags after 32 of them.
         """

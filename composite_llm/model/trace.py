@@ -32,9 +32,9 @@ class Attempt(_Record):
 
     model: str
     response_model: str | None = None
-    """The model as the provider named it in its answer, where it did."""
+    """The model's name in the provider's answer, if it gave one."""
     endpoint: str | None = None
-    """Host and port that were asked, where known."""
+    """Host and port, where known."""
     start_s: float
     """Seconds after the run's start."""
     duration_s: float
@@ -50,15 +50,15 @@ class Attempt(_Record):
     next_step: NextStep | None = None
     """What followed a failed attempt and why: a retry, a fallback, or giving up."""
     estimated: bool = False
-    """Whether the tokens were counted here because the provider did not tell them: the answer broke off, or it never does."""
+    """Whether the tokens were counted here, because the provider reported none."""
     nested: bool = False
-    """Whether a composite answered, whatever it was called by: it consumes nothing itself, its calls count themselves."""
+    """Whether a composite answered; then the attempt has no usage of its own, and the composite's calls have theirs."""
     provider_message: str | None = None
-    """The provider's own sentence about a failure, secrets masked, at most 500 characters. It may quote the prompt."""
+    """The provider's own message about a failure, secrets masked, at most 500 characters. It may quote the prompt."""
 
     @property
     def without_usage(self) -> bool:
-        """Whether it was cut off before its provider told its tokens: they count as none, whatever is billed for them."""
+        """Whether it ended before its provider reported usage: its tokens count as 0, whatever is billed for them."""
         cut_off = self.status in ("timed_out", "abandoned", "cancelled")
         return cut_off and not self.usage.total_tokens and not self.nested
 
@@ -70,10 +70,10 @@ class Attempt(_Record):
 
 
 class Call(_Record):
-    """One answer wanted from one role: all its attempts, fallbacks and hedges.
+    """One answer from one role, with all its attempts, fallbacks and hedges.
 
-    `usage` and `cost_usd` are what its own attempts consumed.
-    A nested composite consumes nothing itself: its calls are entries of their own, with its `id` as their `parent_id`.
+    `usage` and `cost_usd` are the sums of its own attempts.
+    A nested composite has none of its own: its calls are entries of `Trace.calls` with its `id` as their `parent_id`.
     So the sums over `Trace.calls` are the sums of the run.
     """
 
@@ -83,7 +83,7 @@ class Call(_Record):
     role: str
     name: str
     model: str
-    """The model that answered; a fallback's, if it came to that."""
+    """The model that answered, which may be a fallback."""
     start_s: float
     duration_s: float
     first_token_s: float | None = None
@@ -93,13 +93,13 @@ class Call(_Record):
     error: str | None = None
     attempts: list[Attempt] = []
     composites: list[str] = []
-    """Model strings of the composites that ran inside of it, also where a Router's name led there."""
+    """Model strings of the composites that ran inside it, also behind a Router's model name."""
     content: str | None = None
-    """The answer's text; None if there was none. Of a reviewer as it was written, with its own labels in it."""
+    """The answer's text, None if there was none. A reviewer's text has the labels that it saw instead of names."""
     labels: dict[str, str] = {}
-    """Of a reviewer: under which label it saw whose answer, in the order in which it saw them."""
+    """Of a reviewer: the author's name for each label, in the order in which it saw the answers."""
     critiques: dict[str, str] = {}
-    """Of a reviewer: what it says of each answer, by the author's name, with authors' names in the place of labels."""
+    """Of a reviewer: what it wrote about each answer, by the author's name, with names instead of labels."""
 
     @property
     def cut_off(self) -> bool:
@@ -113,18 +113,18 @@ UNREADABLE_ARGUMENTS = "invalid_arguments"
 
 
 class ToolCall(_Record):
-    """One tool that the run itself executed."""
+    """One call of a tool that the run executed itself."""
 
     id: str
-    """The model's id of the call."""
+    """The id that the model gave to the call."""
     round: int
     name: str
     arguments: dict[str, Any] | str
-    """As parsed; the raw text where the model sent no valid JSON object."""
+    """The parsed arguments, or the raw text where the model did not send a valid JSON object."""
     result: str | None = None
     error: str | None = None
     error_class: str | None = None
-    """Class name of what the tool raised; `invalid_arguments` where they could not be read and nothing was run."""
+    """Class name of the exception that the tool raised; `invalid_arguments` where they were not valid and it did not run."""
     start_s: float
     duration_s: float
 
@@ -137,25 +137,25 @@ class RankedAnswer(_Record):
     rank: int
     """From 1; tied answers share a rank."""
     score: float
-    """The chosen method's own score."""
+    """The score by the chosen method."""
     mean_position: float | None
     """Mean place over the ballots that could rank it, from 1; None without a ballot."""
     first_places: int
 
 
 class Dissent(_Record):
-    """An answer that some reviewer ranked first and the majority ranked low."""
+    """An answer that some reviewers ranked first and the majority ranked low."""
 
     name: str
     label: str
     champions: list[str]
     """The reviewers who ranked it first."""
     rank: int
-    """Its place in the group's order."""
+    """Its rank in the council's table."""
 
 
 class ReviewRecord(_Record):
-    """One reviewer's ballot, labels already translated back to names."""
+    """One reviewer's ballot, with names instead of labels."""
 
     reviewer: str
     ranking: list[str]
@@ -163,9 +163,9 @@ class ReviewRecord(_Record):
     abstained: bool = False
     problems: list[str] = []
     labels: dict[str, str] = {}
-    """Under which label it saw whose answer, in the order in which it saw them."""
+    """The author's name for each label, in the order in which the reviewer saw the answers."""
     critiques: dict[str, str] = {}
-    """What it says of each answer, by the author's name; as it was written in its call's `content`."""
+    """What it wrote about each answer, by the author's name."""
 
 
 class Ranking(_Record):
@@ -191,7 +191,7 @@ def _status(error: str | None, degraded: bool) -> TraceStatus:
 
 
 class Trace(_Record):
-    """One run, start to finish; `model_dump_json` round-trips."""
+    """One run from start to finish; `model_dump_json` round-trips."""
 
     id: str
     strategy: str
@@ -202,11 +202,11 @@ class Trace(_Record):
     duration_s: float
     usage: Usage = Usage()
     cost_usd: float | None = 0.0
-    """US dollars over all attempts; None as soon as one price is unknown."""
+    """US dollars of all attempts; None if the price of any is unknown."""
     degraded: list[Degradation] = []
-    """Every departure from the configuration; empty when all went as configured. Each is text, "code: …", too."""
+    """Every departure from the configuration, each also a text of the form "code: …"; empty if there was none."""
     status: TraceStatus = "ok"
-    """How the run ended; `degraded` with an answer but otherwise than configured, `cancelled` when its caller had gone."""
+    """`degraded`: with an answer, but not as configured. `cancelled`: the caller was gone."""
     calls: list[Call] = []
     tool_calls: list[ToolCall] = []
     error: str | None = None
@@ -214,7 +214,7 @@ class Trace(_Record):
     """Class name of the error that ended the run."""
     ranking: Ranking | None = None
     notes: list[str] = []
-    """What was worth saying before the run started, such as that it samples its own model."""
+    """Remarks from before the run, such as that it samples its own model."""
     self_moa: bool = False
     """Whether the proposers are samples of the aggregator's own model because none were named."""
     reused: bool = False
@@ -230,17 +230,17 @@ class Trace(_Record):
 
     @property
     def ending(self) -> Literal["ok", "failed", "cancelled"]:
-        """How the run ended, whatever it departed from: a degraded one has an answer too."""
+        """As `status`, where `degraded` counts as `ok`."""
         return "ok" if self.status == "degraded" else self.status
 
     @property
     def degraded_codes(self) -> list[str]:
-        """What kinds of departure there were, each once: `degraded` without its clauses for people."""
+        """The codes in `degraded`, each once."""
         return list(dict.fromkeys(reason.code for reason in self.degraded))
 
     @property
     def attempts_without_usage(self) -> int:
-        """How many attempts were cut off before their tokens were told; unless 0, usage and cost are lower bounds."""
+        """How many attempts ended before their provider reported usage; unless 0, usage and cost are lower bounds."""
         return sum(attempt.without_usage for call in self.calls for attempt in call.attempts)
 
     @property
@@ -258,18 +258,18 @@ class Trace(_Record):
         return CallTree(self.calls).subtree(call)
 
     def to_html(self, path: str | os.PathLike[str] | None = None) -> str:
-        """One self-contained page that shows the run: no network, and no script that it needs.
+        """Render the run as one HTML page, which loads nothing from the network and works without scripts.
 
-        The page holds the answers, the reviews and what tools were given and returned, but not the question.
+        The page holds answers, reviews, and arguments and results of tools, but not the question.
 
         Args:
-            path: Where it is written to, if given; what is there is replaced.
+            path: A file to write the page to; an existing one is replaced.
 
         Returns:
             The page.
 
         Raises:
-            OSError: `path` cannot be written to.
+            OSError: `path` cannot be written.
         """
         made = renderer().page(self)
         if path is not None:

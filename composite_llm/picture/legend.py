@@ -21,6 +21,6 @@ def legend(trace: Trace) -> Html:
     if any(one.attempt.estimated for one in attempts):
         entries.append(element("li", "\N{ALMOST EQUAL TO} counted here, because the answer broke off"))
     if any(one.attempt.without_usage for one in attempts):
-        text = "\N{GREATER-THAN OR EQUAL TO} at least: an attempt was cut off before it told its tokens"
+        text = "\N{GREATER-THAN OR EQUAL TO} at least: an attempt was cut off before its usage was known"
         entries.append(element("li", text))
     return element("ul", *entries, class_="legend", aria_label="Legend")

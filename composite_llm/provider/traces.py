@@ -58,14 +58,14 @@ def get_trace(x: Any, default: _T) -> Trace | _T: ...
 
 
 def get_trace(x: Any, default: _T | _Required = _REQUIRED) -> Trace | _T:
-    """The trace of a response, of a stream (also one that broke or was closed early), or of an error.
+    """Get the trace of a response, of a stream (also one that broke off or was closed early), or of an error.
 
     Args:
         x: What `litellm.completion` or `acompletion` of a composite returned or raised.
-        default: What to return where there is none: another model's answer, or one out of LiteLLM's response cache.
+        default: Returned where there is no trace, because another model or LiteLLM's response cache answered.
 
     Raises:
-        ValueError: There is none, and no `default`; or the stream has not started.
+        ValueError: There is no trace and no `default`, or the stream has not started.
     """
     for holder in _holders(x):
         box = holder.get(_KEY) if isinstance(holder, dict) else getattr(holder, _KEY, None)

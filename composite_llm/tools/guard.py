@@ -31,22 +31,22 @@ class ToolRaised(Exception):  # told to the model
 
 
 class ToolGuard:
-    """An executor that asks before it runs, and writes down what it ran.
+    """A tool executor that asks before it runs a tool, and keeps an audit.
 
     Args:
         executor: As for `tool_executor`: a callable or a mapping of functions.
-        mode: `manual`: a call that is not allowed by name is put to `approve`. `trust`: so is a call of a tool that is
-            not on the list, but without a list everything runs.
+        mode: `manual`: `approve` is asked about every tool that is not in `allow`. `trust`: the same, but without
+            `allow` everything runs.
         allow: Names of tools that run without asking.
-        approve: `(name, arguments) -> bool`, sync or async. Without one, a call that would be put to it is refused, as
-            it is when `approve` raises or returns anything but True. A sync one runs in a thread and is asked one
-            question at a time, so that it may wait for a person.
+        approve: `(name, arguments) -> bool`, sync or async. Without it, or when it raises or returns anything but True,
+            the call is refused. A sync one runs in a thread and is asked one question at a time, so it may wait for a
+            person.
         timeout_s: Seconds for one tool. A sync tool cannot be stopped: it is left behind on its thread.
-        max_output_bytes: UTF-8 bytes of a result that the model gets to see; the rest is cut with a mark.
+        max_output_bytes: UTF-8 bytes of a result that the model sees; the rest is cut and marked as cut.
         audit: Path of a JSON-lines file to append to, or a callable that gets each entry as a mapping.
 
     Raises:
-        InvalidOption: One of them cannot be used.
+        InvalidOption: One of the arguments cannot be used.
     """
 
     def __init__(

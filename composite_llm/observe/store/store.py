@@ -33,9 +33,9 @@ from composite_llm.observe.store.writers import gone_writers
 
 
 class TraceStore:
-    """A telemetry store, from any process and any thread, while others write into it.
+    """Reads a telemetry store, from any process and thread, while others write to it.
 
-    Each method opens the file anew. All raise `StoreUnavailable` when it cannot be used.
+    Each method opens the file anew, and raises `StoreUnavailable` when the file cannot be used.
 
     Args:
         path: The file that `telemetry` names.
@@ -60,7 +60,7 @@ class TraceStore:
         limit: int | None = 50,
         offset: int = 0,
     ) -> list[RunRecord]:
-        """The runs for which all that is given holds, newest first; see `RunFilter`. No limit for None."""
+        """The runs that match all given arguments, newest first; `limit=None` for all of them."""
         wanted = RunFilter(since, until, model, profile, status, user, session, project, workflow, tag)
         with self._connected() as connection:
             gone = gone_writers(connection)
@@ -70,16 +70,16 @@ class TraceStore:
         return [reading.run_record(row) for row in rows]
 
     def run(self, run_id: str) -> RunRecord:
-        """The run with that id, or whose id alone begins so.
+        """The run with that id, or the only one whose id begins with it.
 
         Raises:
-            UnknownRun: There is none, or more than one.
+            UnknownRun: There is no such run, or more than one.
         """
         with self._connected() as connection:
             return reading.run_record(_found(connection, run_id))
 
     def calls(self, run_id: str) -> list[CallRecord]:
-        """A run's calls, in order; of one under way those that are done.
+        """A run's calls, in order; of a run that is under way, those that are done.
 
         Raises:
             UnknownRun: As `run`.
@@ -109,14 +109,14 @@ class TraceStore:
     def costs(
         self, by: CostGroup = "model", *, since: datetime | None = None, until: datetime | None = None
     ) -> list[Sums]:
-        """What was spent, most expensive first, days in their order. Days are UTC."""
+        """What was spent, the most expensive first; days in their order, in UTC."""
         with self._connected() as connection:
             return sums(connection, by, since, until)
 
     def usage(
         self, by: UsageGroup = "backend", *, since: datetime | None = None, until: datetime | None = None
     ) -> list[Sums]:
-        """What was used: attempts, failures, tokens and cost per underlying model, session, project or in all."""
+        """Attempts, failures, tokens and cost per underlying model, session or project, or in all."""
         with self._connected() as connection:
             return sums(connection, by, since, until)
 
