@@ -23,7 +23,7 @@ export PIP_NO_INPUT := 1
 unexport PIP_TARGET PIP_PREFIX PIP_CONSTRAINT PIP_REQUIRE_HASHES PIP_NO_BINARY PYTHONHOME PYTHONPATH VIRTUAL_ENV
 
 BIN = .venv/bin
-BENCHMARKS = latency stream cpu throughput start growth straggler cancellation telemetry proxy jury
+BENCHMARKS = latency stream cpu throughput start growth straggler cancellation telemetry proxy jury injection
 # LiteLLM silences this remark of pydantic's on its types, but not in its threads that outlive a test.
 export PYTHONWARNINGS := ignore:Item:UserWarning
 PYTEST = -m pytest $(ARGS)
