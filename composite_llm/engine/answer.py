@@ -22,6 +22,10 @@ from composite_llm.model.trace import ToolCall
 _BETWEEN_TURNS = "\n\n"
 _ALIKE = 3
 """So many rounds in a row with the same calls and the same results are worth a word: the model is going in circles."""
+_CIRCLES = (1, 2)
+"""How many rounds go by before the same calls are made again, in the circles that eight rounds can show."""
+_Round = list[tuple[str, Any, str | None]]
+"""Name, arguments and result of each call."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,8 +82,8 @@ class _ToolLoop:
         self._check = check
         self._spoken: list[str] = []
         self._between_turns = False
-        self._last_round: list[tuple[str, Any, str | None]] = []
-        self._alike = 0
+        self._rounds: list[_Round] = []
+        self._in_circles = False
         # The caller must get valid JSON, so a turn's text is held until it is known to be the last.
         self._holds_text = bool(subcall.params.get("response_format"))
 
@@ -107,10 +111,9 @@ class _ToolLoop:
 
     def _note_alike(self, records: Sequence[ToolCall]) -> None:
         """Not the end of it: a tool that is waited for gives the same result until it gives another."""
-        made = [(record.name, record.arguments, record.result or record.error) for record in records]
-        self._alike = self._alike + 1 if made == self._last_round else 1
-        self._last_round = made
-        if self._alike == _ALIKE:
+        self._rounds.append([(record.name, record.arguments, record.result or record.error) for record in records])
+        if not self._in_circles and any(_repeats(self._rounds, size) for size in _CIRCLES):
+            self._in_circles = True
             text = f"made the same tool calls {_ALIKE} times in a row, with the same results"
             self._degrade("tool_calls_repeated", text)
 
@@ -194,3 +197,9 @@ def _choice_without_tool_calls(choice: Choice) -> Choice:
         key: value for key, value in choice.message.items() if key not in ("tool_calls", "function_call")
     }
     return replace(choice, message=message, finish_reason="stop")
+
+
+def _repeats(rounds: Sequence[_Round], size: int) -> bool:
+    """Whether the last rounds are the same so many times, `_ALIKE` in all."""
+    last = rounds[-size * _ALIKE :]
+    return len(last) == size * _ALIKE and all(last[place] == last[place % size] for place in range(len(last)))

@@ -20,7 +20,9 @@ from composite_llm.model.model_strings import is_composite_model
 _Hook = Callable[..., Awaitable[dict[str, Any]]]
 
 _HOOK = "async_pre_call_deployment_hook"
-"""Private: LiteLLM asks it before each asynchronous call, those of fallbacks among them. Without it nothing is kept back."""
+"""Private: LiteLLM asks it before each asynchronous call, those of fallbacks among them. Without it they keep back nothing."""
+_SETUP = "function_setup"
+"""Private: the same of synchronous calls; it gives their arguments back as the second of two."""
 _NESTED = ("extra_body", "optional_params")
 _LITELLMS_TOO = frozenset({"seed"})
 """Options of ours that are parameters of every model."""
@@ -31,18 +33,35 @@ _REMEMBERED = 1000
 
 def install_fallback_options() -> None:
     """Look at each call before LiteLLM does; once."""
-    original: _Hook | None = getattr(litellm.utils, _HOOK, None)
-    if original is None or getattr(original, "keeps_composites_options", False):
-        return
     seen: _Seen = OrderedDict()
+    for name, around in ((_HOOK, _around_hook), (_SETUP, _around_setup)):
+        original = getattr(litellm.utils, name, None)
+        if original is None or getattr(original, "keeps_composites_options", False):
+            continue
+        replaced: Any = around(original, seen)
+        replaced.keeps_composites_options = True
+        setattr(litellm.utils, name, replaced)
 
+
+def _around_hook(original: _Hook, seen: _Seen) -> _Hook:
     @functools.wraps(original)
     async def before_call(kwargs: Any, *args: Any, **more: Any) -> dict[str, Any]:
         return await original(_without_options(kwargs, seen), *args, **more)
 
-    replaced: Any = before_call
-    replaced.keeps_composites_options = True
-    setattr(litellm.utils, _HOOK, replaced)
+    return before_call
+
+
+def _around_setup(original: Callable[..., Any], seen: _Seen) -> Callable[..., Any]:
+    @functools.wraps(original)
+    def set_up(*args: Any, **kwargs: Any) -> Any:
+        found = original(*args, **kwargs)
+        match found:
+            case (logging_obj, arguments):
+                return logging_obj, _without_options(arguments, seen)
+            case _:
+                return found
+
+    return set_up
 
 
 _Seen = OrderedDict[str, frozenset[str]]

@@ -66,9 +66,9 @@ def test_a_composite_as_the_fallback_keeps_the_options(ask: Ask, server: Threade
     assert "gpt-4o-mini" in wire.models(server)
 
 
-def test_a_routers_fallback(server: ThreadedServer, portal: BlockingPortal) -> None:
+def router_at(server: ThreadedServer) -> litellm.Router:
     connection = {"api_base": server.base_url, "api_key": KEY}
-    router = litellm.Router(
+    return litellm.Router(
         model_list=[
             {"model_name": "wise", "litellm_params": {"model": MOA, **connection}},
             {"model_name": "plain", "litellm_params": {"model": INSTEAD, **connection}},
@@ -77,11 +77,41 @@ def test_a_routers_fallback(server: ThreadedServer, portal: BlockingPortal) -> N
         num_retries=0,
     )
 
-    async def asked() -> Any:
-        return await router.acompletion("wise", MESSAGES, temperature=0.5, **options_at(server, "nodes with keys"))
 
-    assert portal.call(asked).choices[0].message.content == "instead"
+@pytest.mark.parametrize("options", OPTIONS)
+@pytest.mark.parametrize("asynchronous", [False, True], ids=["sync", "async"])
+def test_a_routers_fallback(asynchronous: bool, options: str, server: ThreadedServer, portal: BlockingPortal) -> None:
+    router, given = router_at(server), {"temperature": 0.5, **options_at(server, options)}
+
+    async def asked() -> Any:
+        return await router.acompletion("wise", MESSAGES, **given)
+
+    answer: Any = portal.call(asked) if asynchronous else router.completion("wise", MESSAGES, **given)
+    assert answer.choices[0].message.content == "instead"
     assert wire.params(server, "gpt-4.1") == {"temperature": 0.5}
+
+
+@pytest.mark.parametrize("asynchronous", [False, True], ids=["sync", "async"])
+def test_a_routers_fallback_answers_a_stream_before_which_nothing_came(
+    asynchronous: bool, server: ThreadedServer, portal: BlockingPortal
+) -> None:
+    router = router_at(server)
+    given = {**options_at(server, "nodes with keys"), "reasoning": "off", "stream": True}
+
+    async def asked() -> list[Any]:
+        return [chunk async for chunk in await router.acompletion("wise", MESSAGES, **given)]
+
+    chunks: list[Any] = portal.call(asked) if asynchronous else list(router.completion("wise", MESSAGES, **given))
+    assert "".join(chunk.choices[0].delta.content or "" for chunk in chunks if chunk.choices) == "instead"
+    assert "CANARY" not in str(wire.body(server, "gpt-4.1"))
+    assert set(wire.params(server, "gpt-4.1")) <= {"stream", "stream_options"}
+
+
+def test_a_stream_that_has_begun_has_no_fallback(server: ThreadedServer) -> None:
+    given = options_at(server, "nodes with keys")
+    with pytest.raises(litellm.exceptions.MidStreamFallbackError):
+        list(router_at(server).completion("wise", MESSAGES, stream=True, **given))
+    assert "gpt-4.1" not in wire.models(server)
 
 
 def test_a_call_of_its_own_keeps_parameters_of_such_names(server: ThreadedServer, portal: BlockingPortal) -> None:

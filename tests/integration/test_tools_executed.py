@@ -274,8 +274,15 @@ def test_rounds_with_other_arguments_or_results_are_not_alike(run: Run, server: 
     other_results = [asks((f"c{n}", "look", {"at": "sky"})) for n in range(5)]
     _, trace, _ = run(lambda name, arguments: next(count), *other_results)
     assert list(trace.degraded) == []
-    _, trace, _ = run(by_name, *[asks((f"c{n}", "look", {"at": f"sky {n % 2}"})) for n in range(6)])
+    _, trace, _ = run(by_name, *[asks((f"c{n}", "look", {"at": f"sky {n}"})) for n in range(6)])
     assert list(trace.degraded) == []
+
+
+@pytest.mark.parametrize(("rounds", "noticed"), [(5, False), (6, True), (8, True)])
+def test_two_rounds_in_turns_are_noticed_when_they_come_the_third_time(rounds: int, noticed: bool, run: Run) -> None:
+    _, trace, _ = run(by_name, *[asks((f"c{n}", "look", {"at": f"sky {n % 2}"})) for n in range(rounds)])
+    entries = [reason for reason in trace.degraded if reason.startswith("tool_calls_repeated")]
+    assert len(entries) == noticed
 
 
 def test_rounds_that_are_used_up_are_told_also_when_an_answer_follows(run: Run, server: ThreadedServer) -> None:
