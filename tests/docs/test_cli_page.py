@@ -7,6 +7,7 @@ import shlex
 
 import pytest
 
+from composite_llm.cli.app import COMMANDS
 from composite_llm.cli.chat.commands import COMMANDS as SLASH_COMMANDS
 from composite_llm.cli.exits import FAILED, INTERRUPTED, OK, USAGE
 from tests.docs.blocks import blocks, codes, document, section, table
@@ -29,6 +30,11 @@ def test_a_command_has_a_section_with_its_summary_its_example_and_its_options(na
     expected = options_table(command)
     pasted = "\n".join(f"| {names} | {meaning.replace('|', chr(92) + '|')} |" for names, meaning in expected)
     assert (table(text) if expected else []) == expected, f"the table should be\n{pasted}"
+
+
+def test_the_overview_names_every_command_and_no_other() -> None:
+    cells = "\n".join(row[0] for row in table(section(PAGE, "# The command `composite`")))
+    assert sorted(codes(cells)) == sorted(f"composite {name}" for name in COMMANDS)
 
 
 def test_there_is_no_section_of_a_command_that_is_not_there() -> None:
