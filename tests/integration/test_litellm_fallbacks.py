@@ -8,6 +8,7 @@ import litellm
 import pytest
 from anyio.from_thread import BlockingPortal
 
+import composite_llm
 from fake_server import ThreadedServer
 from tests.support import wire
 from tests.support.asking import COUNCIL, FIRST, KEY, MESSAGES, MOA, Ask, asking, through
@@ -109,7 +110,7 @@ def test_a_routers_fallback_answers_a_stream_before_which_nothing_came(
 
 def test_a_stream_that_has_begun_has_no_fallback(server: ThreadedServer) -> None:
     given = options_at(server, "nodes with keys")
-    with pytest.raises(litellm.exceptions.MidStreamFallbackError):
+    with pytest.raises(composite_llm.FinalCallFailed):
         list(router_at(server).completion("wise", MESSAGES, stream=True, **given))
     assert "gpt-4.1" not in wire.models(server)
 
