@@ -25,7 +25,7 @@ class Known:
 PROVIDERS: Mapping[str, Known] = {
     "openai": Known(("OPENAI_API_KEY",), "openai/gpt-4.1", "openai/gpt-4.1-mini"),
     "anthropic": Known(("ANTHROPIC_API_KEY",), "anthropic/claude-sonnet-4-6", "anthropic/claude-haiku-4-5"),
-    "gemini": Known(("GEMINI_API_KEY", "GOOGLE_API_KEY"), "gemini/gemini-2.5-pro", "gemini/gemini-2.5-flash"),
+    "gemini": Known(("GEMINI_API_KEY", "GOOGLE_API_KEY"), "gemini/gemini-3.5-flash", "gemini/gemini-3.5-flash-lite"),
     "mistral": Known(("MISTRAL_API_KEY",), "mistral/mistral-large-latest", "mistral/mistral-small-latest"),
     "deepseek": Known(("DEEPSEEK_API_KEY",), "deepseek/deepseek-v4-pro", "deepseek/deepseek-v4-flash"),
 }
