@@ -5,16 +5,21 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
 import yaml
 
 import composite_llm
+import composite_llm.evaluate
+import composite_llm.work
+from composite_llm.model import errors
 from tests.docs.blocks import ROOT, document
 
 DOCS = ROOT / "docs"
 PAGES = sorted(str(path.relative_to(DOCS)) for path in DOCS.rglob("*.md"))
+ERRORS = {name for name in vars(errors) if name != "CompositeError"}
 _LINK = re.compile(r"\]\(([^)\s#]+)")
 
 
@@ -38,13 +43,20 @@ def test_what_a_page_links_to_is_part_of_the_site(page: str) -> None:
             assert (DOCS / page).parent.joinpath(target).resolve().is_relative_to(DOCS), target
 
 
-def test_the_reference_has_an_entry_for_every_public_name() -> None:
-    """But for the handler, which has no docstring of its own, and the errors, which are in a table."""
-    entries = re.findall(r"^::: composite_llm\.(\w+)$", document("docs/api.md"), re.MULTILINE)
-    base = composite_llm.CompositeError
-    public = {name: getattr(composite_llm, name) for name in composite_llm.__all__ if name != "handler"}
-    errors = {name for name, found in public.items() if isinstance(found, type) and issubclass(found, base)}
-    assert sorted(entries) == sorted(public.keys() - errors | {"CompositeError"})
+@pytest.mark.parametrize(
+    ("module", "page"),
+    [
+        (composite_llm, "api.md"),
+        (composite_llm.evaluate, "reference/evaluate.md"),
+        (composite_llm.work, "reference/work.md"),
+    ],
+    ids=lambda value: getattr(value, "__name__", ""),
+)
+def test_the_reference_has_an_entry_for_every_public_name(module: ModuleType, page: str) -> None:
+    """But for the handler, which has no docstring of its own, and the package's errors, which are in a table."""
+    entries = re.findall(rf"^::: {module.__name__}\.(\w+)$", document(f"docs/{page}"), re.MULTILINE)
+    left_out = {"handler", *(ERRORS if module is composite_llm else ())}
+    assert sorted(entries) == sorted(set(module.__all__) - left_out)
 
 
 def test_the_locks_hold_no_address_of_an_index() -> None:
