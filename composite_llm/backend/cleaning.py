@@ -59,8 +59,8 @@ class StreamCleaner:
 
     def rest(self) -> tuple[ChoiceDelta, ...]:
         """What was still held back when the stream ended."""
-        found = ((index, choice.rest()) for index, choice in self._choices.items())
-        return tuple(ChoiceDelta(index, fields) for index, fields in found if fields)
+        rests = ((index, choice.rest()) for index, choice in self._choices.items())
+        return tuple(ChoiceDelta(index, fields) for index, fields in rests if fields)
 
     def _choice(self, index: int) -> _ChoiceCleaner:
         choice = self._choices.get(index)

@@ -75,11 +75,13 @@ class StreamBill:
         if getattr(self._stream, "custom_llm_provider", None) == "cached_response":
             return Bill(usage)
         chunks = getattr(self._stream, "chunks", None) or []
-        sent = [found for chunk in chunks if (found := getattr(chunk, "usage", None)) is not None]
+        sent = [usage_of_chunk for chunk in chunks if (usage_of_chunk := getattr(chunk, "usage", None)) is not None]
         # Without chunks of its own it is another stream that is read, which a Router has fallen back on.
-        if not usage.total_tokens or (chunks and not any(usage_of(one).total_tokens for one in sent)):
+        if not usage.total_tokens or (chunks and not any(usage_of(sent_usage).total_tokens for sent_usage in sent)):
             return _UNTOLD
-        stated = next((cost for one in sent if (cost := getattr(one, "cost", None)) is not None), self._header)
+        stated = next(
+            (cost for sent_usage in sent if (cost := getattr(sent_usage, "cost", None)) is not None), self._header
+        )
         return Bill(usage, self._pricing.cost_usd(getattr(raw, "cost", None), stated, usage, raw))
 
 

@@ -184,7 +184,7 @@ def _holds_response(error: BaseException) -> bool:
 
 def _is_response(value: Any) -> bool:
     inner = [vars(value).get(name) for name in _WRAPPED] if hasattr(value, "__dict__") else []
-    return any(isinstance(one, httpx.Response | aiohttp.ClientResponse) for one in (value, *inner))
+    return any(isinstance(candidate, httpx.Response | aiohttp.ClientResponse) for candidate in (value, *inner))
 
 
 _WRAPPED = ("_response", "http_response")

@@ -53,7 +53,7 @@ class LiteLLMFacts:
         behind = self._deployed(model)
         if not behind:
             return self.provider(model, params)
-        providers = {split(one.model)[1] for one in behind}
+        providers = {split(deployment.model)[1] for deployment in behind}
         return providers.pop() if len(providers) == 1 else None
 
     def missing_key(self, model: str, params: Params) -> str | None:
@@ -76,8 +76,8 @@ class LiteLLMFacts:
         if not behind:
             provider = self.provider(model, params)
             self._ollama.note(provider, model.removeprefix(f"{provider}/"), params)
-        for one in behind:
-            bare, provider, _ = split(one.model)
+        for deployment in behind:
+            bare, provider, _ = split(deployment.model)
             self._ollama.note(provider, bare)
 
     def endpoint(self, model: str, api_base: str | None) -> str | None:
@@ -105,12 +105,12 @@ class LiteLLMFacts:
     def takes_schema(self, model: str) -> bool:
         """Whether LiteLLM says so of the model, or its server is one that serves any model with schemas."""
         behind = self._deployed(model)
-        return all(_takes_schema(one.described_as) for one in behind) if behind else _takes_schema(model)
+        return all(_takes_schema(deployment.described_as) for deployment in behind) if behind else _takes_schema(model)
 
     def counts_exactly(self, model: str) -> bool:
         """Whether LiteLLM's counter knows the tokenizer: OpenAI's own models'."""
         behind = self._deployed(model)
-        return all(_is_openais(one.described_as) for one in behind) if behind else _is_openais(model)
+        return all(_is_openais(deployment.described_as) for deployment in behind) if behind else _is_openais(model)
 
     def takes(self, model: str, modality: str) -> bool | None:
         """Whether the model takes such content parts; None where nobody knows, or a Router's deployments differ.
@@ -121,7 +121,10 @@ class LiteLLMFacts:
         if flag is None:
             return None
         behind = self._deployed(model) or [Deployed(model, model)]
-        answers = {bool(one.said[flag]) if flag in one.said else _listed_flag(one.described_as, flag) for one in behind}
+        answers = {
+            bool(deployment.said[flag]) if flag in deployment.said else _listed_flag(deployment.described_as, flag)
+            for deployment in behind
+        }
         return answers.pop() if len(answers) == 1 else None
 
     def price(self, model: str, prompt_tokens: int, completion_tokens: int, params: Params = NO_PARAMS) -> float | None:
@@ -151,8 +154,8 @@ class LiteLLMFacts:
             return None
         usage = usage_of(raw)
         router = self._router.answering(model)
-        one = deployed_as(router, model_id) if router is not None and model_id is not None else None
-        behind = [one] if one is not None else self._deployed(model)
+        deployment = deployed_as(router, model_id) if router is not None and model_id is not None else None
+        behind = [deployment] if deployment is not None else self._deployed(model)
         if names_prices(params):
             own = rates_of(params, behind[0].described_as if behind else model)
             return own.cost_usd(usage) if own is not None else None
@@ -163,17 +166,21 @@ class LiteLLMFacts:
     def leads_to_composites(self, model: str) -> bool:
         """Whether whatever a Router has behind this name is a composite, its fallbacks included."""
         behind = self._may_be_charged(model)
-        return bool(behind) and all(one.is_composite for one in behind)
+        return bool(behind) and all(deployment.is_composite for deployment in behind)
 
     def is_priced(self, model: str) -> bool:
         """Whether every model that may answer has a price; a price of zero is one."""
         behind = self._may_be_charged(model)
-        return all(_is_priced(one) for one in behind) if behind else has_price(row_of(model))
+        return all(_is_priced(deployment) for deployment in behind) if behind else has_price(row_of(model))
 
     def _rows(self, model: str) -> list[dict[str, Any]]:
         """What is known of each model that may answer, in the words of LiteLLM's table."""
         behind = self._deployed(model)
-        return [{**row_of(one.described_as), **one.said} for one in behind] if behind else [row_of(model)]
+        return (
+            [{**row_of(deployment.described_as), **deployment.said} for deployment in behind]
+            if behind
+            else [row_of(model)]
+        )
 
     def _deployed(self, model: str) -> list[Deployed]:
         router = self._router.answering(model)
@@ -183,7 +190,7 @@ class LiteLLMFacts:
         router = self._router.answering(model)
         if router is None:
             return []
-        return [one for name in with_fallbacks(router, model) for one in deployed(router, name)]
+        return [deployment for name in with_fallbacks(router, model) for deployment in deployed(router, name)]
 
     def takes_parameter(self, model: str, name: str, value: Any) -> bool:
         """Whether LiteLLM would pass this sampling parameter on for this model, rather than refuse it."""
@@ -216,24 +223,24 @@ def _is_openais(model: str) -> bool:
     return provider in ("openai", "azure") and bool(row_of(model))
 
 
-def _is_priced(one: Deployed) -> bool:
+def _is_priced(deployment: Deployed) -> bool:
     # A composite's own calls are what is charged.
-    return one.is_composite or has_price(one.said) or has_price(row_of(one.described_as))
+    return deployment.is_composite or has_price(deployment.said) or has_price(row_of(deployment.described_as))
 
 
 def _dearest(behind: Sequence[Deployed], usage: Usage, raw: Any = None) -> float | None:
-    prices = [_price_of(one, usage, raw) for one in behind]
+    prices = [_price_of(deployment, usage, raw) for deployment in behind]
     known = [price for price in prices if price is not None]
     return max(known) if len(known) == len(prices) else None
 
 
-def _price_of(one: Deployed, usage: Usage, raw: Any) -> float | None:
-    if one.is_composite:
+def _price_of(deployment: Deployed, usage: Usage, raw: Any) -> float | None:
+    if deployment.is_composite:
         return 0.0
-    if not has_price(one.said):
-        return listed_price(one.described_as, usage.prompt_tokens, usage.completion_tokens, raw)
+    if not has_price(deployment.said):
+        return listed_price(deployment.described_as, usage.prompt_tokens, usage.completion_tokens, raw)
     # None where it is by the second, or by the character.
-    rates = rates_of(one.said, one.described_as) if names_prices(one.said) else None
+    rates = rates_of(deployment.said, deployment.described_as) if names_prices(deployment.said) else None
     return rates.cost_usd(usage) if rates is not None else None
 
 

@@ -93,18 +93,18 @@ def deployment_rows(router: Any) -> list[Mapping[str, Any]]:
     return [row for row in rows if row is not None]
 
 
-def _as_row(found: Any) -> Mapping[str, Any] | None:
-    if found is None or isinstance(found, Mapping):
-        return found
-    row: Mapping[str, Any] = found.model_dump(exclude_none=True)
+def _as_row(deployment: Any) -> Mapping[str, Any] | None:
+    if deployment is None or isinstance(deployment, Mapping):
+        return deployment
+    row: Mapping[str, Any] = deployment.model_dump(exclude_none=True)
     return row
 
 
 def default_params(router: Any) -> Mapping[str, Any]:
     """What the Router adds to the call of every deployment."""
     settings = getattr(router, "settings", None)
-    found = getattr(settings() if callable(settings) else router, "default_litellm_params", None)
-    return {key: value for key, value in found.items() if value is not None} if isinstance(found, Mapping) else {}
+    defaults = getattr(settings() if callable(settings) else router, "default_litellm_params", None)
+    return {key: value for key, value in defaults.items() if value is not None} if isinstance(defaults, Mapping) else {}
 
 
 def deployed_as(router: Any, model_id: str) -> Deployed | None:
@@ -117,12 +117,12 @@ def deployed(router: Any, model: str) -> list[Deployed]:
     """What may answer for a name or an alias, equal deployments once; asked anew, since a proxy's change at any time."""
     registry = getattr(router, "registry", None)
     rows = registry().deployments(model) if registry is not None else router.get_model_list(meant_by(router, model))
-    found: list[Deployed] = []
+    deployments: list[Deployed] = []
     for row in rows or ():
-        one = _deployed(row)
-        if one is not None and one not in found:
-            found.append(one)
-    return found
+        deployment = _deployed(row)
+        if deployment is not None and deployment not in deployments:
+            deployments.append(deployment)
+    return deployments
 
 
 def meant_by(router: Any, name: str) -> str:
@@ -170,6 +170,6 @@ def _fallbacks_of(holder: Any, name: str) -> Iterator[str]:
 
 
 def _names(entry: Any) -> list[str]:
-    found = entry if isinstance(entry, Sequence) and not isinstance(entry, str) else [entry]
-    named = [item.get("model") if isinstance(item, Mapping) else item for item in found]
+    names = entry if isinstance(entry, Sequence) and not isinstance(entry, str) else [entry]
+    named = [item.get("model") if isinstance(item, Mapping) else item for item in names]
     return [item for item in named if isinstance(item, str)]

@@ -36,8 +36,8 @@ class ServedModels:
 
         Nodes of providers that are not OpenAI-compatible are taken on trust.
         """
-        found = (self._problem(node) for node in nodes if not node.is_composite)
-        return list(dict.fromkeys(problem for problem in found if problem is not None))
+        problems = (self._problem(node) for node in nodes if not node.is_composite)
+        return list(dict.fromkeys(problem for problem in problems if problem is not None))
 
     def _problem(self, node: Node) -> str | None:
         target = _target(node)

@@ -29,11 +29,11 @@ class LiteLLMTextCache:
         shared = _shared_cache()
         if value is None and shared is not None:
             try:
-                found = await shared.async_get_cache(key)
+                text = await shared.async_get_cache(key)
             except Exception as error:  # noqa: BLE001  # a cache that is down must not end a run
                 _log.warning("shared cache not readable: %s", type(error).__name__)
             else:
-                value = found if isinstance(found, str) else None
+                value = text if isinstance(text, str) else None
         return value
 
     async def put(self, key: str, value: str, max_age_s: float) -> None:

@@ -72,8 +72,8 @@ def _answer(error: BaseException) -> Any:
     for link in chain(error):
         if isinstance(link, openai.APIConnectionError | httpx.TransportError | OSError):
             return None
-        if isinstance(link, httpx.HTTPStatusError | openai.APIStatusError) and (found := _text(link)):
-            return _parsed(found)
+        if isinstance(link, httpx.HTTPStatusError | openai.APIStatusError) and (body := _text(link)):
+            return _parsed(body)
         # An answer that could not be read is no refusal; what LiteLLM quotes then is Python's.
         quoted = quoted and not isinstance(link, ValueError | TypeError | LookupError | AttributeError)
         text = text or _litellms_quotation(link)
@@ -90,8 +90,8 @@ def _text(link: BaseException) -> str:
 def _litellms_quotation(error: BaseException) -> str | None:
     """What LiteLLM quotes in its own message: an error within a stream comes with no other body."""
     message = str(getattr(error, "message", error))[:_LONGEST_READ]
-    found = _LITELLMS_PREFIX.match(message)
-    return message[found.end() :] if found else None
+    match = _LITELLMS_PREFIX.match(message)
+    return message[match.end() :] if match else None
 
 
 def _parsed(text: str) -> Any:
@@ -114,10 +114,10 @@ def _sentence(answer: Any, depth: int = 0) -> str | None:
     if depth > _DEEPEST:
         return None
     if isinstance(answer, list):
-        return next((found for item in answer[:3] if (found := _sentence(item, depth + 1))), None)
+        return next((sentence for item in answer[:3] if (sentence := _sentence(item, depth + 1))), None)
     if isinstance(answer, Mapping):
         values = (answer[key] for key in _SENTENCE_KEYS if key in answer)
-        return next((found for value in values if (found := _sentence(value, depth + 1))), None)
+        return next((sentence for value in values if (sentence := _sentence(value, depth + 1))), None)
     return None
 
 

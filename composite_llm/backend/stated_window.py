@@ -105,8 +105,8 @@ def stated_window(sentence: str, body: Mapping[str, Any] | None) -> StatedWindow
 
 
 def _first(patterns: Iterable[re.Pattern[str]], sentence: str) -> StatedWindow | None:
-    found = next((match for pattern in patterns if (match := pattern.search(sentence))), None)
-    return _told(found) if found is not None else None
+    first = next((match for pattern in patterns if (match := pattern.search(sentence))), None)
+    return _told(first) if first is not None else None
 
 
 def _fields(body: Mapping[str, Any] | None) -> Mapping[str, Any]:
@@ -114,8 +114,8 @@ def _fields(body: Mapping[str, Any] | None) -> Mapping[str, Any]:
     return error if isinstance(error, Mapping) else body or {}
 
 
-def _told(found: re.Match[str]) -> StatedWindow:
-    said = {name: int(re.sub(r"[,_]", "", value)) for name, value in found.groupdict().items() if value}
+def _told(match: re.Match[str]) -> StatedWindow:
+    said = {name: int(re.sub(r"[,_]", "", value)) for name, value in match.groupdict().items() if value}
     answer = said.get("answer", 0)
     prompt = said["total"] - answer if "total" in said else said.get("prompt")
     return StatedWindow(said["limit"] or None, prompt or None, answer)

@@ -119,12 +119,12 @@ def _told_apart(blocks: Any) -> list[Any]:
 
 
 def _further(call: Mapping[str, Any]) -> dict[str, Any]:
-    found = {name: value for name, value in call.items() if name not in _CALLS_OWN and value}
+    fields = {name: value for name, value in call.items() if name not in _CALLS_OWN and value}
     function = call.get("function")
     inner = function if isinstance(function, Mapping) else {}
     if own := {name: value for name, value in inner.items() if name not in _FUNCTIONS_OWN and value}:
-        found["function"] = own
-    return found
+        fields["function"] = own
+    return fields
 
 
 def with_own_reasoning(own: ToolTurn, message: Message, provider: str | None) -> Message:

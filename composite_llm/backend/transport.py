@@ -24,7 +24,7 @@ _OF_ERRNO: dict[int | None, str] = {
 
 def transport_cause(error: BaseException) -> str | None:
     """The deepest cause that an exception of a call was raised from, where that is the network's; else None."""
-    words = [found for link in chain(error) if (found := _words(link))]
+    words = [words_of_link for link in chain(error) if (words_of_link := _words(link))]
     return words[-1] if words else None
 
 

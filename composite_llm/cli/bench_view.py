@@ -99,10 +99,10 @@ def print_report(report: Report) -> None:
     print(markdown.summary(report))
     _titled("", markdown.ROW_HEADS, map(markdown.row_cells, report.rows))
     if report.differences:
-        _sentences(report.subject, (one.verdict for one in report.differences))
+        _sentences(report.subject, (difference.verdict for difference in report.differences))
         _titled("", markdown.DIFFERENCE_HEADS, map(markdown.difference_cells, report.differences))
     if report.preferences:
-        _sentences(report.subject, (one.verdict for one in report.preferences))
+        _sentences(report.subject, (difference.verdict for difference in report.preferences))
         _titled("", markdown.PREFERENCE_HEADS, map(markdown.preference_cells, report.preferences))
     if report.judging is not None:
         _sentences("", markdown.judging_lines(report.judging))

@@ -39,24 +39,24 @@ def explain(
     from composite_llm.cli.loading import load
 
     load(config)
-    found = composite_llm.explain(target.model, [{"role": "user", "content": question}], **target.options)
+    plan = composite_llm.explain(target.model, [{"role": "user", "content": question}], **target.options)
     if as_json:
-        print_json(found)
+        print_json(plan)
         return
     out = console()
-    out.print(tree_of(found))
+    out.print(tree_of(plan))
     out.print()
-    for line in lines_of(found):
+    for line in lines_of(plan):
         out.print(line, markup=False)
 
 
-def tree_of(found: Explanation) -> Tree:
+def tree_of(plan: Explanation) -> Tree:
     """Stages with their nodes; a composite among them unfolds."""
     from rich.text import Text
     from rich.tree import Tree
 
-    tree = Tree(Text(found.model, style="bold"), guide_style="dim")
-    for stage in found.stages:
+    tree = Tree(Text(plan.model, style="bold"), guide_style="dim")
+    for stage in plan.stages:
         count = len(stage.nodes)
         head = Text(stage.stage, style="cyan").append(f"  {count} {stage.role}{'s' if count > 1 else ''}", style="dim")
         branch = tree.add(head)
@@ -81,16 +81,16 @@ def _add(branch: Tree, node: ExplainedNode) -> None:
         branch.add(inside)
 
 
-def lines_of(found: Explanation) -> list[str]:
+def lines_of(plan: Explanation) -> list[str]:
     """The numbers, one to a line."""
     lines = [
-        f"Calls    {found.calls}",
-        f"Rounds   {found.rounds} ({found.latency_class})",
-        f"Cost     {_money(found.best_cost_usd)} at best, {_money(found.worst_cost_usd)} at worst",
+        f"Calls    {plan.calls}",
+        f"Rounds   {plan.rounds} ({plan.latency_class})",
+        f"Cost     {_money(plan.best_cost_usd)} at best, {_money(plan.worst_cost_usd)} at worst",
     ]
-    if found.unpriced:
-        lines.append(f"No price {', '.join(found.unpriced)}")
-    return [*lines, *(f"Note     {note}" for note in found.notes)]
+    if plan.unpriced:
+        lines.append(f"No price {', '.join(plan.unpriced)}")
+    return [*lines, *(f"Note     {note}" for note in plan.notes)]
 
 
 def _money(cost_usd: float | None) -> str:

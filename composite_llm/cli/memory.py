@@ -63,13 +63,13 @@ def search(
 
     if max_tokens < 1:
         misuse("--max-tokens is a number above 0")
-    found = Memory(project).search(query, max_tokens)
+    passages = Memory(project).search(query, max_tokens)
     if as_json:
-        print_json(found)
+        print_json(passages)
         return
-    for excerpt in found:
+    for excerpt in passages:
         print(f"{excerpt.source}\n{excerpt.text}\n")
-    if not found:
+    if not passages:
         fail("nothing was found")
 
 

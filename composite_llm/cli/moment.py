@@ -43,10 +43,10 @@ def moment_of(option: str, text: str, now: datetime) -> datetime:
 
 
 def _span(text: str) -> timedelta | None:
-    found = _SPAN.fullmatch(text.strip())
-    if found is None:
+    match = _SPAN.fullmatch(text.strip())
+    if match is None:
         return None
-    return timedelta(seconds=min(float(found[1]) * _UNITS_S[found[2].lower()], _LONGEST_S))
+    return timedelta(seconds=min(float(match[1]) * _UNITS_S[match[2].lower()], _LONGEST_S))
 
 
 def since(text: str | None) -> datetime | None:

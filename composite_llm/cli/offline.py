@@ -146,16 +146,16 @@ class PlayedModels(Models):
 
     def _body(self, body: Mapping[str, Any]) -> dict[str, Any]:
         """Options, a profile or a node, with every model in it played."""
-        found = {key: value for key, value in body.items() if key not in _ENDPOINTS}
+        kept = {key: value for key, value in body.items() if key not in _ENDPOINTS}
         for key in _NODE_LISTS:
-            if isinstance(found.get(key), list | tuple):
-                found[key] = [self._node(node) for node in found[key]]
+            if isinstance(kept.get(key), list | tuple):
+                kept[key] = [self._node(node) for node in kept[key]]
         for key in _NODES:
-            if isinstance(found.get(key), str | Mapping):
-                found[key] = self._node(found[key])
-        if isinstance(found.get("model"), str):
-            found["model"] = self._model(found["model"])
-        return found
+            if isinstance(kept.get(key), str | Mapping):
+                kept[key] = self._node(kept[key])
+        if isinstance(kept.get("model"), str):
+            kept["model"] = self._model(kept["model"])
+        return kept
 
     def _node(self, node: Any) -> Any:
         if isinstance(node, str):

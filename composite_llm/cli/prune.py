@@ -51,10 +51,10 @@ def _configured() -> tuple[timedelta | None, int | None]:
 
 
 def _bytes_of(text: str) -> int:
-    found = _SIZE.fullmatch(text.strip())
-    if found is None:
+    match = _SIZE.fullmatch(text.strip())
+    if match is None:
         misuse(f"--max-size {text!r}: write a size such as 200MB or 1GB")
-    return int(float(found[1]) * _UNITS[found[2].lower()])
+    return int(float(match[1]) * _UNITS[match[2].lower()])
 
 
 def _megabytes(size: int) -> str:

@@ -88,7 +88,7 @@ def _written(result: Any, form: Format) -> str:
         return json.dumps(sarif(result.workflow, result.findings, __version__), indent=2, ensure_ascii=False)
     if form is Format.json:
         steps = [{"name": step.name, "status": step.status, "output": step.output} for step in result.steps]
-        findings = [one.model_dump() for one in result.findings]
+        findings = [finding.model_dump() for finding in result.findings]
         whole = {
             "workflow": result.workflow,
             "status": result.status,

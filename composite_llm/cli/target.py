@@ -163,7 +163,7 @@ def parsed_options(pairs: Sequence[str]) -> dict[str, Any]:
     """
     import yaml
 
-    found: dict[str, Any] = {}
+    options: dict[str, Any] = {}
     for pair in pairs:
         name, equals, text = pair.partition("=")
         path = name.strip().split(".")
@@ -173,8 +173,8 @@ def parsed_options(pairs: Sequence[str]) -> dict[str, Any]:
             value = yaml.safe_load(text)
         except (yaml.YAMLError, ValueError, RecursionError):
             misuse(f"--option {name}: its value is no YAML; put text with special characters into quotes")
-        _set(found, path, value)
-    return found
+        _set(options, path, value)
+    return options
 
 
 def _set(into: dict[str, Any], path: Sequence[str], value: Any) -> None:

@@ -82,19 +82,19 @@ def list_tasks(
         print_json(tasks)
     else:
         print_table(
-            ["id", "status", "title", "error"], [[one.id, one.status, one.title, one.error or ""] for one in tasks]
+            ["id", "status", "title", "error"], [[task.id, task.status, task.title, task.error or ""] for task in tasks]
         )
 
 
 def show(id: IdArgument, project: ProjectOption = Path(), as_json: Json = False) -> None:
     """Show a task: its history, its result, what it left."""
     queue = _queue(project)
-    found, artefacts = queue.get(id), queue.artefacts(id)
+    task, artefacts = queue.get(id), queue.artefacts(id)
     if as_json:
-        print_json({"task": found, "artefacts": artefacts})
+        print_json({"task": task, "artefacts": artefacts})
         return
-    print(f"{found.title}\n{found.status}" + (f": {found.error}" if found.error else ""))
-    for event in found.history:
+    print(f"{task.title}\n{task.status}" + (f": {task.error}" if task.error else ""))
+    for event in task.history:
         print(f"  {event['event']} {event['detail']}".rstrip())
     for name, content in artefacts.items():
         print(f"\n## {name}\n{content}")
@@ -114,11 +114,11 @@ def run(
         queue.get(id)
     with executor(model, tier, config, offline=offline) as ready:
         done = asyncio.run(_work(queue, ready, project, id))
-    for one in done:
-        print(f"{one.id} {one.status} {one.title}" + (f": {one.error}" if one.error else ""))
+    for task in done:
+        print(f"{task.id} {task.status} {task.title}" + (f": {task.error}" if task.error else ""))
     if id is not None and not done:
         fail(f"task {id} cannot be taken: it is {queue.get(id).status}")
-    if any(one.status != "done" for one in done):
+    if any(task.status != "done" for task in done):
         raise typer.Exit(1)
 
 

@@ -32,8 +32,8 @@ def usage(
     """Add up calls, tokens, errors and costs, by model, session or project, and for all time."""
     began = since(since_text)
     with store_failures():
-        found = store_of(store)
-        rows, total = found.usage(by.value, since=began), found.usage("all", since=began)
+        traces = store_of(store)
+        rows, total = traces.usage(by.value, since=began), traces.usage("all", since=began)
     if as_json:
         print_json(sums_as_json(rows))
         return

@@ -24,8 +24,8 @@ def problems_of_file(path: Path) -> list[Problem]:
         source = read_source(path)
     except UnreadableConfig as error:
         return [Problem(str(path), error.place, error.problem)]
-    found = list(problems_in(source)) or list(_problems_between(source, load_profiles(path)))
-    return sorted(found, key=lambda problem: (problem.place.line, problem.place.column) if problem.place else (0, 0))
+    problems = list(problems_in(source)) or list(_problems_between(source, load_profiles(path)))
+    return sorted(problems, key=lambda problem: (problem.place.line, problem.place.column) if problem.place else (0, 0))
 
 
 def variables_in(path: Path) -> list[str]:

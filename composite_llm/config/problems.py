@@ -128,11 +128,11 @@ def _unknown_keys(body: Mapping[Any, Any], strategy: str) -> Iterator[InvalidOpt
 
 def option_errors(options_type: type[Options], key: str, value: Any) -> Iterator[InvalidOption]:
     """One option by itself: no option's validity depends on another's."""
-    found = errors_in(options_type, {key: value})
-    if not found:
+    errors = errors_in(options_type, {key: value})
+    if not errors:
         yield from node_key_errors(options_type.model_validate({key: value}))
         return
-    yield from found
+    yield from errors
     for index, item in enumerate(value if isinstance(value, list | tuple) else ()):
         # The nodes beside the wrong one.
         if isinstance(item, Mapping) and not errors_in(NodeSettings, item):

@@ -81,8 +81,8 @@ def default_path() -> Path | None:
     named = os.environ.get(CONFIG_VARIABLE)
     if named:
         return Path(named)
-    found = Path(DEFAULT_FILE)
-    return found if found.is_file() else None
+    path = Path(DEFAULT_FILE)
+    return path if path.is_file() else None
 
 
 def _profiles_of(source: Source) -> Profiles:

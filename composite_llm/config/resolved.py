@@ -21,8 +21,8 @@ def resolved_profile(profile: Profile) -> dict[str, Any]:
     # Not `model_dump`: it would write `Node` and `NodeSettings` by the option's type, without a node's own parameters.
     values = {key: _plain(getattr(options, key)) for key in type(options).model_fields}
     shown = {"strategy": profile.strategy, "model": profile.model, **values, **profile.parameters}
-    found: dict[str, Any] = without_secrets(shown)
-    return found
+    resolved: dict[str, Any] = without_secrets(shown)
+    return resolved
 
 
 def _plain(value: Any) -> Any:

@@ -184,8 +184,8 @@ def _priced(facts: ModelFacts, node: Node, prompt_tokens: int, params: Mapping[s
 
 def schemas_of(params: Mapping[str, Any]) -> str:
     """What a call's tools and its output format add to its prompt."""
-    found = [params[key] for key in ("tools", "functions", "response_format") if params.get(key)]
-    return json.dumps([_schema(value) for value in found], default=str) if found else ""
+    schemas = [params[key] for key in ("tools", "functions", "response_format") if params.get(key)]
+    return json.dumps([_schema(value) for value in schemas], default=str) if schemas else ""
 
 
 def _schema(value: Any) -> Any:

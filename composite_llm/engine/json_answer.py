@@ -32,8 +32,8 @@ class JsonAnswer:
         content = choice.message.get("content")
         if not isinstance(content, str) or has_tool_calls(choice.message):
             return choice
-        found = unwrapped(content, lambda text: format_problem(text, self._format) is None)
-        return choice if found is content else replace(choice, message={**choice.message, "content": found})
+        json_text = unwrapped(content, lambda text: format_problem(text, self._format) is None)
+        return choice if json_text is content else replace(choice, message={**choice.message, "content": json_text})
 
     def passed(self, chunk: Chunk) -> Chunk | None:
         """What of a chunk may be passed on before the answer is whole; None for nothing."""

@@ -52,9 +52,9 @@ def unwrapped(text: str, satisfies: Callable[[str], bool]) -> str:
     fence = _WHOLE_FENCE.fullmatch(text)
     if fence is not None and _is_json(fence["inside"]):
         return fence["inside"].strip()
-    found = list(dict.fromkeys(_values(text)))
+    values = list(dict.fromkeys(_values(text)))
     # An array in a sentence is rather a reference than an answer.
-    chosen = [value for value in found if satisfies(value)] or [value for value in found if value.startswith("{")]
+    chosen = [value for value in values if satisfies(value)] or [value for value in values if value.startswith("{")]
     if len(chosen) != 1:
         return text
     before, _, behind = text.partition(chosen[0])
@@ -87,8 +87,8 @@ _MOST_TRIES = 100
 
 
 def _next_start(text: str, place: int) -> int | None:
-    found = [at for at in (text.find("{", place), text.find("[", place)) if at >= 0]
-    return min(found, default=None)
+    starts = [at for at in (text.find("{", place), text.find("[", place)) if at >= 0]
+    return min(starts, default=None)
 
 
 def _is_wrapping(text: str) -> bool:
@@ -137,8 +137,8 @@ class JsonStream:
         """Where the JSON ends in this piece; None if it goes on."""
         start = 1 if self._escaped and text else 0
         self._escaped = self._escaped and not text
-        for found in _STRUCTURE.finditer(text, start):
-            mark = found.group()
+        for match in _STRUCTURE.finditer(text, start):
+            mark = match.group()
             if mark == '"':
                 self._in_string = not self._in_string
             elif self._in_string:
@@ -148,7 +148,7 @@ class JsonStream:
                 self._depth += 1 if mark in "{[" else -1
                 if self._depth == 0:
                     self._state = "behind"
-                    return found.end()
+                    return match.end()
         return None
 
     def rest(self, answer: str) -> str:

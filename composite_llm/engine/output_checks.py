@@ -34,13 +34,13 @@ class OutputCheck:
 
         An answer cut off by `max_tokens` or withheld is not checked: the finish reason tells the caller.
         """
-        return next((found for choice in reply.choices if (found := self._choice_problem(choice))), None)
+        return next((problem for choice in reply.choices if (problem := self._choice_problem(choice))), None)
 
     def _choice_problem(self, choice: Choice) -> str | None:
         message = choice.message
         calls = requested(message)
         if calls:
-            return next((found for call in calls if (found := self._call_problem(call))), None)
+            return next((problem for call in calls if (problem := self._call_problem(call))), None)
         if message.get("refusal") or choice.finish_reason in ("length", "content_filter"):
             return None
         return format_problem(text_of(message.get("content")), self._format)
@@ -52,8 +52,8 @@ class OutputCheck:
             arguments = parsed_arguments(function.get("arguments"))
         except ValueError as error:
             return f"tool call {name}: {error}"
-        found = schema_problem(arguments, self._tools[name]) if name in self._tools else None
-        return f"tool call {name}: {found}" if found else None
+        problem = schema_problem(arguments, self._tools[name]) if name in self._tools else None
+        return f"tool call {name}: {problem}" if problem else None
 
 
 def format_problem(text: str, response_format: Any) -> str | None:

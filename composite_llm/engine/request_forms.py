@@ -97,22 +97,22 @@ def _max_tokens(sent: AttemptRequest) -> int:
 
 def lifted_by(subcall: SubcallRequest, node: Node, sent: AttemptRequest, failure: Failure) -> Restriction | None:
     """What the refused request should do without; None if it does already, or if nothing is known that would help."""
-    found = failure.restriction
-    if found in _OF_ITS_OWN:
-        return _of_its_own(subcall, node, sent, found)
+    restriction = failure.restriction
+    if restriction in _OF_ITS_OWN:
+        return _of_its_own(subcall, node, sent, restriction)
     has_system = any(message["role"] in SYSTEM_ROLES for message in sent.messages)
     strict = "strict_turns" in sent.restrictions or bool(node.params.get("ensure_alternating_roles"))
-    if found == "strict_turns" and strict:
+    if restriction == "strict_turns" and strict:
         # Templates that know no system count its message among the turns (Mistral 7B, Llama 2).
-        found = "no_system_role"
-    if found == "no_system_role" and not has_system:
+        restriction = "no_system_role"
+    if restriction == "no_system_role" and not has_system:
         return None
-    if found == "no_media" and not _may_be_noted(subcall, sent):
+    if restriction == "no_media" and not _may_be_noted(subcall, sent):
         return None
-    if found is None or found == "no_response_format":
+    if restriction is None or restriction == "no_response_format":
         # What only helps is left out whatever the refusal was about.
-        found = "no_response_format" if failure.kind == "rejected" and _was_asked_for(subcall, sent) else None
-    return None if found is None or found in sent.restrictions or node.is_composite else found
+        restriction = "no_response_format" if failure.kind == "rejected" and _was_asked_for(subcall, sent) else None
+    return None if restriction is None or restriction in sent.restrictions or node.is_composite else restriction
 
 
 def _may_be_noted(subcall: SubcallRequest, sent: AttemptRequest) -> bool:
@@ -125,9 +125,11 @@ def _was_asked_for(subcall: SubcallRequest, sent: AttemptRequest) -> bool:
     return subcall.response_format is not None and sent.params.get("response_format") is subcall.response_format
 
 
-def _of_its_own(subcall: SubcallRequest, node: Node, sent: AttemptRequest, found: Restriction) -> Restriction | None:
+def _of_its_own(
+    subcall: SubcallRequest, node: Node, sent: AttemptRequest, restriction: Restriction
+) -> Restriction | None:
     """The next form of a history of tool calls; in the last there are none."""
     called = any(message.get("tool_calls") for message in sent.messages)
     if not subcall.final or node.is_composite or not called:
         return None
-    return found if found not in sent.restrictions else "no_tool_history"
+    return restriction if restriction not in sent.restrictions else "no_tool_history"

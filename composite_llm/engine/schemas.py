@@ -105,18 +105,18 @@ def first_error(value: Any, schema: Mapping[str, Any]) -> ValidationError | None
         with contextlib.suppress(Unfinished), _allowed(MANY_STEPS):
             return first_error(value, schema)
         return None
-    found: ValidationError | None
+    error: ValidationError | None
     try:
         kind = jsonschema.validators.validator_for(schema, default=jsonschema.Draft202012Validator)
         # A registry of our own: the default one fetches a `$ref` to elsewhere, and the schema may be a client's.
         _note_size(schema)
         validator = _bounded(kind)(_prepared(schema), registry=_nothing_fetched())
-        found = jsonschema.exceptions.best_match(validator.iter_errors(value))
+        error = jsonschema.exceptions.best_match(validator.iter_errors(value))
     except Unfinished:
         raise
     except Exception:  # noqa: BLE001  # the provider takes or refuses the schema; ours is only a check
         return None
-    return found
+    return error
 
 
 def _note_size(schema: Mapping[str, Any]) -> None:

@@ -150,10 +150,10 @@ class AttemptSequence:
 
     def answered(self) -> None:
         """The last attempt was answered: what the ones before were refused for is known now."""
-        found = self._form.restrictions - OF_ONE_CONVERSATION
-        if found or self._window is not None:
+        restrictions = self._form.restrictions - OF_ONE_CONVERSATION
+        if restrictions or self._window is not None:
             endpoint = self._scope.backend.endpoint(self._sent)
-            self._scope.endpoint_refusals.learn(self._node.model, endpoint, found, self._window)
+            self._scope.endpoint_refusals.learn(self._node.model, endpoint, restrictions, self._window)
 
     async def again(self, failure: Failure) -> bool:
         """Whether to try once more after a failed attempt; waits as long as it is wise to before."""

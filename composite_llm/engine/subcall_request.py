@@ -265,9 +265,9 @@ def _fitted(
 ) -> FittedPrompt | None:
     if window is not None and subcall.materials and not facts.counts_exactly(model):
         # The answers make room for what is counted wrong; the conversation itself is not refused for it.
-        found = fitted(facts, model, int(window * _OF_FOREIGN_TOKENS), subcall.materials, compose)
-        if found is not None:
-            return found
+        prompt = fitted(facts, model, int(window * _OF_FOREIGN_TOKENS), subcall.materials, compose)
+        if prompt is not None:
+            return prompt
     return fitted(facts, model, window, subcall.materials, compose)
 
 

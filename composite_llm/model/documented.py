@@ -33,11 +33,11 @@ def _attribute_docstrings(model: type[BaseModel]) -> dict[str, str]:
         return {}
     body = ast.parse(source).body[0]
     assert isinstance(body, ast.ClassDef)
-    found = {}
+    docstrings = {}
     for field, below in itertools.pairwise(body.body):
         match field, below:
             case ast.AnnAssign(target=ast.Name(id=name)), ast.Expr(value=ast.Constant(value=str(text))):
-                found[name] = inspect.cleandoc(text)
+                docstrings[name] = inspect.cleandoc(text)
             case _:
                 pass
-    return found
+    return docstrings

@@ -184,12 +184,12 @@ def modality(part: Any) -> str | None:
 
 def modalities_in(messages: Sequence[Message]) -> set[str]:
     """What the messages hold besides text."""
-    found: set[str] = set()
+    modalities: set[str] = set()
     for message in messages:
         content = message.get("content")
         if isinstance(content, list):
-            found.update(kind for kind in map(modality, content) if kind)
-    return found
+            modalities.update(kind for kind in map(modality, content) if kind)
+    return modalities
 
 
 def points_elsewhere(messages: Sequence[Message]) -> bool:

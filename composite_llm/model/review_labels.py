@@ -55,8 +55,8 @@ def _translated(text: str, labels: Mapping[str, str], shown: Callable[[str], str
     of_letter = {label.split()[-1]: shown(meant) for label, meant in labels.items() if label.split()}
 
     def in_place(match: re.Match[str]) -> str:
-        found = _LETTER.findall(match["letters"])
-        if not all(letter in of_letter for letter in found):
+        letters = _LETTER.findall(match["letters"])
+        if not all(letter in of_letter for letter in letters):
             return match.group()
         return _LETTER.sub(lambda letter: of_letter[letter[1]], match["letters"])
 

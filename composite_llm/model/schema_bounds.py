@@ -94,8 +94,8 @@ def check_bounds(key: str, schema: Mapping[str, Any]) -> None:
         raise InvalidOption(key, "is too large", allowed=f"a schema of at most {MAX_VALUES} values")
     expansion = _Expansion(schema)
     try:
-        for found in expansion.reached():
-            if expansion.of_one_value(found) > MAX_EXPANSION:
+        for reached in expansion.reached():
+            if expansion.of_one_value(reached) > MAX_EXPANSION:
                 raise InvalidOption(
                     key, "its references multiply", allowed=f"at most {MAX_EXPANSION} schemas for one value"
                 )
@@ -137,14 +137,14 @@ class _Expansion:
 
     def reached(self) -> list[Mapping[str, Any]]:
         """Every schema that checking may come to."""
-        found: dict[int, Mapping[str, Any]] = {}
+        schemas: dict[int, Mapping[str, Any]] = {}
         waiting: list[Any] = [self._root]
         while waiting:
             schema = waiting.pop()
-            if isinstance(schema, Mapping) and id(schema) not in found:
-                found[id(schema)] = schema
+            if isinstance(schema, Mapping) and id(schema) not in schemas:
+                schemas[id(schema)] = schema
                 waiting += [*self._same_value(schema), *_inner(schema)]
-        return list(found.values())
+        return list(schemas.values())
 
     def of_one_value(self, schema: Any) -> int:
         """How many schemas hold for a value when this one does, itself included."""
@@ -196,16 +196,16 @@ class _Expansion:
         if not fragment.startswith("/"):
             yield from self._anchors.get(fragment, ()) if fragment else (self._root,)
             return
-        found: Any = self._root
+        referred: Any = self._root
         for step in fragment[1:].split("/"):
             name = step.replace("~1", "/").replace("~0", "~")
-            if isinstance(found, Mapping):
-                found = found.get(name)
-            elif isinstance(found, list) and name.isdecimal() and int(name) < len(found):
-                found = found[int(name)]
+            if isinstance(referred, Mapping):
+                referred = referred.get(name)
+            elif isinstance(referred, list) and name.isdecimal() and int(name) < len(referred):
+                referred = referred[int(name)]
             else:
                 return
-        yield found
+        yield referred
 
 
 def _inner(schema: Mapping[str, Any]) -> Iterator[Any]:

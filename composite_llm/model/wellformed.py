@@ -32,8 +32,8 @@ def well_formed(text: str) -> str:
     return text
 
 
-def _mended(found: re.Match[str]) -> str:
-    half_or_pair = found.group()
+def _mended(match: re.Match[str]) -> str:
+    half_or_pair = match.group()
     if len(half_or_pair) == 1:
         return REPLACEMENT
     return half_or_pair.encode("utf-16", "surrogatepass").decode("utf-16")

@@ -181,21 +181,21 @@ def _note_failure(span: Span, error: str, description: str | None) -> None:
 
 def _consumed(attempt: Attempt) -> Attributes:
     usage = attempt.usage
-    found: Attributes = {}
+    attributes: Attributes = {}
     if usage.total_tokens:
-        found |= {names.INPUT_TOKENS: usage.prompt_tokens, names.OUTPUT_TOKENS: usage.completion_tokens}
+        attributes |= {names.INPUT_TOKENS: usage.prompt_tokens, names.OUTPUT_TOKENS: usage.completion_tokens}
     parts = {
         names.CACHE_READ_TOKENS: usage.cached_tokens,
         names.CACHE_CREATION_TOKENS: usage.cache_creation_tokens,
         names.REASONING_TOKENS: usage.reasoning_tokens,
     }
-    found |= {name: tokens for name, tokens in parts.items() if tokens}
+    attributes |= {name: tokens for name, tokens in parts.items() if tokens}
     # An unknown price is no attribute, rather than 0; a composite's is that of the calls below it.
     if attempt.cost_usd is not None and not is_composite(attempt):
-        found[names.own("cost_usd")] = attempt.cost_usd
+        attributes[names.own("cost_usd")] = attempt.cost_usd
     if attempt.estimated:
-        found[names.own("tokens_estimated")] = True
-    return found
+        attributes[names.own("tokens_estimated")] = True
+    return attributes
 
 
 def _split(nested: Sequence[Call], later: Sequence[Attempt]) -> tuple[list[Call], list[Call]]:

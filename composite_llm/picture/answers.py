@@ -34,7 +34,9 @@ def answers(ordered: Sequence[CallNode], framing: Framing, limits: Limits, text_
 
 def _stage(stage: Stage, shown: set[int], framing: Framing, limits: Limits, text_limit: int) -> Html:
     final = _final(stage)
-    cards = [_card(one, framing, limits, text_limit, final=one is final) for one in stage.members if id(one) in shown]
+    cards = [
+        _card(node, framing, limits, text_limit, final=node is final) for node in stage.members if id(node) in shown
+    ]
     missing = len(stage.members) - len(cards)
     return element(
         "section",
@@ -56,15 +58,15 @@ def _final(stage: Stage) -> CallNode | None:
     """The call that wrote the run's answer; those before it asked for tools, or broke the format."""
     if stage.parent is not None or stage.name not in _FINAL:
         return None
-    return next((one for one in reversed(stage.members) if one.call.content), None)
+    return next((node for node in reversed(stage.members) if node.call.content), None)
 
 
-def _card(one: CallNode, framing: Framing, limits: Limits, text_limit: int, *, final: bool) -> Html:
-    call = one.call
+def _card(node: CallNode, framing: Framing, limits: Limits, text_limit: int, *, final: bool) -> Html:
+    call = node.call
     facts = [call.model] if call.model != call.name else []
     facts.append(seconds(call.duration_s))
-    facts += [plural(one.spent.total_tokens, "token")] if one.spent.total_tokens else []
-    facts += [cost] if (cost := price_of(one.spent, one.cost_usd, without_usage=one.without_usage)) != NONE else []
+    facts += [plural(node.spent.total_tokens, "token")] if node.spent.total_tokens else []
+    facts += [cost] if (cost := price_of(node.spent, node.cost_usd, without_usage=node.without_usage)) != NONE else []
     return element(
         "article",
         element(
@@ -74,13 +76,13 @@ def _card(one: CallNode, framing: Framing, limits: Limits, text_limit: int, *, f
         ),
         element("p", shortened(" \N{MIDDLE DOT} ".join(facts), limits.label), class_="sub", dir="auto"),
         element("p", shortened(call.error, limits.sentence), class_="error", dir="auto") if call.error else None,
-        _written(one, framing, final, text_limit),
+        _written(node, framing, final, text_limit),
         class_="card final" if final else f"card {call.status}",
     )
 
 
-def _written(one: CallNode, framing: Framing, final: bool, text_limit: int) -> Html | None:
-    call = one.call
+def _written(node: CallNode, framing: Framing, final: bool, text_limit: int) -> Html | None:
+    call = node.call
     if call.critiques or (call.content and call.labels):
         return _review(call, framing, text_limit)
     if call.content:

@@ -18,7 +18,7 @@ _COLUMNS = ("Attempt", "Start", "Time", "Status", "Why", "What followed")
 
 def attempts(ordered: Sequence[CallNode], limits: Limits) -> Html | None:
     """The section; None where every call was answered at the first try."""
-    told = [one for one in ordered if eventful(one.call)]
+    told = [node for node in ordered if eventful(node.call)]
     if not told:
         return None
     shown = told[: limits.calls]
@@ -30,7 +30,7 @@ def attempts(ordered: Sequence[CallNode], limits: Limits) -> Html | None:
         "table",
         element("caption", "Attempts of the calls that needed more than one", class_="unseen"),
         element("thead", element("tr", *heads)),
-        *(_call(one, limits) for one in shown),
+        *(_call(node, limits) for node in shown),
         class_="plain attempts",
     )
     return element(
@@ -42,8 +42,8 @@ def attempts(ordered: Sequence[CallNode], limits: Limits) -> Html | None:
     )
 
 
-def _call(one: CallNode, limits: Limits) -> Html:
-    call = one.call
+def _call(node: CallNode, limits: Limits) -> Html:
+    call = node.call
     shown = tries(call)[: limits.lines]
     more = len(call.attempts) - len(shown)
     said = f"{title(call.stage)}: {call.error}" if call.error else title(call.stage)
@@ -59,14 +59,14 @@ def _call(one: CallNode, limits: Limits) -> Html:
     return element("tbody", element("tr", header), *(_attempt(a, limits) for a in shown), note if more else None)
 
 
-def _attempt(one: Try, limits: Limits) -> Html:
-    attempt = one.attempt
+def _attempt(tried: Try, limits: Limits) -> Html:
+    attempt = tried.attempt
     where = [attempt.model] + ([f"at {attempt.endpoint}"] if attempt.endpoint else [])
     return element(
         "tr",
         element(
             "th",
-            element("span", f"{KIND_MARKS[one.kind]} {one.kind}", class_="kind"),
+            element("span", f"{KIND_MARKS[tried.kind]} {tried.kind}", class_="kind"),
             element("small", shortened(" ".join(where), limits.label), dir="auto"),
             scope="row",
         ),

@@ -46,7 +46,7 @@ def call_nodes(trace: Trace) -> list[CallNode]:
 
     A trace may come from a file: a call whose parent is missing counts as the run's own, and a circle of parents is cut.
     """
-    kin = [
+    nodes = [
         CallNode(
             call,
             spent=call.usage,
@@ -56,31 +56,31 @@ def call_nodes(trace: Trace) -> list[CallNode]:
         for call in trace.calls
     ]
     first_of: dict[str, CallNode] = {}
-    for one in kin:
-        first_of.setdefault(one.call.id, one)
-    for one in kin:
-        parent = first_of.get(one.call.parent_id) if one.call.parent_id is not None else None
-        if parent is not None and parent is not one:
-            one.parent = parent
-            parent.children.append(one)
-    ordered = _walk([one for one in kin if one.parent is None])
-    if len(ordered) < len(kin):
+    for node in nodes:
+        first_of.setdefault(node.call.id, node)
+    for node in nodes:
+        parent = first_of.get(node.call.parent_id) if node.call.parent_id is not None else None
+        if parent is not None and parent is not node:
+            node.parent = parent
+            parent.children.append(node)
+    ordered = _walk([node for node in nodes if node.parent is None])
+    if len(ordered) < len(nodes):
         placed = set(map(id, ordered))
-        ordered += _walk([_alone(one) for one in kin if id(one) not in placed])
-    for one in reversed(ordered):
-        if one.parent is not None:
-            one.parent.spent = one.parent.spent + one.spent
-            one.parent.without_usage += one.without_usage
-            one.parent.cost_usd = _sum(one.parent.cost_usd, one.cost_usd)
+        ordered += _walk([_alone(node) for node in nodes if id(node) not in placed])
+    for node in reversed(ordered):
+        if node.parent is not None:
+            node.parent.spent = node.parent.spent + node.spent
+            node.parent.without_usage += node.without_usage
+            node.parent.cost_usd = _sum(node.parent.cost_usd, node.cost_usd)
     return ordered
 
 
 def stages(ordered: Sequence[CallNode]) -> list[Stage]:
     """The stages, each composite's own after the stage that it is a member of."""
     members: dict[tuple[int | None, str], list[CallNode]] = {}
-    for one in ordered:
-        members.setdefault((None if one.parent is None else id(one.parent), one.call.stage), []).append(one)
-    return [Stage(stage, found[0].parent, found) for (_, stage), found in members.items()]
+    for node in ordered:
+        members.setdefault((None if node.parent is None else id(node.parent), node.call.stage), []).append(node)
+    return [Stage(stage, nodes[0].parent, nodes) for (_, stage), nodes in members.items()]
 
 
 def _walk(roots: Sequence[CallNode]) -> list[CallNode]:
@@ -88,24 +88,24 @@ def _walk(roots: Sequence[CallNode]) -> list[CallNode]:
     ordered: list[CallNode] = []
     waiting = _by_stage(roots)[::-1]
     while waiting:
-        one = waiting.pop()
-        one.depth = 0 if one.parent is None else one.parent.depth + 1
-        ordered.append(one)
-        waiting += _by_stage(one.children)[::-1]
+        node = waiting.pop()
+        node.depth = 0 if node.parent is None else node.parent.depth + 1
+        ordered.append(node)
+        waiting += _by_stage(node.children)[::-1]
     return ordered
 
 
-def _by_stage(kin: Sequence[CallNode]) -> list[CallNode]:
+def _by_stage(nodes: Sequence[CallNode]) -> list[CallNode]:
     order: dict[str, int] = {}
-    for one in kin:
-        order.setdefault(one.call.stage, len(order))
-    return sorted(kin, key=lambda one: order[one.call.stage])
+    for node in nodes:
+        order.setdefault(node.call.stage, len(order))
+    return sorted(nodes, key=lambda node: order[node.call.stage])
 
 
-def _alone(one: CallNode) -> CallNode:
-    one.parent = None
-    one.children = []
-    return one
+def _alone(node: CallNode) -> CallNode:
+    node.parent = None
+    node.children = []
+    return node
 
 
 def _sum(left: float | None, right: float | None) -> float | None:

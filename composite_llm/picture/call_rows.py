@@ -13,29 +13,29 @@ from composite_llm.picture.rows import name_cell, row, status_word
 from composite_llm.picture.tries import KIND_MARKS, Try, tries
 
 
-def call_rows(axis: Axis, one: CallNode, limits: Limits) -> list[Html]:
+def call_rows(axis: Axis, node: CallNode, limits: Limits) -> list[Html]:
     """A bar where one attempt was all; else a bracket, with the attempts or the calls below it in rows of their own."""
-    call = one.call
+    call = node.call
     several = len(call.attempts) > 1
     name = name_cell(
         element("span", shortened(call.name, limits.label), class_="label", dir="auto"),
         status_word(call.status),
-        _whose(one, limits),
-        depth=one.depth,
+        _whose(node, limits),
+        depth=node.depth,
     )
     span = call_span(call)
-    drawing = bracket(axis, [span], call.status) if several or one.children else bar(axis, span, "call")
+    drawing = bracket(axis, [span], call.status) if several or node.children else bar(axis, span, "call")
     estimated = any(attempt.estimated for attempt in call.attempts)
-    spent = tokens(one.spent, estimated=estimated, without_usage=one.without_usage)
+    spent = tokens(node.spent, estimated=estimated, without_usage=node.without_usage)
     rows = [
         row(
             name,
             drawing,
-            (seconds(call.duration_s), spent, price_of(one.spent, one.cost_usd, without_usage=one.without_usage)),
+            (seconds(call.duration_s), spent, price_of(node.spent, node.cost_usd, without_usage=node.without_usage)),
             f"call {call.status}",
         )
     ]
-    return rows + [_attempt_row(axis, attempt, one.depth, limits) for attempt in tries(call)] if several else rows
+    return rows + [_attempt_row(axis, attempt, node.depth, limits) for attempt in tries(call)] if several else rows
 
 
 def call_span(call: Call) -> Span:
@@ -43,10 +43,10 @@ def call_span(call: Call) -> Span:
     return Span(call.start_s, call.duration_s, call.status, call.first_token_s)
 
 
-def _whose(one: CallNode, limits: Limits) -> Html | None:
+def _whose(node: CallNode, limits: Limits) -> Html | None:
     """The model, unless it is the name; the role too within a composite, where no stage's row says it."""
-    call = one.call
-    said = [call.role] if one.depth else []
+    call = node.call
+    said = [call.role] if node.depth else []
     said += [call.model] if call.model != call.name else []
     said += [plural(len(call.attempts), "attempt")] if len(call.attempts) > 1 else []
     if not call.attempts and call.status == "ok":
@@ -54,10 +54,10 @@ def _whose(one: CallNode, limits: Limits) -> Html | None:
     return element("small", shortened(" \N{MIDDLE DOT} ".join(said), limits.label), dir="auto") if said else None
 
 
-def _attempt_row(axis: Axis, one: Try, depth: int, limits: Limits) -> Html:
-    attempt = one.attempt
+def _attempt_row(axis: Axis, tried: Try, depth: int, limits: Limits) -> Html:
+    attempt = tried.attempt
     name = name_cell(
-        element("span", f"{KIND_MARKS[one.kind]} {one.kind}", class_="kind"),
+        element("span", f"{KIND_MARKS[tried.kind]} {tried.kind}", class_="kind"),
         status_word(attempt.status),
         element("small", shortened(attempt.model, limits.label), dir="auto"),
         depth=depth + 1,
@@ -65,4 +65,4 @@ def _attempt_row(axis: Axis, one: Try, depth: int, limits: Limits) -> Html:
     span = Span(attempt.start_s, attempt.duration_s, attempt.status, attempt.first_token_s)
     spent = tokens(attempt.usage, estimated=attempt.estimated, without_usage=attempt.without_usage)
     figures = (seconds(attempt.duration_s), spent, price_of(attempt.usage, attempt.cost_usd))
-    return row(name, bar(axis, span, one.kind), figures, f"attempt {attempt.status}")
+    return row(name, bar(axis, span, tried.kind), figures, f"attempt {attempt.status}")

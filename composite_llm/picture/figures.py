@@ -64,9 +64,9 @@ def tokens(usage: Usage, *, estimated: bool = False, without_usage: int = 0) -> 
     return at_least(f"{about}{usage.prompt_tokens:,} + {usage.completion_tokens:,}", without_usage)
 
 
-def plural(number: int, one: str, many: str | None = None) -> str:
+def plural(number: int, singular: str, plural_form: str | None = None) -> str:
     """A count with its noun."""
-    return f"{number:,} {one if number == 1 else many or one + 's'}"
+    return f"{number:,} {singular if number == 1 else plural_form or singular + 's'}"
 
 
 def moment(started_at: datetime) -> datetime:

@@ -77,12 +77,12 @@ def _agreement(ranking: Ranking, limits: Limits) -> Html:
     dissent = [
         element(
             "p",
-            element("strong", shortened(", ".join(one.champions), limits.sentence), dir="auto"),
+            element("strong", shortened(", ".join(dissenting.champions), limits.sentence), dir="auto"),
             " ranked ",
-            element("strong", shortened(one.name, limits.label), dir="auto"),
-            f" first; the group put it in place {one.rank:,}.",
+            element("strong", shortened(dissenting.name, limits.label), dir="auto"),
+            f" first; the group put it in place {dissenting.rank:,}.",
         )
-        for one in ranking.dissent[: limits.lines]
+        for dissenting in ranking.dissent[: limits.lines]
     ]
     more = len(ranking.dissent) - len(dissent)
     return element(

@@ -52,7 +52,7 @@ def _head(axis: Axis, name: str) -> Html:
 
 def _bodies(axis: Axis, trace: Trace, ordered: Sequence[CallNode], drawn: set[int], limits: Limits) -> list[Html]:
     bodies = [_stage_body(axis, stage, drawn, limits) for stage in stages(ordered) if stage.parent is None]
-    missing = [one.call for one in ordered if id(one) not in drawn]
+    missing = [node.call for node in ordered if id(node) not in drawn]
     if missing:
         bodies.insert(-1, element("tbody", note_row(_not_drawn(missing)), role="rowgroup"))
     if trace.tool_calls:
@@ -63,28 +63,28 @@ def _bodies(axis: Axis, trace: Trace, ordered: Sequence[CallNode], drawn: set[in
 def _stage_body(axis: Axis, stage: Stage, drawn: set[int], limits: Limits) -> Html:
     rows = [_stage_row(axis, stage)]
     for member in stage.members:
-        for one in _with_descendants(member):
-            if id(one) in drawn:
-                rows += call_rows(axis, one, limits)
+        for node in _with_descendants(member):
+            if id(node) in drawn:
+                rows += call_rows(axis, node, limits)
     return element("tbody", *rows, role="rowgroup")
 
 
 def _with_descendants(member: CallNode) -> Iterator[CallNode]:
     waiting = [member]
     while waiting:
-        one = waiting.pop()
-        yield one
-        waiting += one.children[::-1]
+        node = waiting.pop()
+        yield node
+        waiting += node.children[::-1]
 
 
 def _stage_row(axis: Axis, stage: Stage) -> Html:
-    spans = [call_span(one.call) for one in stage.members]
-    answered = sum(one.call.status == "ok" for one in stage.members)
+    spans = [call_span(node.call) for node in stage.members]
+    answered = sum(node.call.status == "ok" for node in stage.members)
     name = title(stage.name)
     lasted = max(span.end_s for span in spans) - min(finite(span.start_s) for span in spans)
-    used = total_usage(one.spent for one in stage.members)
-    without_usage = sum(one.without_usage for one in stage.members)
-    cost = price_of(used, total_cost(one.cost_usd for one in stage.members), without_usage=without_usage)
+    used = total_usage(node.spent for node in stage.members)
+    without_usage = sum(node.without_usage for node in stage.members)
+    cost = price_of(used, total_cost(node.cost_usd for node in stage.members), without_usage=without_usage)
     of = element("small", f"{answered:,} of {len(stage.members):,} answered")
     figures = (seconds(lasted), tokens(used, without_usage=without_usage), cost)
     return row(name_cell(name, of, scope="rowgroup"), bracket(axis, spans, name), figures, "stage")

@@ -108,17 +108,17 @@ class _Rows:
         self._remembered: OrderedDict[str, tuple[dict[str, Any] | None, Mapping[str, Any]]] = OrderedDict()
 
     def __call__(self, model: str) -> dict[str, Any] | None:
-        found = self._remembered.get(model)
-        if found is None or any(row_of(name) != row for name, row in found[1].items()):
-            found = self._made(model)
+        known = self._remembered.get(model)
+        if known is None or any(row_of(name) != row for name, row in known[1].items()):
+            known = self._made(model)
             # Of a Router's names there is no row that could tell of a change.
-            if all(found[1].values()):
-                self._remember(model, found)
-        row, _ = found
+            if all(known[1].values()):
+                self._remember(model, known)
+        row, _ = known
         return None if row is None else dict(row)
 
-    def _remember(self, model: str, found: tuple[dict[str, Any] | None, Mapping[str, Any]]) -> None:
-        self._remembered[model] = found
+    def _remember(self, model: str, known: tuple[dict[str, Any] | None, Mapping[str, Any]]) -> None:
+        self._remembered[model] = known
         while len(self._remembered) > _REMEMBERED:
             self._remembered.popitem(last=False)
 

@@ -39,7 +39,7 @@ def deployment_info(path: Path, name: str, profiles: Profiles) -> dict[str, Any]
     if name not in entries:
         known = ", ".join(nearest(name, entries, most=3)) or "none"
         raise InvalidConfig(f"{path}: model_list has no composite named {name!r}; it has {known}")
-    listed = [_entry(one) for one in file.listed]
+    listed = [_entry(listed_model) for listed_model in file.listed]
     with _variables_set(listed):
         params = entries[name].params.value
         options = {key: value for key, value in params.items() if key in _OPTIONS}
@@ -77,8 +77,12 @@ def _read(path: Path) -> ProxyFile:
 _OPTIONS = ALL_OPTIONS | {"optional_params", "extra_body"}
 
 
-def _entry(one: Listed) -> dict[str, Any]:
-    return {"model_name": one.name, "litellm_params": dict(one.params.value), "model_info": dict(one.info.value)}
+def _entry(listed: Listed) -> dict[str, Any]:
+    return {
+        "model_name": listed.name,
+        "litellm_params": dict(listed.params.value),
+        "model_info": dict(listed.info.value),
+    }
 
 
 @contextlib.contextmanager

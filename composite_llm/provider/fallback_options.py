@@ -104,8 +104,8 @@ def _of_the_failed_one(kwargs: Mapping[str, Any], seen: _Seen) -> frozenset[str]
 
 def _identifiers(kwargs: Mapping[str, Any]) -> list[str]:
     """What a call has in common with the one that it stands in for: LiteLLM's id of both, or a Router's trace id."""
-    found = (kwargs.get("litellm_call_id"), kwargs.get("litellm_trace_id"))
-    return [identifier for identifier in found if isinstance(identifier, str)]
+    ids = (kwargs.get("litellm_call_id"), kwargs.get("litellm_trace_id"))
+    return [identifier for identifier in ids if isinstance(identifier, str)]
 
 
 def _holders(kwargs: Mapping[str, Any]) -> list[Mapping[str, Any]]:

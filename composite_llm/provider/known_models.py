@@ -48,8 +48,8 @@ def providers() -> dict[str, int]:
 def models_of(names: Iterable[str]) -> list[KnownModel]:
     """The chat models of these providers, by name."""
     wanted = set(names)
-    found = [_known(key, entry) for key, entry in _chat_entries() if entry["litellm_provider"] in wanted]
-    return sorted(found, key=lambda row: (row.provider, row.model))
+    models = [_known(key, entry) for key, entry in _chat_entries() if entry["litellm_provider"] in wanted]
+    return sorted(models, key=lambda row: (row.provider, row.model))
 
 
 def _chat_entries() -> Iterable[tuple[str, dict[str, Any]]]:

@@ -40,10 +40,10 @@ class OpenNames(dict[str, Any]):
 
     @override
     def get(self, key: str, default: Any = None) -> Any:
-        found = super().get(key)
-        if found is None:
-            found = self._made(key)
-        return default if found is None else found
+        row = super().get(key)
+        if row is None:
+            row = self._made(key)
+        return default if row is None else row
 
     @override
     def setdefault(self, key: str, default: Any = None) -> Any:

@@ -87,15 +87,15 @@ def _none_on(x: Any) -> str:
 
 
 def _holders(x: Any) -> list[Any]:
-    found = [x] if isinstance(x, BaseException) else []
+    holders = [x] if isinstance(x, BaseException) else []
     original = getattr(x, "original_exception", None)
     if original is not None:
-        found.append(original)
+        holders.append(original)
     for name in ("_hidden_params", "logging_obj", "litellm_logging_obj"):
         holder = getattr(x, name, None)
         if holder is not None:
-            found.append(holder)
+            holders.append(holder)
     inner = getattr(getattr(x, "completion_stream", None), "logging_obj", None)
     if inner is not None:
-        found.append(inner)
-    return found
+        holders.append(inner)
+    return holders

@@ -47,8 +47,8 @@ class OwnDeployment:
 
     def inside(self, container: str) -> Mapping[str, Any]:
         """What the operator put into a parameter that holds parameters."""
-        found = self.params.get(container)
-        return found if isinstance(found, Mapping) else {}
+        parameters = self.params.get(container)
+        return parameters if isinstance(parameters, Mapping) else {}
 
     def connection(self) -> dict[str, Any]:
         """Endpoint and key, those of a credential that the operator named among them; read from the environment now."""
@@ -85,8 +85,8 @@ def own_deployment(model: str, model_id: Any) -> OwnDeployment | None:
     row = deployment_row(router, model_id) if router is not None and isinstance(model_id, str) else None
     if row is None:
         return None
-    found = deployment_from(row, default_params(router))
-    return found if found is not None and _matches(found.model, model) else None
+    deployment = deployment_from(row, default_params(router))
+    return deployment if deployment is not None and _matches(deployment.model, model) else None
 
 
 def deployment_from(row: Mapping[str, Any], defaults: Mapping[str, Any]) -> OwnDeployment | None:

@@ -139,8 +139,8 @@ def _leads_to_a_composite(asked: Any) -> bool:
     names = asked.split(",") if isinstance(asked, str) else asked if isinstance(asked, list) else ()
     for name in names:
         if isinstance(name, str) and (name := name.strip()):
-            found = deployed(router, name) if router is not None else ()
-            if is_composite_model(name) or any(is_composite_model(one.model) for one in found):
+            deployments = deployed(router, name) if router is not None else ()
+            if is_composite_model(name) or any(is_composite_model(deployment.model) for deployment in deployments):
                 return True
     return False
 

@@ -204,16 +204,16 @@ _MODELS = ("LiteLLM_Params", "GenericLiteLLMParams", "CredentialLiteLLMParams")
 @lru_cache(maxsize=1)
 def litellms_own() -> frozenset[str]:
     """Names that LiteLLM gives a meaning of its own, but for those that are a client's; of the installed version."""
-    found = set(_UNLISTED)
+    names = set(_UNLISTED)
     for name in _SIGNATURES:
         function = getattr(litellm, name, None)
         if callable(function):
-            found |= set(inspect.signature(function).parameters)
+            names |= set(inspect.signature(function).parameters)
     for module, name in _LISTS:
-        found |= set(_imported(module, name, ()))
+        names |= set(_imported(module, name, ()))
     for name in _MODELS:
-        found |= set(getattr(_imported("litellm.types.router", name, None), "model_fields", ()))
-    return frozenset(found) - CALL_PARAMETERS - ALL_OPTIONS
+        names |= set(getattr(_imported("litellm.types.router", name, None), "model_fields", ()))
+    return frozenset(names) - CALL_PARAMETERS - ALL_OPTIONS
 
 
 def is_litellms_own(name: str) -> bool:

@@ -20,7 +20,7 @@ def _a(*types: type) -> Check:
 
 def _list_of(*types: type) -> Check:
     item = _a(*types)
-    return lambda value: isinstance(value, list) and all(item(one) for one in value)
+    return lambda value: isinstance(value, list) and all(item(element) for element in value)
 
 
 def _either(*checks: Check) -> Check:

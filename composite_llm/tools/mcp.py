@@ -44,7 +44,7 @@ class MCPExecutor:
 
     async def tools(self) -> list[dict[str, Any]]:
         """The server's tools in the form of the `tools` parameter."""
-        found = await self._listed()
+        listed = await self._listed()
         return [
             {
                 "type": "function",
@@ -54,20 +54,20 @@ class MCPExecutor:
                     "parameters": _either(tool, "input_schema", "inputSchema") or {"type": "object", "properties": {}},
                 },
             }
-            for tool in found
+            for tool in listed
         ]
 
     async def _listed(self) -> list[Any]:
         """All pages of the server's list."""
         listed = await self._on_its_loop(self._session.list_tools())
-        found = list(listed.tools)
+        tools = list(listed.tools)
         while cursor := _either(listed, "next_cursor", "nextCursor"):
             from mcp.types import PaginatedRequestParams
 
             page = PaginatedRequestParams(cursor=cursor)
             listed = await self._on_its_loop(self._session.list_tools(params=page))
-            found += listed.tools
-        return found
+            tools += listed.tools
+        return tools
 
     async def _on_its_loop(self, request: Any) -> Any:
         """A session lives on the loop it was opened on; a sync call runs on another."""
@@ -90,13 +90,13 @@ def _either(holder: Any, new: str, old: str) -> Any:
 
 
 def _content_of(result: Any) -> ToolContent:
-    found = list(getattr(result, "content", None) or ())
+    parts = list(getattr(result, "content", None) or ())
     structured = _either(result, "structured_content", "structuredContent")
-    if not found:
+    if not parts:
         return as_text(structured) if structured is not None else ""
-    if any(modality(part) for part in parts_in(found)):
-        return parts_in(found)
-    return "\n".join(_text_of(part) for part in found)
+    if any(modality(part) for part in parts_in(parts)):
+        return parts_in(parts)
+    return "\n".join(_text_of(part) for part in parts)
 
 
 def _text_of(part: Any) -> str:

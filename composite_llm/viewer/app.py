@@ -43,8 +43,8 @@ class Viewer:
     async def runs(self, request: web.Request) -> web.Response:
         """The list."""
         asked = asked_for(request.query)
-        found = await asyncio.to_thread(lambda: self._store.runs(**asked.query(present())))
-        return _answer(request, list_page(asked, found))
+        records = await asyncio.to_thread(lambda: self._store.runs(**asked.query(present())))
+        return _answer(request, list_page(asked, records))
 
     async def run(self, request: web.Request) -> web.Response:
         """One run; the beginning of its id is enough."""
@@ -87,7 +87,7 @@ def _answer(request: web.Request, page: str) -> web.Response:
     tag = hashlib.sha256(body).hexdigest()[:32]
     answer = web.Response(body=body, content_type="text/html", charset="utf-8")
     known = request.if_none_match or ()
-    if any(one.value == tag for one in known):
+    if any(header.value == tag for header in known):
         answer = web.Response(status=304)
     answer.etag = tag
     return answer

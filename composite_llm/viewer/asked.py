@@ -67,13 +67,13 @@ def asked_for(address: Mapping[str, str]) -> Asked:
     texts: dict[str, Any] = {name: address[name].strip()[:_LONGEST] or None for name in TEXTS if name in address}
     since, status, page = address.get("since"), address.get("status"), address.get("page", "")
     number = int(page) if page.isascii() and page.isdigit() and len(page) < 8 else 1
-    found = Asked(**texts, page=min(max(number, 1), _LAST_PAGE))
+    query = Asked(**texts, page=min(max(number, 1), _LAST_PAGE))
     if since in SINCE:
-        found = replace(found, since=since)
-    for one in STATUSES:
-        if one == status:
-            found = replace(found, status=one)
-    return found
+        query = replace(query, since=since)
+    for known_status in STATUSES:
+        if known_status == status:
+            query = replace(query, status=known_status)
+    return query
 
 
 def present() -> datetime:

@@ -19,14 +19,14 @@ _ORIGIN = ("user", "session", "project", "workflow")
 _QUESTION = 110
 
 
-def listing(asked: Asked, found: Sequence[RunRecord]) -> Html:
+def listing(asked: Asked, records: Sequence[RunRecord]) -> Html:
     """The whole content of the page.
 
     Args:
         asked: What the list is asked for.
-        found: The runs of its page, and one more if there is a further page.
+        records: The runs of its page, and one more if there is a further page.
     """
-    runs, more = found[:PER_PAGE], len(found) > PER_PAGE
+    runs, more = records[:PER_PAGE], len(records) > PER_PAGE
     content = [_table(runs), _pages(asked, len(runs), more=more)] if runs else [_nothing(asked)]
     return joined(
         [

@@ -18,9 +18,9 @@ RELOAD_S = 5
 """How often a browser without scripts asks again; one with scripts asks more often, and for less."""
 
 
-def list_page(asked: Asked, found: Sequence[RunRecord]) -> str:
+def list_page(asked: Asked, records: Sequence[RunRecord]) -> str:
     """The list of runs."""
-    return _page("Runs", listing(asked, found), live=True)
+    return _page("Runs", listing(asked, records), live=True)
 
 
 def run_page(run: RunRecord, trace: Trace) -> str:

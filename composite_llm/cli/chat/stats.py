@@ -16,8 +16,8 @@ def print_stats(traces: Sequence[Trace]) -> None:
     for trace in traces:
         for call in trace.calls:
             calls.setdefault(call.model, []).append(call)
-    rows = [_row(model, found) for model, found in sorted(calls.items())]
-    everything = [call for found in calls.values() for call in found]
+    rows = [_row(model, model_calls) for model, model_calls in sorted(calls.items())]
+    everything = [call for model_calls in calls.values() for call in model_calls]
     questions = f"{len(traces)} question{'s' if len(traces) != 1 else ''}"
     print_table(
         ("MODEL", "CALLS", "FAILED", "TOKENS IN", "TOKENS OUT", "COST"),
@@ -27,13 +27,13 @@ def print_stats(traces: Sequence[Trace]) -> None:
 
 
 def _row(name: str, calls: Iterable[Call]) -> tuple[str, ...]:
-    found = list(calls)
-    usage = total_usage(call.usage for call in found)
+    known = list(calls)
+    usage = total_usage(call.usage for call in known)
     return (
         name,
-        str(len(found)),
-        str(sum(call.status in ("failed", "timed_out") for call in found)),
+        str(len(known)),
+        str(sum(call.status in ("failed", "timed_out") for call in known)),
         str(usage.prompt_tokens),
         str(usage.completion_tokens),
-        money(total_cost(call.cost_usd for call in found)),
+        money(total_cost(call.cost_usd for call in known)),
     )

@@ -36,18 +36,18 @@ def check(
     path = file or default_path()
     if path is None:
         misuse("there is no composite.yaml here; name a file")
-    found = _proxy_file(path) if is_proxy_file(path) else _profiles(path)
+    checked = _proxy_file(path) if is_proxy_file(path) else _profiles(path)
     if as_json:
-        print_json([_as_json(problem) for problem in found.problems])
+        print_json([_as_json(problem) for problem in checked.problems])
     else:
-        for problem in found.problems:
+        for problem in checked.problems:
             where = f":{problem.place.line}:{problem.place.column}" if problem.place else ""
             print(f"{problem.source}{where}: {problem.message}")
-    if found.problems:
+    if checked.problems:
         raise typer.Exit(USAGE)
     if not as_json:
-        print(f"{path}: {found.content}, no mistakes")
-        for note in found.notes:
+        print(f"{path}: {checked.content}, no mistakes")
+        for note in checked.notes:
             print(note, file=sys.stderr)
 
 

@@ -22,8 +22,8 @@ def show(
     from composite_llm.config.profiles import load_profiles
     from composite_llm.config.resolved import resolved_profile
 
-    found = resolved_profile(load_profiles(config).find(profile))
+    resolved = resolved_profile(load_profiles(config).find(profile))
     if as_json:
-        print_json(found)
+        print_json(resolved)
     else:
-        print(yaml.safe_dump({profile: found}, sort_keys=False, allow_unicode=True, width=100), end="")
+        print(yaml.safe_dump({profile: resolved}, sort_keys=False, allow_unicode=True, width=100), end="")

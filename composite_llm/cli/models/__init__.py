@@ -55,11 +55,11 @@ def models(
             f"--provider {provider}: LiteLLM knows no chat model of it; nearest: {', '.join(nearest(provider, known))}"
         )
     wanted = [provider] if provider is not None else [name for name in known if has_key(name)]
-    found = models_of(wanted)
+    chat_models = models_of(wanted)
     if as_json:
-        print_json({"keys": keys, "providers": known, "models": found})
+        print_json({"keys": keys, "providers": known, "models": chat_models})
     elif wanted:
-        _print_models(found)
+        _print_models(chat_models)
     else:
         print_table(
             ("PROVIDER", "CHAT MODELS"), [(name, str(count)) for name, count in known.items()], right=("CHAT MODELS",)
@@ -69,7 +69,7 @@ def models(
         print(f"Keys set here: {', '.join(keys) if keys else 'none'}", file=sys.stderr)
 
 
-def _print_models(found: list[KnownModel]) -> None:
+def _print_models(models: list[KnownModel]) -> None:
     numbers = ("WINDOW", "$/M IN", "$/M OUT")
     print_table(
         ("MODEL", *numbers, "VISION", "TOOLS"),
@@ -82,7 +82,7 @@ def _print_models(found: list[KnownModel]) -> None:
                 "yes" if row.vision else "",
                 "yes" if row.tools else "",
             )
-            for row in found
+            for row in models
         ],
         right=numbers,
     )

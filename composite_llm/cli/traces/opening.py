@@ -30,9 +30,9 @@ def open_run(
     from composite_llm.viewer.framing import framing_of
 
     with store_failures():
-        found = store_of(store)
-        run = found.run(run_id)
-        html = page(found.trace(run.id), framing=framing_of(run))
+        traces = store_of(store)
+        run = traces.run(run_id)
+        html = page(traces.trace(run.id), framing=framing_of(run))
     path = (output or _temporary_file(run.id)).absolute()
     path.write_text(html, encoding="utf-8")
     print(path)

@@ -29,9 +29,9 @@ def serve(
         misuse(f"--host {host}: only a loopback address, such as 127.0.0.1, ::1 or localhost")
     from composite_llm.viewer.server import serve_until_stopped
 
-    found = store_of(store)
+    traces = store_of(store)
     try:
-        asyncio.run(serve_until_stopped(found, host, port, lambda address: _say(address, str(found.path))))
+        asyncio.run(serve_until_stopped(traces, host, port, lambda address: _say(address, str(traces.path))))
     except OSError as error:
         fail(f"--port {port}: {error.strerror or error}")
 

@@ -24,9 +24,9 @@ IdArgument = Annotated[str, typer.Argument(metavar="ID", help="The run's id, or 
 def show(run_id: IdArgument, store: StoreOption = None, as_json: Json = False) -> None:
     """Show one run: its calls, what they cost, and what went wrong."""
     with store_failures():
-        found = store_of(store)
-        run = found.run(run_id)
-        calls, trace = found.calls(run.id), found.trace(run.id)
+        traces = store_of(store)
+        run = traces.run(run_id)
+        calls, trace = traces.calls(run.id), traces.trace(run.id)
     if as_json:
         print_json({"run": run, "calls": calls})
         return

@@ -91,11 +91,11 @@ def version_of(connection: sqlite3.Connection) -> int:
 def _checked_version(connection: sqlite3.Connection) -> int:
     # Before the version: another process may be making the tables, which it does together with the version.
     has_tables = connection.execute("SELECT 1 FROM sqlite_schema LIMIT 1").fetchone() is not None
-    found = version_of(connection)
-    if found > VERSION:
-        message = f"its schema has version {found}, this release knows up to {VERSION}; upgrade composite_llm"
+    version = version_of(connection)
+    if version > VERSION:
+        message = f"its schema has version {version}, this release knows up to {VERSION}; upgrade composite_llm"
         raise StoreUnavailable(message)
-    if found == 0 and has_tables:
+    if version == 0 and has_tables:
         message = "it is another program's database"
         raise StoreUnavailable(message)
-    return found
+    return version

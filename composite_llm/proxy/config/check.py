@@ -45,8 +45,8 @@ def checked_proxy_file(path: Path) -> Checked:
         return Checked(None, (Problem(str(path), error.place, error.problem),))
     checks = _Checks(file)
     order = {source.name: number for number, source in enumerate(file.sources)}
-    found = sorted(dict.fromkeys(checks.problems()), key=lambda problem: _order(problem, order))
-    return Checked(file, tuple(found), tuple(settings_notes(file)))
+    problems = sorted(dict.fromkeys(checks.problems()), key=lambda problem: _order(problem, order))
+    return Checked(file, tuple(problems), tuple(settings_notes(file)))
 
 
 def _order(problem: Problem, order: Mapping[str, int]) -> tuple[int, int, int]:
@@ -203,5 +203,5 @@ def _profile_file(file: ProxyFile) -> Path | None:
     named = file.environment.get(CONFIG_VARIABLE)
     if named:
         return Path(named)
-    found = [path for path in (Path(DEFAULT_FILE), file.path.parent / DEFAULT_FILE) if path.is_file()]
-    return found[0] if found else None
+    files = [path for path in (Path(DEFAULT_FILE), file.path.parent / DEFAULT_FILE) if path.is_file()]
+    return files[0] if files else None

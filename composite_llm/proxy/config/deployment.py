@@ -42,10 +42,12 @@ def option_problems(entry: Listed, profiles: Profiles, environment: Mapping[str,
         yield model.problem(_with_key(error, "model"))
         return
     missing = list(missing_variables(entry.params, environment))
-    found = [problem for key, value in _options(entry) for problem in _key_problems(key, value, strategy, environment)]
+    problems = [
+        problem for key, value in _options(entry) for problem in _key_problems(key, value, strategy, environment)
+    ]
     yield from missing
-    yield from found
-    if found or wildcard:
+    yield from problems
+    if problems or wildcard:
         return
     try:
         make_plan(entry.model, _known(_given(entry.params.value), environment), profiles)

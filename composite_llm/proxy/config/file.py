@@ -93,9 +93,9 @@ class ProxyFile:
 
     def section(self, name: str) -> Setting:
         """A section of settings; empty where there is none. A file that is included overrides those before it."""
-        found = [source for source in self.sources if isinstance(source.content.get(name), Mapping)]
-        source = found[-1] if found else self.sources[0]
-        return Setting(source, (name,), source.content[name] if found else {})
+        sources = [source for source in self.sources if isinstance(source.content.get(name), Mapping)]
+        source = sources[-1] if sources else self.sources[0]
+        return Setting(source, (name,), source.content[name] if sources else {})
 
     @cached_property
     def environment(self) -> Mapping[str, str]:
@@ -140,18 +140,18 @@ def read_proxy_file(path: Path) -> ProxyFile:
         source = waiting.pop(0)
         entries = source.content.get("include") if isinstance(source.content, Mapping) else None
         for index, entry in enumerate(entries if isinstance(entries, list) else ()):
-            found = _included(str(entry), Path(source.name), path)
-            if os.path.abspath(found) in read:
+            include = _included(str(entry), Path(source.name), path)
+            if os.path.abspath(include) in read:
                 continue
-            read.add(os.path.abspath(found))
+            read.add(os.path.abspath(include))
             try:
-                included = read_source(found)
+                included = read_source(include)
             except UnreadableConfig as error:
                 here = Setting(source, ("include", str(index)), entry)
                 unread.append(
                     here.problem(f"include.{index}: {error.message}")
                     if error.place is None
-                    else Problem(str(found), error.place, error.problem)
+                    else Problem(str(include), error.place, error.problem)
                 )
                 continue
             sources.append(_mapping(included))

@@ -45,13 +45,13 @@ def _has_price(node: Written, listed: Iterable[Listed]) -> bool:
     leaf = final_of(node.model)
     if not leaf or chosen_later(leaf) or names_prices(node.params):
         return True
-    behind = [one for one in listed if fnmatch.fnmatchcase(leaf, one.name)]
-    return all(_priced(one) for one in behind) if behind else has_price(row_of(leaf))
+    behind = [entry for entry in listed if fnmatch.fnmatchcase(leaf, entry.name)]
+    return all(_priced(entry) for entry in behind) if behind else has_price(row_of(leaf))
 
 
-def _priced(one: Listed) -> bool:
-    said: dict[str, Any] = {**one.info.value, **one.params.value}
+def _priced(entry: Listed) -> bool:
+    said: dict[str, Any] = {**entry.info.value, **entry.params.value}
     base_model = said.get("base_model")
-    described_as = base_model if isinstance(base_model, str) else one.model
+    described_as = base_model if isinstance(base_model, str) else entry.model
     # What a wildcard reaches is told by its price when it is asked.
-    return one.is_composite or "*" in one.model or has_price(said) or has_price(row_of(described_as))
+    return entry.is_composite or "*" in entry.model or has_price(said) or has_price(row_of(described_as))
