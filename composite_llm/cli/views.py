@@ -7,11 +7,11 @@ import sys
 from typing import TYPE_CHECKING, Protocol
 
 from composite_llm.cli.bill import bill
-from composite_llm.cli.markdown import rendered, use_terminal_colours
 from composite_llm.cli.output import console
 from composite_llm.cli.progress import Progress, provider_message
 from composite_llm.cli.screen import Frame
 from composite_llm.cli.table import members_table, remarks, said_by_provider
+from composite_llm.cli.terminal_text import rendered, use_terminal_colours
 from composite_llm.model.events import CallDone, Event
 from composite_llm.model.review_labels import readable
 from composite_llm.model.summary import event_text, vote_table

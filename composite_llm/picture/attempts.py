@@ -9,9 +9,8 @@ from composite_llm.model.trace import Attempt
 from composite_llm.picture.call_nodes import CallNode
 from composite_llm.picture.figures import NONE, plural, seconds
 from composite_llm.picture.limits import Limits, shortened
-from composite_llm.picture.markup import Html, element
+from composite_llm.picture.markup import Html, element, wide
 from composite_llm.picture.tries import KIND_MARKS, STATUS_WORDS, Try, eventful, tries
-from composite_llm.picture.wide import wide
 
 _COLUMNS = ("Attempt", "Start", "Time", "Status", "Why", "What followed")
 

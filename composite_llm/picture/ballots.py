@@ -7,8 +7,7 @@ from collections.abc import Sequence
 from composite_llm.model.trace import Ranking, ReviewRecord
 from composite_llm.picture.figures import NONE, plural
 from composite_llm.picture.limits import Limits, shortened
-from composite_llm.picture.markup import Html, element
-from composite_llm.picture.wide import wide
+from composite_llm.picture.markup import Html, element, wide
 
 
 def ballots(ranking: Ranking, limits: Limits) -> Html:

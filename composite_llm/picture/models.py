@@ -6,8 +6,7 @@ from composite_llm.model.trace import Attempt, Trace
 from composite_llm.model.usage import total_cost, total_usage
 from composite_llm.picture.figures import count, plural, price_of, seconds
 from composite_llm.picture.limits import Limits, shortened
-from composite_llm.picture.markup import Html, element
-from composite_llm.picture.wide import wide
+from composite_llm.picture.markup import Html, element, wide
 
 _COLUMNS = ("Model", "Attempts", "Not answered", "Time", "Prompt", "Completion", "Cost")
 

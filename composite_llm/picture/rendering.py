@@ -13,7 +13,7 @@ from composite_llm.picture.heading import heading
 from composite_llm.picture.limits import FRAGMENT, PAGE, Limits, shortened
 from composite_llm.picture.markup import Html, element, joined, literal
 from composite_llm.picture.models import models
-from composite_llm.picture.question import question
+from composite_llm.picture.text_block import question
 from composite_llm.picture.tool_rounds import tool_rounds
 from composite_llm.picture.vote import vote
 from composite_llm.picture.waterfall import waterfall

@@ -1,4 +1,4 @@
-"""A text that unfolds: an answer, a review, a tool's arguments or its result. Pure."""
+"""A text that unfolds: the question, an answer, a review, a tool's arguments or its result. Pure."""
 
 from __future__ import annotations
 
@@ -34,3 +34,9 @@ def text_block(what: str, text: str, limit: int, *, unfolded: bool = False, code
         open=is_open,
         class_="unfolds",
     )
+
+
+def question(what: str, text: str, text_limit: int) -> Html:
+    """The section of the question."""
+    card = element("article", text_block(what, text, text_limit), class_="card")
+    return element("section", element("h2", "Asked"), card, class_="block")

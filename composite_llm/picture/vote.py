@@ -6,8 +6,7 @@ from composite_llm.model.trace import RankedAnswer, Ranking
 from composite_llm.picture.ballots import ballots
 from composite_llm.picture.figures import NONE, plural
 from composite_llm.picture.limits import Limits, shortened
-from composite_llm.picture.markup import Html, element
-from composite_llm.picture.wide import wide
+from composite_llm.picture.markup import Html, element, wide
 
 _METHODS = {
     "borda": "Borda: points by place",

@@ -9,16 +9,32 @@ from composite_llm.model.summary import title
 from composite_llm.model.trace import Call, Trace
 from composite_llm.model.usage import total_cost, total_usage
 from composite_llm.picture.axis import Axis, axis_of
-from composite_llm.picture.bars import bracket, scale
+from composite_llm.picture.bars import bracket, sample, scale
 from composite_llm.picture.call_nodes import CallNode, Stage, stages
-from composite_llm.picture.call_rows import call_rows, call_span
 from composite_llm.picture.figures import finite, plural, price_of, seconds, tokens
-from composite_llm.picture.legend import legend
 from composite_llm.picture.limits import Limits, ends_of
 from composite_llm.picture.markup import Html, element
 from composite_llm.picture.rows import COLUMNS, name_cell, note_row, row
-from composite_llm.picture.tool_rows import tool_rows
-from composite_llm.picture.tries import STATUS_WORDS
+from composite_llm.picture.tries import KIND_MARKS, STATUS_WORDS, tries
+from composite_llm.picture.waterfall_rows import call_rows, call_span, tool_rows
+
+
+def legend(trace: Trace) -> Html:
+    """A list of samples with their words: of those marks that occur."""
+    attempts = [tried for call in trace.calls for tried in tries(call)]
+    statuses = {call.status for call in trace.calls} | {tried.attempt.status for tried in attempts}
+    entries = [element("li", sample(status), word) for status, word in STATUS_WORDS.items() if status in statuses]
+    if any(tried.attempt.first_token_s is not None for tried in attempts):
+        entries.append(element("li", sample("ok", first_token=True), "waiting, first token, writing"))
+    kinds = {tried.kind for tried in attempts} - {"first"}
+    entries += [element("li", f"{mark} {kind}") for kind, mark in KIND_MARKS.items() if kind in kinds]
+    entries.append(element("li", "tokens: prompt + completion"))
+    if any(tried.attempt.estimated for tried in attempts):
+        entries.append(element("li", "\N{ALMOST EQUAL TO} counted here, because the answer broke off"))
+    if any(tried.attempt.without_usage for tried in attempts):
+        text = "\N{GREATER-THAN OR EQUAL TO} at least: an attempt was cut off before its usage was known"
+        entries.append(element("li", text))
+    return element("ul", *entries, class_="legend", aria_label="Legend")
 
 
 def waterfall(trace: Trace, ordered: Sequence[CallNode], limits: Limits) -> Html:

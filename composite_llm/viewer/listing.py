@@ -8,8 +8,7 @@ from urllib.parse import quote
 from composite_llm.observe.records import RunRecord
 from composite_llm.picture.figures import NONE, moment, plural, price, price_of, seconds, tokens
 from composite_llm.picture.limits import PAGE, shortened
-from composite_llm.picture.markup import Child, Html, element, joined
-from composite_llm.picture.wide import wide
+from composite_llm.picture.markup import Child, Html, element, joined, wide
 from composite_llm.viewer.asked import PER_PAGE, Asked
 from composite_llm.viewer.filters import filters
 

@@ -1,4 +1,4 @@
-"""The labels of the candidates, and the ways in which a reviewer may write them."""
+"""The words that ballots are read by: labels and what they are called, headings and numbers, in many languages."""
 
 from __future__ import annotations
 
@@ -6,7 +6,92 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from composite_llm.strategies.ballots.span import Span
+from composite_llm.strategies.ballots.text import Span
+
+RANKING_WORDS: tuple[str, ...] = (
+    *("ranking", "rankings", "rank order", "ranked order"),
+    *(
+        "clasificación",
+        "clasificacion",
+        "classement",
+        "rangliste",
+        "rangfolge",
+        "reihenfolge",
+        "classifica",
+        "graduatoria",
+    ),
+    *("classificação", "classificacao", "rangschikking", "rangordning", "rangering", "sijoitus", "ranking końcowy"),
+    *(
+        "klasyfikacja",
+        "pořadí",
+        "poradie",
+        "rangsor",
+        "clasament",
+        "clasamentul",
+        "sıralama",
+        "рейтинг",
+        "ранжирование",
+    ),
+    *("рейтинґ", "класиране", "κατάταξη", "peringkat", "xếp hạng", "الترتيب", "التصنيف", "رتبه", "דירוג", "रैंकिंग"),
+    *("排名", "排序", "排行", "名次", "順位", "ランキング", "順番", "순위", "랭킹"),
+)
+"""What a heading or a key may be called."""
+
+FINAL_WORDS: tuple[str, ...] = (
+    *(
+        "final",
+        "finale",
+        "finaler",
+        "finales",
+        "endgültige",
+        "endgültiges",
+        "abschließende",
+        "definitivo",
+        "definitiva",
+    ),
+    *("końcowa", "konečné", "végső", "finală", "nihai", "итоговый", "окончательный", "финальный", "τελική", "akhir"),
+    *("最终", "最終", "最后", "최종", "cuối cùng", "النهائي"),
+)
+
+
+MEDALS = "\N{FIRST PLACE MEDAL}\N{SECOND PLACE MEDAL}\N{THIRD PLACE MEDAL}"
+
+_WORDS = {
+    word: place
+    for place, words in enumerate(
+        (
+            ("first", "best", "winner", "gold", "primero", "primera", "premier", "erster", "第一"),
+            ("second", "silver", "segundo", "segunda", "deuxième", "zweiter", "第二"),
+            ("third", "bronze", "tercero", "tercera", "troisième", "dritter", "第三"),
+            ("fourth", "第四"),
+            ("fifth", "第五"),
+            ("sixth", "第六"),
+            ("seventh", "第七"),
+            ("eighth", "第八"),
+            ("ninth", "第九"),
+            ("tenth", "第十"),
+        ),
+        start=1,
+    )
+    for word in words
+}
+_NUMBER = re.compile(
+    r"\s*+(?:(?:rank|place|position|number|no\.?)\s{0,3})?#?(\d{1,6})(?:\ufe0f?\u20e3|st|nd|rd|th|\.|\u540d|\u4f4d)?\s*+",
+    re.IGNORECASE,
+)
+_LONGEST = 40
+
+
+def place_of(text: str) -> int | None:
+    """The place that a whole text names, from 1; None if it names none."""
+    word = text[:_LONGEST].strip(" *_.:#").casefold()
+    if len(word) == 1 and word in MEDALS:
+        return MEDALS.index(word) + 1
+    if word in _WORDS:
+        return _WORDS[word]
+    found = _NUMBER.fullmatch(text)
+    return int(found[1]) if found else None
+
 
 _WORD = re.compile(r"[^\W_]{1,64}+")
 # After a short label: the end, or punctuation that is no apostrophe, slash or hyphen inside a word ("A's", "A/B").

@@ -6,15 +6,11 @@ import re
 from collections.abc import Iterator, Sequence
 
 from composite_llm.model.review_labels import ANSWER_WORDS
-from composite_llm.strategies.ballots.ballot import Ballot, Form
-from composite_llm.strategies.ballots.critiques import critiques_in
-from composite_llm.strategies.ballots.found import Found
-from composite_llm.strategies.ballots.json_form import read_json
+from composite_llm.strategies.ballots.ballot import Ballot, Form, Found, declines_outright, is_example, refuses
+from composite_llm.strategies.ballots.json_ballot import read_json
 from composite_llm.strategies.ballots.lexicon import Lexicon, Mention
-from composite_llm.strategies.ballots.mentions import longest_run
-from composite_llm.strategies.ballots.ranking_section import is_worst_first, read_section, sections_of
-from composite_llm.strategies.ballots.refusal import declines_outright, is_example, refuses
-from composite_llm.strategies.ballots.scripts import with_latin_letters
+from composite_llm.strategies.ballots.prose import critiques_in, is_worst_first, longest_run, read_section, sections_of
+from composite_llm.strategies.ballots.text import with_latin_letters
 
 
 def parse_ballot(text: str | None, labels: Sequence[str], *, cut_off: bool = False) -> Ballot:

@@ -16,7 +16,7 @@ from composite_llm.model.structured_text import NextStep
 from composite_llm.model.trace import Attempt, Call, Dissent, RankedAnswer, Ranking, ReviewRecord, ToolCall, Trace
 from composite_llm.model.usage import Usage
 from composite_llm.picture import fragment, page
-from composite_llm.picture.visible import visible
+from composite_llm.picture.markup import visible
 from tests.support.html_outline import Outline, outline
 from tests.support.runs_to_show import ALL
 

@@ -4,8 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from composite_llm.picture.markup import element, escaped, joined, literal
-from composite_llm.picture.visible import visible
+from composite_llm.picture.markup import element, escaped, joined, literal, visible
 from tests.support.html_outline import outline
 
 

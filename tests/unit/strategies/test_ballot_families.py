@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from composite_llm.model.review_labels import ANSWER_WORDS
 from composite_llm.strategies.ballots import labels, parse_ballot
-from composite_llm.strategies.ballots.languages import RANKING_WORDS
+from composite_llm.strategies.ballots.lexicon import RANKING_WORDS
 
 THREE = labels(3)
 

@@ -3,8 +3,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from composite_llm.cli.markdown import rendered
-from composite_llm.cli.terminal_text import harmless
+from composite_llm.cli.terminal_text import harmless, rendered
 from tests.support.pages import Page
 
 
