@@ -120,19 +120,20 @@ def register(
     models: Iterable[str | Mapping[str, Any]] = (),
     check: bool = False,
 ) -> None:
-    """Put the provider `composite` into LiteLLM. May be called again; other custom providers stay.
+    """Add the provider `composite` to LiteLLM. It may be called again; other custom providers are kept.
 
     Args:
         router: A `litellm.Router` whose model names the nodes may use.
-        config: Path of a YAML file, or a mapping, with profiles. Default: the file named by `COMPOSITE_LLM_CONFIG`, else
-            `composite.yaml` in the working directory if there, else none.
-        tool_executors: Executors by the name that `tool_executor` may give, for callers who cannot pass a function.
+        config: Path of a YAML file, or a mapping, with profiles. Default: the file that `COMPOSITE_LLM_CONFIG` names, else
+            `composite.yaml` in the working directory if it exists, else none.
+        tool_executors: Executors under the names that the option `tool_executor` takes, for callers that cannot pass a
+            function.
         breaker: When circuit breakers open: `failures` (5) within `window_s` (60), for `open_s` (30; 0 for never).
-        observers: Told about each run; those of the last call of `register` count.
-        otel: Spans and metrics for OpenTelemetry: True, or `OtelSettings` or a mapping of them. None for what the
-            configuration's `otel` says.
-        telemetry: Keep what runs did in an SQLite file: True, its path, or settings (`path`, `privacy`, `max_age_days`,
-            `max_size_mb`); False for none. Default: as `COMPOSITE_LLM_TELEMETRY` or the configuration says.
+        observers: Called for each run; they replace those of an earlier call.
+        otel: Spans and metrics for OpenTelemetry: True, `OtelSettings`, or a mapping of them. Default: the `otel` section
+            of the configuration.
+        telemetry: Store what runs did in an SQLite file: True, its path, or settings (`path`, `privacy`, `max_age_days`,
+            `max_size_mb`); False for no telemetry. Default: `COMPOSITE_LLM_TELEMETRY` or the configuration.
         fast_openai: Send what LiteLLM sends through the OpenAI SDK without the SDK, which is the same with less than half
             of the work; False: as LiteLLM by itself.
         models: Composites to be listed in LiteLLM's model table: model strings, or mappings with `model` and the options
@@ -177,7 +178,7 @@ def _check_countable(profiles: Profiles) -> None:
 
 
 def flush(timeout_s: float = 5.0) -> bool:
-    """Wait until telemetry has written all that it was told; False when it could not, now or within the time."""
+    """Wait until telemetry has written everything; False if it could not be written in time."""
     return _telemetry.flush(timeout_s)
 
 
@@ -187,17 +188,17 @@ def use_router(router: litellm.Router | None) -> None:
 
 
 def check_models(profile_or_options: str | Mapping[str, Any]) -> list[str]:
-    """Ask the OpenAI-compatible endpoints of a plan whether they serve its models; costs no tokens.
+    """Ask the OpenAI-compatible endpoints of a profile or of options whether they serve the models; uses no tokens.
 
     Args:
         profile_or_options: A profile's name, a composite model string, or a mapping with `model` (a composite model
             string) and options. The endpoints' lists are remembered for ten minutes.
 
     Returns:
-        One sentence for each node that would fail; empty when all is well.
+        One sentence for each node that would fail; empty if there is none.
 
     Raises:
-        CompositeError: The plan itself is wrong.
+        CompositeError: The profile or the options cannot be used.
     """
     if isinstance(profile_or_options, str):
         named = is_composite_model(profile_or_options)
@@ -221,15 +222,15 @@ def _connected(node: Node, plan: Plan) -> Node:
 
 
 def explain(model: str, messages: list[Any] | None = None, **options: Any) -> Explanation:
-    """What a composite would do: topology, calls, rounds, best and worst cost, latency class. Makes no call.
+    """Say what a composite would do, without a call: stages, calls, rounds, best and worst cost, latency class.
 
     Args:
         model: A composite model string.
-        messages: The conversation; an empty question if absent.
+        messages: The conversation; default: an empty question.
         options: As for `litellm.completion`.
 
     Raises:
-        CompositeError: The call would be refused, for the same reason.
+        CompositeError: A call would be refused for the same reason.
     """
     known = services()
     check_values({"messages": messages, **options})
@@ -258,12 +259,12 @@ def breaker_settings(given: BreakerSettings | Mapping[str, float]) -> BreakerSet
 
 
 def breakers() -> list[BreakerState]:
-    """The circuit breakers of this process that have something to say, the open ones first."""
+    """The circuit breakers of this process that have counted failures, the open ones first."""
     return _breakers.states()
 
 
 def reset_breakers() -> None:
-    """Close all of them and forget their failures."""
+    """Close all circuit breakers and forget their failures."""
     _breakers.reset()
     _endpoint_refusals.reset()
     _positional_ballots.reset()
