@@ -22,6 +22,7 @@ from composite_llm.config.node import Node
 from composite_llm.config.parameters import CONNECTION
 from composite_llm.config.plan import Plan, make_plan
 from composite_llm.config.profiles import Profiles, load_profiles
+from composite_llm.config.registry import STRATEGIES
 from composite_llm.config.telemetry_section import telemetry_settings
 from composite_llm.engine.breaker import Breakers, BreakerSettings, BreakerState
 from composite_llm.engine.endpoint_refusals import EndpointRefusals
@@ -46,7 +47,7 @@ from composite_llm.proxy.hooks import install_hooks
 from composite_llm.run import Services
 from composite_llm.run.explanation import Explanation, explain_plan
 from composite_llm.run.spending_limits import PERIODS
-from composite_llm.strategies import strategy_for
+from composite_llm.strategies import Strategy, strategy_for
 
 _router = RouterInUse()
 _facts = LiteLLMFacts(_router)
@@ -118,6 +119,7 @@ def register(
     telemetry: bool | str | os.PathLike[str] | Mapping[str, Any] | TelemetrySettings | None = None,
     fast_openai: bool = True,
     models: Iterable[str | Mapping[str, Any]] = (),
+    strategies: Iterable[type[Strategy[Any]]] = (),
     check: bool = False,
 ) -> None:
     """Add the provider `composite` to LiteLLM. It may be called again; other custom providers are kept.
@@ -138,14 +140,19 @@ def register(
             of the work; False: as LiteLLM by itself.
         models: Composites to be listed in LiteLLM's model table: model strings, or mappings with `model` and the options
             that it will be called with. Without it a name is known when it is asked for, by what its own model can.
+        strategies: Strategies of the program's own, besides those that ship and those of installed packages; they stay
+            known.
         check: Ask the endpoints of all profiles now whether they serve their models; see `check`.
 
     Raises:
-        InvalidConfig: The profiles cannot be used, with file, line and key; or a model is not served.
+        InvalidConfig: The profiles cannot be used, with file, line and key; a model is not served, or a strategy cannot
+            be used.
         InvalidOption: A tool executor is not callable; OpenTelemetry is wanted and not installed; one of `models` is no
             composite, or its options cannot be used.
     """
     global _services  # as above
+    for strategy in strategies:
+        STRATEGIES.add(strategy)
     executors = dict(tool_executors or {})
     for name in executors:
         executor_of(name, executors)

@@ -31,9 +31,16 @@ def complete_provider(incomplete: str) -> list[str]:
     return [name for name in PROVIDERS if name.startswith(incomplete)]
 
 
+def complete_strategy(incomplete: str) -> list[str]:
+    """Names of strategies."""
+    from composite_llm.config.registry import STRATEGIES
+
+    return [name for name in STRATEGIES if name.startswith(incomplete)]
+
+
 def complete_option(incomplete: str) -> list[str]:
     """Names of options, with the sign that follows them."""
-    from composite_llm.config.options import ALL_OPTIONS
+    from composite_llm.config.registry import ALL_OPTIONS
 
     return sorted(f"{name}=" for name in ALL_OPTIONS if name.startswith(incomplete))
 

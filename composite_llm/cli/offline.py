@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from composite_llm.cli.target import StrategyName, Target, target_of
+from composite_llm.cli.target import Target, target_of
+from composite_llm.config.registry import STRATEGIES
 from composite_llm.model.model_strings import COMPOSITE_PREFIX, is_composite_model
 
 if TYPE_CHECKING:
@@ -21,8 +22,6 @@ FINAL = "openai/gpt-4.1"
 MEMBERS = ("openai/gpt-4.1-mini", "openai/gpt-5-nano", "openai/gpt-4o-mini")
 
 _PREFIX = "openai/"
-_NODE_LISTS = ("proposers", "members", "reviewers", "fallbacks")
-_NODES = ("aggregator", "chairman")
 _ENDPOINTS = ("api_base", "base_url", "api_key", "api_version", "headers", "extra_headers", "custom_llm_provider")
 """What a profile may say of where its models are: none of it counts when they are played."""
 
@@ -63,7 +62,7 @@ class Models:
 
     def target(
         self,
-        strategy: StrategyName | None,
+        strategy: str | None,
         model: str | None,
         proposers: Sequence[str] | None,
         profile: str | None,
@@ -106,7 +105,7 @@ class PlayedModels(Models):
 
     def target(
         self,
-        strategy: StrategyName | None,
+        strategy: str | None,
         model: str | None,
         proposers: Sequence[str] | None,
         profile: str | None,
@@ -147,11 +146,10 @@ class PlayedModels(Models):
     def _body(self, body: Mapping[str, Any]) -> dict[str, Any]:
         """Options, a profile or a node, with every model in it played."""
         kept = {key: value for key, value in body.items() if key not in _ENDPOINTS}
-        for key in _NODE_LISTS:
+        for key in (*STRATEGIES.node_options(), "fallbacks"):
             if isinstance(kept.get(key), list | tuple):
                 kept[key] = [self._node(node) for node in kept[key]]
-        for key in _NODES:
-            if isinstance(kept.get(key), str | Mapping):
+            elif isinstance(kept.get(key), str | Mapping):
                 kept[key] = self._node(kept[key])
         if isinstance(kept.get("model"), str):
             kept["model"] = self._model(kept["model"])

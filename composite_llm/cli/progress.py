@@ -72,6 +72,12 @@ class Stage:
 
     name: str
     rows: list[Row]
+    title: str = ""
+
+    @property
+    def heading(self) -> str:
+        """What people read."""
+        return self.title or self.name.capitalize()
 
 
 _STATES: dict[str, State] = {"ok": "done", "abandoned": "dropped", "cancelled": "dropped"}
@@ -99,7 +105,9 @@ class Progress:
     def expect(self, plan: Explanation) -> None:
         """Begin anew, with rows for everybody who will be asked."""
         self.ranking, self.degraded, self.trace, self.notes = None, [], None, list(plan.notes)
-        self.stages = [Stage(stage.stage, [Row(node.name) for node in stage.nodes]) for stage in plan.stages]
+        self.stages = [
+            Stage(stage.stage, [Row(node.name) for node in stage.nodes], stage.title) for stage in plan.stages
+        ]
 
     def run_started(self, run: RunInfo) -> None:
         """As `Observer`."""
@@ -108,8 +116,8 @@ class Progress:
     def run_event(self, run: RunInfo, event: Event) -> None:
         """As `Observer`."""
         match event:
-            case StageStarted(stage, names):
-                self._stage_started(stage, names)
+            case StageStarted(stage, names, title):
+                self._stage_started(stage, names, title)
             case AttemptStarted(_, stage, name, _, number):
                 row = self._row(stage, name)
                 row.state, row.attempts = "writing", number
@@ -132,8 +140,9 @@ class Progress:
             below = list(trace.subtree(call))
             self._done(call, total_usage(c.usage for c in below), total_cost(c.cost_usd for c in below))
 
-    def _stage_started(self, stage: str, names: Sequence[str]) -> None:
+    def _stage_started(self, stage: str, names: Sequence[str], title: str) -> None:
         known = self._stage(stage)
+        known.title = title or known.title
         # Fewer than expected when the run's caps made it smaller.
         if [row.name for row in known.rows] != list(names):
             known.rows = [Row(name) for name in names]
@@ -155,6 +164,7 @@ class Progress:
 
     def _done(self, call: Call, spent: Usage, cost_usd: float | None) -> None:
         row = self._row(call.stage, call.name)
+        self._stage(call.stage).title = call.title or self._stage(call.stage).title
         row.state = _STATES.get(call.status, "failed")
         row.seconds, row.usage, row.cost_usd, row.attempts = call.duration_s, spent, cost_usd, len(call.attempts)
         row.note, row.provider_message = call.error, provider_message(call)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from composite_llm.cli.progress import Progress, Row
 from composite_llm.cli.terminal_text import harmless
 from composite_llm.model.structured_text import Degradation
-from composite_llm.model.summary import money, title
+from composite_llm.model.summary import money
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -41,7 +41,7 @@ def members_table(progress: Progress, now: float, width: int) -> RenderableType:
     for _ in range(columns - 2):
         table.add_column(justify="right", no_wrap=True)
     for stage in progress.stages:
-        table.add_row(Text(title(stage.name), style="bold"))
+        table.add_row(Text(harmless(stage.heading), style="bold"))
         for row in stage.rows:
             table.add_row(*_cells(row, now, longest)[:columns])
     return table

@@ -4,29 +4,38 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from composite_llm.cli.completing import complete_model, complete_option, complete_profile
+from composite_llm.cli.completing import complete_model, complete_option, complete_profile, complete_strategy
 from composite_llm.cli.exits import misuse
 from composite_llm.cli.keys import PROVIDERS, Known, usable
+from composite_llm.config.registry import STRATEGIES, first_node_list
 from composite_llm.model.model_strings import COMPOSITE_PREFIX, is_composite_model, profile_model
 
-
-class StrategyName(StrEnum):
-    """A strategy, as the option `--strategy` takes it."""
-
-    moa = "moa"
-    council = "council"
+DEFAULT_STRATEGY = "moa"
 
 
-_MEMBERS = {StrategyName.moa: "proposers", StrategyName.council: "members"}
+def _known(strategy: str | None) -> str | None:
+    if strategy is not None and strategy not in STRATEGIES:
+        message = f"{strategy!r} is not one of {', '.join(map(repr, STRATEGIES))}."
+        raise typer.BadParameter(message)
+    return strategy
+
 
 StrategyOption = Annotated[
-    StrategyName | None, typer.Option("--strategy", "-s", help="How the models work together.", show_default="moa")
+    str | None,
+    typer.Option(
+        "--strategy",
+        "-s",
+        help="How the models work together.",
+        show_default=DEFAULT_STRATEGY,
+        metavar=f"[{'|'.join(STRATEGIES)}]",
+        callback=_known,
+        autocompletion=complete_strategy,
+    ),
 ]
 ModelOption = Annotated[
     str | None,
@@ -94,7 +103,7 @@ class Target:
 
 
 def target_of(
-    strategy: StrategyName | None,
+    strategy: str | None,
     model: str | None,
     proposers: Sequence[str] | None,
     profile: str | None,
@@ -112,7 +121,7 @@ def target_of(
         return Target(profile_model(profile), given)
     if model is not None and is_composite_model(model):
         return _whole(model, strategy, proposers, given)
-    chosen = strategy or StrategyName.moa
+    chosen = strategy or DEFAULT_STRATEGY
     members = list(proposers or ())
     if model is not None:
         return Target(f"{COMPOSITE_PREFIX}{chosen}/{model}", _with_members(chosen, members, given))
@@ -123,30 +132,31 @@ def target_of(
     return Target(f"{COMPOSITE_PREFIX}{chosen}/{known[0].strong}", _with_members(chosen, members, given), picked=True)
 
 
-def _picked(strategy: StrategyName, known: Sequence[Known]) -> list[str]:
+def _picked(strategy: str, known: Sequence[Known]) -> list[str]:
     if len(known) == 1:
         # One model alone would have nobody to disagree with.
         return []
     members = [provider.small for provider in known]
-    # Two members who review each other have one answer each to rank, so they cannot vote.
-    cannot_vote = strategy is StrategyName.council and len(members) == 2
-    return [*members, *(provider.strong for provider in known)] if cannot_vote else members
+    too_few = len(members) < STRATEGIES[strategy].fewest_members
+    return [*members, *(provider.strong for provider in known)] if too_few else members
 
 
-def _whole(model: str, strategy: StrategyName | None, proposers: Sequence[str] | None, given: dict[str, Any]) -> Target:
+def _whole(model: str, strategy: str | None, proposers: Sequence[str] | None, given: dict[str, Any]) -> Target:
     kind = model.split("/")[1]
     if strategy is not None and strategy != kind:
         misuse(f"--model {model} is a strategy already; leave out --strategy {strategy}")
-    if proposers and kind not in list(StrategyName):
+    if proposers and kind not in STRATEGIES:
         misuse(f"--model {model} says who is asked; leave out --proposer")
-    return Target(model, _with_members(StrategyName(kind), list(proposers), given) if proposers else given)
+    return Target(model, _with_members(kind, list(proposers), given) if proposers else given)
 
 
-def _with_members(strategy: StrategyName, members: list[str], given: dict[str, Any]) -> dict[str, Any]:
-    key = _MEMBERS[strategy]
+def _with_members(strategy: str, members: list[str], given: dict[str, Any]) -> dict[str, Any]:
+    key = first_node_list(STRATEGIES[strategy])
+    if members and key is None:
+        misuse(f"the strategy {strategy} takes no --proposer")
     if members and key in given:
         misuse(f"--proposer and --option {key}=… name the same; give one of them")
-    return {key: members, **given} if members else given
+    return {key: members, **given} if members and key is not None else given
 
 
 _NO_MODEL = (

@@ -1,4 +1,4 @@
-"""The options of each strategy, with their defaults."""
+"""The options that every strategy has, with their defaults."""
 
 from __future__ import annotations
 
@@ -7,14 +7,20 @@ from typing import Annotated, Any, ClassVar, Literal
 from annotated_types import MinLen
 from pydantic import BaseModel, ConfigDict, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
-from composite_llm.config.node import Node, NodeSettings
+from composite_llm.config.node import Node
 from composite_llm.model.documented import describe_fields
 
 Nodes = Annotated[tuple[Node, ...], MinLen(1)]
 
 
 class Options(BaseModel):
-    """Options that both strategies know."""
+    """Options that every strategy knows; those of one are a subclass.
+
+    Attributes:
+        strategy: The name in model strings and profiles.
+        final_role: The role of the final call, and the option that holds its node's settings.
+        fewest_members: So many in the first stage it takes to do all that the strategy does.
+    """
 
     model_config = ConfigDict(
         frozen=True,
@@ -28,6 +34,7 @@ class Options(BaseModel):
 
     strategy: ClassVar[str]
     final_role: ClassVar[str]
+    fewest_members: ClassVar[int] = 1
 
     seed: int | None = None
     """Also seeds the reviewers' shuffles; the call parameter of the same name."""
@@ -56,36 +63,3 @@ class Options(BaseModel):
     allow_unpriced: bool = False
     validate_output: bool = True
     reasoning: Literal["summary", "full", "off"] = "summary"
-
-
-class MoaOptions(Options):
-    """Mixture-of-Agents."""
-
-    strategy: ClassVar[str] = "moa"
-    final_role: ClassVar[str] = "aggregator"
-
-    proposers: Nodes | None = None
-    samples: PositiveInt = 3
-    """How many samples of the aggregator's model propose when `proposers` is absent."""
-    layers: PositiveInt = 1
-    """Proposer layers before the aggregator."""
-    aggregator: NodeSettings | None = None
-
-
-class CouncilOptions(Options):
-    """Council."""
-
-    strategy: ClassVar[str] = "council"
-    final_role: ClassVar[str] = "chairman"
-
-    members: Nodes | None = None
-    reviewers: Nodes | None = None
-    chairman: NodeSettings | None = None
-    exclude_self: bool = True
-    ranking: Literal["borda", "mean_position", "copeland"] = "borda"
-    criteria: str | None = None
-
-
-STRATEGIES: dict[str, type[Options]] = {options.strategy: options for options in (MoaOptions, CouncilOptions)}
-
-ALL_OPTIONS: frozenset[str] = frozenset().union(*(options.model_fields for options in STRATEGIES.values()))

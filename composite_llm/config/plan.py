@@ -10,19 +10,22 @@ from typing import Any
 from composite_llm.config.checking import checked
 from composite_llm.config.node import Node, NodeSettings, resolved_params
 from composite_llm.config.numbers import check_numbers, seconds_of
-from composite_llm.config.options import ALL_OPTIONS, STRATEGIES, CouncilOptions, MoaOptions, Options
+from composite_llm.config.options import Options
 from composite_llm.config.parameters import CONNECTION, PROFILE_PARAMETERS, present
 from composite_llm.config.problems import check_all_nodes
 from composite_llm.config.profiles import Profiles
+from composite_llm.config.registry import ALL_OPTIONS, STRATEGIES, nodes_in
 from composite_llm.model.errors import InvalidOption, UnknownStrategy
 from composite_llm.model.model_strings import PROFILE_PREFIX, split_composite
 from composite_llm.model.near_misses import near_miss, nearest
-from composite_llm.model.personas import ZERO_CONFIGURATION, persona_text
+from composite_llm.model.personas import persona_text
 
 MAX_DEPTH = 3
 """How deep composites may nest, the outermost counted."""
 
-_FORMS = "composite/moa/<model>, composite/council/<model> or composite/profile/<name>"
+
+def _forms() -> str:
+    return ", ".join(f"composite/{name}/<model>" for name in STRATEGIES) + " or composite/profile/<name>"
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +73,6 @@ def make_plan(model: str, given: Mapping[str, Any], profiles: Profiles, *, ances
     _check_option_names(flat, strategy, options_type)
     options = checked(options_type, {**base, **{key: flat[key] for key in flat if key in options_type.model_fields}})
     check_all_nodes(options)
-    _check_quorum(options)
     params = {**parameters, **{key: value for key, value in flat.items() if key not in options_type.model_fields}}
     if options.seed is not None:
         params["seed"] = options.seed
@@ -85,6 +87,7 @@ def make_plan(model: str, given: Mapping[str, Any], profiles: Profiles, *, ances
         timeout_s=timeout_s,
         profiles=profiles,
     )
+    _check_quorum(plan)
     for node in nodes_of(plan):
         if node.system:
             persona_text(node.system)
@@ -106,9 +109,10 @@ def nested_options(node: Node) -> dict[str, Any]:
 def nodes_of(plan: Plan) -> Iterator[Node]:
     """Every node a plan may ask, fallbacks included."""
     yield from _with_fallbacks(plan.final)
-    for group in (getattr(plan.options, key, None) for key in ("proposers", "members", "reviewers")):
-        for node in group or ():
-            yield from _with_fallbacks(node)
+    for key in type(plan.options).model_fields:
+        if key != plan.options.final_role:
+            for node in nodes_in(getattr(plan.options, key)):
+                yield from _with_fallbacks(node)
 
 
 def _with_fallbacks(node: Node) -> Iterator[Node]:
@@ -144,11 +148,11 @@ def _flattened(given: Mapping[str, Any]) -> dict[str, Any]:
 def misspelt_option(key: object) -> str | None:
     """The option that a key is most likely a misspelling of; None for one that is known, or far from all."""
     known = not isinstance(key, str) or key in ALL_OPTIONS or key in PROFILE_PARAMETERS
-    return None if known else near_miss(str(key), _MISSPELLABLE)
+    return None if known else near_miss(str(key), STRATEGIES.option_names() - _EVERYBODYS)
 
 
 # `seed` is everybody's parameter, and short enough that an honest provider parameter (`speed`) resembles it.
-_MISSPELLABLE = ALL_OPTIONS - {"seed"}
+_EVERYBODYS = frozenset({"seed"})
 
 
 def strategy_of(model: str, profiles: Profiles) -> str:
@@ -167,9 +171,9 @@ def _parsed(model: str, profiles: Profiles) -> tuple[str, str | None, Mapping[st
         return profile.strategy, profile.model, profile.options, profile.parameters
     if kind not in (*STRATEGIES, "profile"):
         near = ", ".join(repr(name) for name in nearest(kind, (*STRATEGIES, "profile"), most=2))
-        raise UnknownStrategy(f"model: {model!r} names no strategy; nearest: {near}; allowed: {_FORMS}")
+        raise UnknownStrategy(f"model: {model!r} names no strategy; nearest: {near}; allowed: {_forms()}")
     if not rest.strip("/ "):
-        raise InvalidOption("model", f"{model!r} has nothing after the strategy", allowed=_FORMS, value=model)
+        raise InvalidOption("model", f"{model!r} has nothing after the strategy", allowed=_forms(), value=model)
     return kind, rest, {}, {}
 
 
@@ -197,12 +201,14 @@ def _final_node(options: Options, model: str | None) -> Node:
     return Node.model_validate({**settings.model_dump(exclude_unset=True), "model": chosen})
 
 
-def _check_quorum(options: Options) -> None:
-    if isinstance(options, MoaOptions):
-        key, size = "proposers", len(options.proposers) if options.proposers else options.samples
-    elif isinstance(options, CouncilOptions):
-        key, size = "members", len(options.members) if options.members else len(ZERO_CONFIGURATION)
-    if options.quorum > size:
-        raise InvalidOption(
-            "quorum", f"got {options.quorum}", allowed=f"at most the {size} {key}", value=options.quorum
-        )
+def _check_quorum(plan: Plan) -> None:
+    options = plan.options
+    for stage in STRATEGIES.strategy_type(options.strategy)(plan, options, ()).stages:
+        # What may be left out is not waited for either.
+        if stage.final or stage.optional:
+            continue
+        size = len(stage.nodes)
+        if options.quorum > size:
+            who = stage.option or f"nodes of {stage.name}"
+            allowed = f"at most the {size} {who}"
+            raise InvalidOption("quorum", f"got {options.quorum}", allowed=allowed, value=options.quorum)

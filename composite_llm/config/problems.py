@@ -9,8 +9,9 @@ from typing import Any
 from composite_llm.config.checking import errors_in, misspelt_node_keys, shown
 from composite_llm.config.node import NodeSettings, is_from_environment
 from composite_llm.config.numbers import number_problem
-from composite_llm.config.options import STRATEGIES, Options
+from composite_llm.config.options import Options
 from composite_llm.config.parameters import PROFILE_PARAMETERS
+from composite_llm.config.registry import STRATEGIES
 from composite_llm.config.telemetry_section import configured_telemetry
 from composite_llm.config.yaml_source import KeyPath, Place, Source
 from composite_llm.model.errors import InvalidConfig, InvalidOption

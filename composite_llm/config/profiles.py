@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from composite_llm.config.checking import checked
-from composite_llm.config.options import STRATEGIES, Options
+from composite_llm.config.options import Options
 from composite_llm.config.problems import OWN_KEYS, SECTIONS, problems_in, profiles_in
+from composite_llm.config.registry import STRATEGIES
 from composite_llm.config.yaml_source import Source, read_source
 from composite_llm.model.errors import UnknownProfile
 from composite_llm.model.near_misses import nearest
@@ -25,7 +26,7 @@ class Profile:
 
     Attributes:
         name: As in `composite/profile/<name>`.
-        strategy: `moa` or `council`.
+        strategy: Its name.
         model: The final model if the profile names it beside its node settings.
         options: The strategy's options as written, checked.
         parameters: LiteLLM call parameters as written.

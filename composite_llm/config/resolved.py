@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from composite_llm.config.node import NodeSettings
-from composite_llm.config.options import STRATEGIES
 from composite_llm.config.profiles import Profile
+from composite_llm.config.registry import STRATEGIES
 from composite_llm.model.masking import MASK, masked
 
 _FROM_ENVIRONMENT = "os.environ/"

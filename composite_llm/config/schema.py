@@ -7,8 +7,8 @@ from typing import Any
 from pydantic import BaseModel, TypeAdapter
 from pydantic.json_schema import models_json_schema
 
-from composite_llm.config.options import STRATEGIES
 from composite_llm.config.parameters import PROFILE_PARAMETERS
+from composite_llm.config.registry import STRATEGIES
 from composite_llm.observe.otel_settings import OtelSettings
 from composite_llm.observe.telemetry_settings import TelemetrySettings
 

@@ -30,6 +30,7 @@ from composite_llm.engine.subcall import (
     note_answer,
     note_failure,
     note_next_step,
+    open_call,
     said_by,
     unusable_failure,
 )
@@ -46,7 +47,7 @@ async def final_call(scope: Scope, subcall: SubcallRequest, *, streamed: bool) -
         FinalCallFailed: The node and its fallbacks failed, or a stream broke off within its answer.
         BudgetExceeded: A cap of the run forbids the call.
     """
-    call = scope.recorder.open_call(subcall.stage, subcall.role, subcall.name, subcall.node.model, scope.parent_id)
+    call = open_call(scope, subcall)
     form = _StreamedFinal(scope, subcall, call).items() if streamed else _plain_final(scope, subcall, call)
     try:
         async with contextlib.aclosing(form) as items:

@@ -69,6 +69,8 @@ class OpenCall:
     name: str
     model: str
     started: float
+    title: str = ""
+    final: bool = False
     ended: float | None = None
     status: CallStatus = "cancelled"
     error: str | None = None
@@ -117,9 +119,20 @@ class Recorder:
         """Seconds between the run's start and a moment of its clock (now if None)."""
         return (self.clock() if moment is None else moment) - self.started
 
-    def open_call(self, stage: str, role: str, name: str, model: str, parent_id: str | None) -> OpenCall:
-        """Begin a subcall."""
-        call = OpenCall(f"call-{next(self._numbers)}", parent_id, stage, role, name, model, self.clock())
+    def open_call(
+        self,
+        stage: str,
+        role: str,
+        name: str,
+        model: str,
+        parent_id: str | None,
+        *,
+        title: str = "",
+        final: bool = False,
+    ) -> OpenCall:
+        """Begin a subcall; `title` is its stage's heading, `final` whether its answer goes to the caller."""
+        number = next(self._numbers)
+        call = OpenCall(f"call-{number}", parent_id, stage, role, name, model, self.clock(), title, final)
         self.calls.append(call)
         self._by_id[call.id] = call
         self._tree.add(call)
@@ -158,7 +171,9 @@ class Recorder:
             id=call.id,
             parent_id=call.parent_id,
             stage=call.stage,
+            title=call.title,
             role=call.role,
+            final=call.final,
             name=call.name,
             model=call.model,
             start_s=self.since_start(call.started),
@@ -209,6 +224,7 @@ class Recorder:
         self,
         strategy: str,
         model: str,
+        title: str = "",
         error: str | None = None,
         error_class: str | None = None,
         *,
@@ -224,6 +240,7 @@ class Recorder:
         return Trace(
             id=run_id or self.run_id,
             strategy=strategy,
+            strategy_title=title,
             model=model,
             started_at=self.started_at,
             duration_s=self.since_start(),

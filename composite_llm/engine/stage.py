@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from composite_llm.backend.interface import Reply
 from composite_llm.engine.recorder import OpenCall
 from composite_llm.engine.scope import Scope
-from composite_llm.engine.subcall import ask, note_answer
+from composite_llm.engine.subcall import ask, note_answer, open_call
 from composite_llm.engine.subcall_request import Answer, SubcallRequest
 from composite_llm.model.errors import BudgetExceeded, Failure, NodeFailure, QuorumNotMet
 from composite_llm.model.events import StageDone, StageStarted
@@ -47,7 +47,7 @@ async def run_stage(scope: Scope, subcalls: Sequence[SubcallRequest], policy: St
         BudgetExceeded: Too few could be asked under the run's caps, and the stage is required.
     """
     stage = subcalls[0].stage
-    scope.emit(StageStarted(stage, tuple(subcall.name for subcall in subcalls)))
+    scope.emit(StageStarted(stage, tuple(subcall.name for subcall in subcalls), subcalls[0].title))
     deadline = _StageDeadline(scope, policy, len(subcalls))
     inside = scope.ending_in(policy.stage_timeout_s)
     outcomes = await _all_or_none(asyncio.create_task(_member(inside, subcall, deadline)) for subcall in subcalls)
@@ -158,7 +158,7 @@ class _StageDeadline:
 
 
 async def _member(scope: Scope, subcall: SubcallRequest, deadline: _StageDeadline) -> Reply | Failure:
-    call = scope.recorder.open_call(subcall.stage, subcall.role, subcall.name, subcall.node.model, scope.parent_id)
+    call = open_call(scope, subcall)
     timeout = asyncio.timeout_at(deadline.limit)
     usable = False
     outcome: Reply | Failure

@@ -30,6 +30,19 @@ from composite_llm.model.messages import text_of
 from composite_llm.model.structured_text import NextStep
 
 
+def open_call(scope: Scope, subcall: SubcallRequest) -> OpenCall:
+    """Begin the record of a subcall."""
+    return scope.recorder.open_call(
+        subcall.stage,
+        subcall.role,
+        subcall.name,
+        subcall.node.model,
+        scope.parent_id,
+        title=subcall.title,
+        final=subcall.final,
+    )
+
+
 async def ask(scope: Scope, subcall: SubcallRequest, call: OpenCall) -> Reply | list[NodeFailure]:
     """Ask a subcall's node and then its fallbacks, until one answers usably.
 

@@ -51,6 +51,7 @@ class SubcallRequest:
         unique: Must not be answered from a response cache.
         seed: This sample's own seed, in the place of the request's.
         final: Whether its answer goes to the caller.
+        title: The heading of its stage.
         materials: Texts in the prompt that may be cut to make it fit: other models' answers.
         compose: Makes the prompt from them; None when there are none.
         response_format: Helps, but is not needed: sent where the model takes it, and left out where that is refused.
@@ -68,6 +69,7 @@ class SubcallRequest:
     unique: bool = False
     seed: int | None = None
     final: bool = False
+    title: str = ""
     materials: tuple[str, ...] = ()
     compose: Compose | None = None
     response_format: Mapping[str, Any] | None = None
@@ -94,11 +96,6 @@ class Answer:
     def cut_off(self) -> bool:
         """Whether a token limit ended it."""
         return self.reply.finish_reason == "length"
-
-
-def cut_off_in(answers: Sequence[Answer]) -> tuple[int, ...]:
-    """Places of the answers that a token limit ended."""
-    return tuple(place for place, answer in enumerate(answers) if answer.cut_off)
 
 
 def chain(node: Node) -> Iterator[Node]:

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from composite_llm.config.node import resolved_params
-from composite_llm.config.options import ALL_OPTIONS
 from composite_llm.config.parameters import CONNECTION
 from composite_llm.config.plan import Plan, make_plan
+from composite_llm.config.registry import ALL_OPTIONS
 from composite_llm.evaluate.asking import provider_of
 from composite_llm.model.errors import InvalidOption
 from composite_llm.model.model_strings import COMPOSITE_PREFIX, is_composite_model, profile_model

@@ -23,10 +23,11 @@ class DeliberationReused:
 
 @dataclass(frozen=True, slots=True)
 class StageStarted:
-    """A stage's subcalls leave now."""
+    """A stage's subcalls leave now; `title` is its heading, where its strategy has one."""
 
     stage: str
     names: tuple[str, ...]
+    title: str = ""
 
 
 @dataclass(frozen=True, slots=True)

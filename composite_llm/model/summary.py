@@ -22,14 +22,6 @@ from composite_llm.model.review_labels import readable
 from composite_llm.model.trace import Call, Ranking, ToolCall, Trace
 from composite_llm.model.usage import Usage, total_cost, total_usage
 
-_TITLES = {
-    "propose": "Proposals",
-    "answer": "Answers",
-    "review": "Reviews",
-    "aggregate": "Aggregation",
-    "synthesize": "Synthesis",
-}
-
 
 def summary(trace: Trace, *, full: bool = False, final_reasoning: str | None = None) -> str:
     """Sections, one per stage, in configuration order.
@@ -46,11 +38,13 @@ def summary(trace: Trace, *, full: bool = False, final_reasoning: str | None = N
     if trace.reused:
         parts.append(_REUSED)
     tree = CallTree(trace.calls)
-    for stage, calls in _by_stage(tree.children(None)):
-        lines = [title(stage), *(_line_with_all_below(call, tree) for call in calls)]
-        if full and not _is_final(stage):
-            lines += [f"\n{call.name} wrote:\n{readable(call)}" for call in calls if call.content]
-        if stage == "review" and trace.ranking is not None:
+    stages = _by_stage(tree.children(None))
+    voted = next((stage for stage, calls in reversed(stages) if any(call.labels for call in calls)), None)
+    for stage, calls in stages:
+        lines = [calls[0].heading, *(_line_with_all_below(call, tree) for call in calls)]
+        if full:
+            lines += [f"\n{call.name} wrote:\n{readable(call)}" for call in calls if call.content and not call.final]
+        if stage == voted and trace.ranking is not None:
             lines.append(vote_table(trace.ranking))
         parts.append("\n".join(lines))
     if trace.tool_calls:
@@ -91,12 +85,6 @@ def own_reasoning_in(text: str, name: str | None = None) -> str | None:
     return None if streamed and _BETWEEN.search(own) else own
 
 
-def title(stage: str) -> str:
-    """A stage's heading."""
-    base, _, layer = stage.partition("-")
-    return _TITLES.get(base, stage.capitalize()) + (f", layer {layer}" if layer else "")
-
-
 def event_text(event: Event, *, full: bool = False) -> str | None:
     """What a stream says when something happens; None for nothing."""
     match event:
@@ -104,13 +92,13 @@ def event_text(event: Event, *, full: bool = False) -> str | None:
             return "".join(f"{note}\n" for note in notes) or None
         case DeliberationReused():
             return f"{_REUSED}\n"
-        case StageStarted(stage, names):
-            return f"{title(stage)}: asking {', '.join(names)}\n"
+        case StageStarted(stage, names, title):
+            return f"{title or stage.capitalize()}: asking {', '.join(names)}\n"
         case CallDone(call, spent, cost_usd):
             text = call_line(call, spent, cost_usd) + "\n"
             return (
                 text + f"\n{call.name} wrote:\n{readable(call)}\n\n"
-                if full and call.content and not _is_final(call.stage)
+                if full and call.content and not call.final
                 else text
             )
         case BallotsCounted(ranking):
@@ -187,10 +175,6 @@ def total_line(trace: Trace) -> str:
 def money(cost_usd: float | None) -> str:
     """A price for people; an unknown one says so."""
     return "price unknown" if cost_usd is None else f"${cost_usd:.6f}"
-
-
-def _is_final(stage: str) -> bool:
-    return stage in ("aggregate", "synthesize")
 
 
 def _by_stage(calls: Iterable[Call]) -> list[tuple[str, Sequence[Call]]]:

@@ -80,7 +80,11 @@ class Call(_Record):
     id: str
     parent_id: str | None = None
     stage: str
+    title: str = ""
+    """The stage's heading for people; blank where its strategy gave none."""
     role: str
+    final: bool = False
+    """Whether its answer is its run's, rather than what the final model was given."""
     name: str
     model: str
     """The model that answered, which may be a fallback."""
@@ -100,6 +104,11 @@ class Call(_Record):
     """Of a reviewer: the author's name for each label, in the order in which it saw the answers."""
     critiques: dict[str, str] = {}
     """Of a reviewer: what it wrote about each answer, by the author's name, with names instead of labels."""
+
+    @property
+    def heading(self) -> str:
+        """The heading of its stage."""
+        return self.title or self.stage.capitalize()
 
     @property
     def cut_off(self) -> bool:
@@ -195,6 +204,8 @@ class Trace(_Record):
 
     id: str
     strategy: str
+    strategy_title: str = ""
+    """The strategy's name for people."""
     model: str
     """The composite model string that the caller used."""
     started_at: datetime

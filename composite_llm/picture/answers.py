@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from composite_llm.model.review_labels import readable
-from composite_llm.model.summary import title
 from composite_llm.model.trace import Call
 from composite_llm.picture.call_nodes import CallNode, Stage, stages
 from composite_llm.picture.figures import NONE, plural, price_of, seconds
@@ -15,9 +14,7 @@ from composite_llm.picture.markup import Html, element
 from composite_llm.picture.rows import status_word
 from composite_llm.picture.text_block import text_block
 
-_FINAL = ("aggregate", "synthesize")
 _NO_TEXT = {"full": "No text.", "preview": "No text.", "metadata": "Not kept."}
-_WRITES = {"review": "Review"}
 
 
 def answers(ordered: Sequence[CallNode], framing: Framing, limits: Limits, text_limit: int) -> Html:
@@ -49,16 +46,16 @@ def _stage(stage: Stage, shown: set[int], framing: Framing, limits: Limits, text
 
 def _heading(stage: Stage, limits: Limits) -> Html:
     if stage.parent is None:
-        return element("h3", title(stage.name))
+        return element("h3", shortened(stage.heading, limits.label))
     inside = element("small", " within ", shortened(stage.parent.call.name, limits.label), dir="auto")
-    return element("h3", title(stage.name), inside)
+    return element("h3", shortened(stage.heading, limits.label), inside)
 
 
 def _final(stage: Stage) -> CallNode | None:
     """The call that wrote the run's answer; those before it asked for tools, or broke the format."""
-    if stage.parent is not None or stage.name not in _FINAL:
+    if stage.parent is not None:
         return None
-    return next((node for node in reversed(stage.members) if node.call.content), None)
+    return next((node for node in reversed(stage.members) if node.call.content and node.call.final), None)
 
 
 def _card(node: CallNode, framing: Framing, limits: Limits, text_limit: int, *, final: bool) -> Html:
@@ -86,13 +83,13 @@ def _written(node: CallNode, framing: Framing, final: bool, text_limit: int) -> 
     if call.critiques or (call.content and call.labels):
         return _review(call, framing, text_limit)
     if call.content:
-        return text_block(framing.named(_WRITES.get(call.stage, "Answer")), call.content, text_limit, unfolded=final)
+        return text_block(framing.named("Answer"), call.content, text_limit, unfolded=final)
     return element("p", _NO_TEXT[framing.kept], class_="note") if call.status == "ok" else None
 
 
 def _review(call: Call, framing: Framing, text_limit: int) -> Html:
     """A review by whose answer each part is about, and below as it was written, with the reviewer's own labels."""
-    said = text_block(framing.named(_WRITES.get(call.stage, "Answer")), readable(call) or "", text_limit)
+    said = text_block(framing.named("Review"), readable(call) or "", text_limit)
     raw = call.content
     if not raw:
         return said

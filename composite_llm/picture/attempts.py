@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from composite_llm.model.summary import title
 from composite_llm.model.trace import Attempt
 from composite_llm.picture.call_nodes import CallNode
 from composite_llm.picture.figures import NONE, plural, seconds
@@ -45,7 +44,7 @@ def _call(node: CallNode, limits: Limits) -> Html:
     call = node.call
     shown = tries(call)[: limits.lines]
     more = len(call.attempts) - len(shown)
-    said = f"{title(call.stage)}: {call.error}" if call.error else title(call.stage)
+    said = f"{call.heading}: {call.error}" if call.error else call.heading
     name = element("span", shortened(call.name, limits.label), dir="auto")
     header = element(
         "th",

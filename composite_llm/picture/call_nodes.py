@@ -40,6 +40,11 @@ class Stage:
     parent: CallNode | None
     members: Sequence[CallNode]
 
+    @property
+    def heading(self) -> str:
+        """What people read."""
+        return self.members[0].call.heading
+
 
 def call_nodes(trace: Trace) -> list[CallNode]:
     """All calls, each followed by those below it, stages in the order in which they began.

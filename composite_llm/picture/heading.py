@@ -11,9 +11,6 @@ from composite_llm.picture.framing import Ending, Framing
 from composite_llm.picture.limits import Limits, shortened
 from composite_llm.picture.markup import Child, Html, element
 
-_STRATEGIES = {"moa": "Mixture of agents", "council": "Council"}
-
-
 _HEADLINES: dict[Ending, str] = {
     "failed": "This run gave no answer",
     "cancelled": "This run was cancelled: its caller had gone",
@@ -38,7 +35,7 @@ def heading(trace: Trace, framing: Framing, limits: Limits) -> Html:
     """
     return element(
         "header",
-        element("p", _STRATEGIES.get(trace.strategy, trace.strategy), class_="over"),
+        element("p", shortened(trace.strategy_title or trace.strategy, limits.label), class_="over", dir="auto"),
         element("h1", shortened(trace.model, limits.label), dir="auto"),
         _alarm(trace, framing, limits),
         _degraded(trace.degraded, limits),

@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
-from composite_llm.model.summary import title
 from composite_llm.model.trace import Call, Trace
 from composite_llm.model.usage import total_cost, total_usage
 from composite_llm.picture.axis import Axis, axis_of
 from composite_llm.picture.bars import bracket, sample, scale
 from composite_llm.picture.call_nodes import CallNode, Stage, stages
 from composite_llm.picture.figures import finite, plural, price_of, seconds, tokens
-from composite_llm.picture.limits import Limits, ends_of
+from composite_llm.picture.limits import Limits, ends_of, shortened
 from composite_llm.picture.markup import Html, element
 from composite_llm.picture.rows import COLUMNS, name_cell, note_row, row
 from composite_llm.picture.tries import KIND_MARKS, STATUS_WORDS, tries
@@ -77,7 +76,7 @@ def _bodies(axis: Axis, trace: Trace, ordered: Sequence[CallNode], drawn: set[in
 
 
 def _stage_body(axis: Axis, stage: Stage, drawn: set[int], limits: Limits) -> Html:
-    rows = [_stage_row(axis, stage)]
+    rows = [_stage_row(axis, stage, limits)]
     for member in stage.members:
         for node in _with_descendants(member):
             if id(node) in drawn:
@@ -93,10 +92,10 @@ def _with_descendants(member: CallNode) -> Iterator[CallNode]:
         waiting += node.children[::-1]
 
 
-def _stage_row(axis: Axis, stage: Stage) -> Html:
+def _stage_row(axis: Axis, stage: Stage, limits: Limits) -> Html:
     spans = [call_span(node.call) for node in stage.members]
     answered = sum(node.call.status == "ok" for node in stage.members)
-    name = title(stage.name)
+    name = shortened(stage.heading, limits.label)
     lasted = max(span.end_s for span in spans) - min(finite(span.start_s) for span in spans)
     used = total_usage(node.spent for node in stage.members)
     without_usage = sum(node.without_usage for node in stage.members)

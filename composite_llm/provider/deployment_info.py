@@ -12,9 +12,9 @@ import litellm
 
 from composite_llm.backend.litellm_facts import LiteLLMFacts
 from composite_llm.backend.litellm_router import RouterInUse
-from composite_llm.config.options import ALL_OPTIONS
 from composite_llm.config.problems import Problem
 from composite_llm.config.profiles import Profiles
+from composite_llm.config.registry import ALL_OPTIONS
 from composite_llm.config.yaml_source import UnreadableConfig
 from composite_llm.model.errors import CompositeError, InvalidConfig
 from composite_llm.model.near_misses import nearest
@@ -42,7 +42,7 @@ def deployment_info(path: Path, name: str, profiles: Profiles) -> dict[str, Any]
     listed = [_entry(listed_model) for listed_model in file.listed]
     with _variables_set(listed):
         params = entries[name].params.value
-        options = {key: value for key, value in params.items() if key in _OPTIONS}
+        options = {key: value for key, value in params.items() if key in ALL_OPTIONS or key in _HOLDERS}
         mistakes = [problem for problem in checked_proxy_file(path).problems if problem.deployment == name]
         facts = LiteLLMFacts(RouterInUse(litellm.Router(model_list=listed)))
         try:
@@ -74,7 +74,7 @@ def _read(path: Path) -> ProxyFile:
     return file
 
 
-_OPTIONS = ALL_OPTIONS | {"optional_params", "extra_body"}
+_HOLDERS = frozenset({"optional_params", "extra_body"})
 
 
 def _entry(listed: Listed) -> dict[str, Any]:

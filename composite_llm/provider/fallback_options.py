@@ -14,7 +14,7 @@ from typing import Any
 import litellm.utils
 
 from composite_llm.backend.litellm_error_classes import PROVIDER
-from composite_llm.config.options import ALL_OPTIONS
+from composite_llm.config.registry import ALL_OPTIONS
 from composite_llm.model.model_strings import is_composite_model
 
 _Hook = Callable[..., Awaitable[dict[str, Any]]]

@@ -6,10 +6,14 @@ from typing import Any
 
 import litellm
 
-from composite_llm.config.options import STRATEGIES
+from composite_llm.config.registry import STRATEGIES
 
 PARAMETERS = ("reasoning_effort", "thinking", "verbosity")
-_OURS = (*(f"{strategy}/" for strategy in STRATEGIES), "profile/")
+
+
+def _is_ours(model: str) -> bool:
+    kind, slash, _ = model.partition("/")
+    return bool(slash) and (kind == "profile" or kind in STRATEGIES)
 
 
 def accept_reasoning_parameters() -> None:
@@ -28,7 +32,7 @@ def accept_reasoning_parameters() -> None:
 
         def get_supported_openai_params(self, model: str) -> list[str]:
             supported: list[str] = super().get_supported_openai_params(model)
-            return [*supported, *PARAMETERS] if model.startswith(_OURS) else supported
+            return [*supported, *PARAMETERS] if _is_ours(model) else supported
 
         def map_openai_params(
             self,
@@ -42,7 +46,7 @@ def accept_reasoning_parameters() -> None:
             mapped: dict[str, Any] = super().map_openai_params(
                 non_default_params, optional_params, model, *args, **kwargs
             )
-            if model.startswith(_OURS):
+            if _is_ours(model):
                 mapped.update({name: non_default_params[name] for name in PARAMETERS if name in non_default_params})
             return mapped
 

@@ -14,7 +14,6 @@ from composite_llm.model.usage import Usage
 from composite_llm.provider.traces import leave_on_response
 
 _COST_HEADER = "llm_provider-x-litellm-response-cost"
-FINAL_STAGES = frozenset({"aggregate", "synthesize"})
 
 
 def response_id(run_id: str) -> str:
@@ -62,7 +61,7 @@ def cut_off_response(
 
 def answer_so_far(trace: Trace) -> str | None:
     """What the final model has said."""
-    said = [call.content for call in trace.children(None) if call.stage in FINAL_STAGES and call.content]
+    said = [call.content for call in trace.children(None) if call.final and call.content]
     return said[-1] if said else None
 
 
@@ -140,7 +139,7 @@ def reasoning_tokens(trace: Trace) -> int:
     reasoning = 0
     for call in trace.calls:
         # A final call that is a composite has a final call of its own, recorded after it.
-        if call.stage in FINAL_STAGES and call.parent_id in final:
+        if call.final and call.parent_id in final:
             final.add(call.id)
             reasoning += call.usage.reasoning_tokens
         else:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from composite_llm.backend.interface import NO_PARAMS, Message, ModelFacts, Params
 from composite_llm.config.plan import Plan
 from composite_llm.strategies import strategy_for
+from composite_llm.strategies.worst_cases import worst_case
 
 _TOKENS = 1000
 """Of the question, or of each answer, when its share is measured: enough that a node's own `max_tokens` shows."""
@@ -39,7 +40,7 @@ def worst_prices(plan: Plan, facts: ModelFacts) -> WorstPrices | None:
     def cost_usd(asked: int, answered: int) -> float:
         # Made anew: a strategy counts its question only once.
         strategy = strategy_for(plan, question)
-        return strategy.worst_case(_Lengths(facts, asked, answered), len(strategy.deliberating)).cost_usd
+        return worst_case(strategy, _Lengths(facts, asked, answered)).cost_usd
 
     if any(facts.price(node.model, 1, 1, node.params) is None for _, node in strategy_for(plan, question).leaves()):
         return None

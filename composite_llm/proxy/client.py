@@ -10,15 +10,15 @@ from typing import Any
 
 from composite_llm.backend.litellm_router import meant_by, proxy_router, public_names
 from composite_llm.config.node import Node
-from composite_llm.config.options import ALL_OPTIONS
 from composite_llm.config.parameters import CONNECTION
 from composite_llm.config.plan import Plan, make_plan, nested_options, nodes_of
 from composite_llm.config.profiles import Profiles
+from composite_llm.config.registry import ALL_OPTIONS, STRATEGIES, nodes_in
 from composite_llm.model.errors import InvalidOption, OptionNotAllowed
 from composite_llm.model.model_strings import COMPOSITE_PREFIX, PROFILE_PREFIX
 from composite_llm.proxy.deployment import CONTAINERS, OwnDeployment, own_deployment
 from composite_llm.proxy.owner import authenticates
-from composite_llm.proxy.policy import FINAL, NODES, check_client
+from composite_llm.proxy.policy import check_client
 from composite_llm.proxy.request import ProxyRequest, current_request
 from composite_llm.proxy.share import Given, clients_share, merged
 from composite_llm.run import SharedLimits
@@ -111,9 +111,10 @@ class ProxyClient:
         if self.own.names_the_models:
             return _reached(plan, profiles)
         sent = {given.key for given in self.share}
-        options = [getattr(plan.options, key, None) for key in sorted(sent & NODES)]
-        nodes = [node for option in options for node in option or ()]
-        if sent & FINAL:
+        own = type(plan.options).model_fields
+        options = [getattr(plan.options, key) for key in sorted(sent & STRATEGIES.node_options().keys() & own.keys())]
+        nodes = [node for option in options for node in nodes_in(option)]
+        if plan.options.final_role in sent:
             nodes.append(plan.final)
         return ChosenModel(named=tuple(dict.fromkeys(node.model for node in nodes)))
 
@@ -126,7 +127,7 @@ class ProxyClient:
             CompositeError: The run would not begin.
         """
         sent = {given.key for given in self.share}
-        if self.own.names_the_models or sent & (NODES | FINAL) or self._names_to_check():
+        if self.own.names_the_models or sent & STRATEGIES.node_options().keys() or self._names_to_check():
             self.check_options(self.limits(self.model, profiles))
             plan = make_plan(f"{COMPOSITE_PREFIX}{self.model}", self.merged(), profiles)
             await self.check_models(self.chosen_models(plan, profiles))

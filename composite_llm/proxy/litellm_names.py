@@ -10,8 +10,8 @@ from typing import Any
 
 import litellm
 
-from composite_llm.config.options import ALL_OPTIONS
 from composite_llm.config.parameters import CONNECTION, PROFILE_PARAMETERS
+from composite_llm.config.registry import ALL_OPTIONS
 
 CALL_PARAMETERS: frozenset[str] = (PROFILE_PARAMETERS - CONNECTION) | {
     "stream",

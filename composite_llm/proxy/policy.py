@@ -8,8 +8,8 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from composite_llm.config.checking import shown
-from composite_llm.config.options import ALL_OPTIONS
 from composite_llm.config.parameters import CONNECTION
+from composite_llm.config.registry import ALL_OPTIONS, STRATEGIES
 from composite_llm.model.errors import OptionNotAllowed
 
 FREE: frozenset[str] = frozenset({"seed"})
@@ -33,12 +33,6 @@ NEVER: frozenset[str] = CONNECTION | {
 """No `client_may_set` opens these: they would lead a request, or the operator's key, somewhere else, or lift a budget
 that all clients share.
 """
-
-NODES: frozenset[str] = frozenset({"proposers", "members", "reviewers"})
-"""Options whose nodes, where a client may set them, are plain names of the proxy's own models."""
-
-FINAL: frozenset[str] = frozenset({"aggregator", "chairman"})
-"""Options that name the final model; from a client a plain name as well."""
 
 MAX_CLIENT_NODES = 32
 MAX_CLIENT_CHARACTERS = 10_000
@@ -136,11 +130,13 @@ def _check_up_to(key: str, value: Any, limit: Any) -> None:
 
 
 def _check_value(key: str, value: Any) -> None:
-    if key in NODES and (
+    form = STRATEGIES.node_options().get(key)
+    if form == "list" and (
         not isinstance(value, list) or len(value) > MAX_CLIENT_NODES or not all(isinstance(node, str) for node in value)
     ):
         raise OptionNotAllowed(f"{key}: a client may give at most {MAX_CLIENT_NODES} plain names of the proxy's models")
-    if key in FINAL and not isinstance(value, str):
+    # A strategy may take a node or a switch: a switch names no model.
+    if form == "one" and not isinstance(value, str | bool):
         raise OptionNotAllowed(f"{key}: a client may give a plain name of one of the proxy's models")
     if key in ("samples", "layers"):
         _check_lower(key, value, MAX_CLIENT_NODES)

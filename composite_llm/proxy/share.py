@@ -6,14 +6,18 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from composite_llm.config.options import ALL_OPTIONS
 from composite_llm.config.parameters import CONNECTION
+from composite_llm.config.registry import ALL_OPTIONS
 from composite_llm.model.errors import InvalidOption, OptionNotAllowed
 from composite_llm.proxy.deployment import CONTAINERS, OwnDeployment
 from composite_llm.proxy.litellm_names import CALL_PARAMETERS, is_litellms_own
 from composite_llm.proxy.policy import key_shown
 
-_SET_BY_A_CLIENT = ALL_OPTIONS | CALL_PARAMETERS
+
+def _set_by_a_client(key: str) -> bool:
+    return key in ALL_OPTIONS or key in CALL_PARAMETERS
+
+
 _ONLY_OF_THE_CALL = frozenset({"model", "messages", "prompt", "input", "stream", "stream_options", "metadata", "user"})
 """Inside `extra_body` they would take the place of what was checked and counted."""
 
@@ -80,7 +84,7 @@ def merged(call: Mapping[str, Any], own: OwnDeployment, share: tuple[Given, ...]
     flat = {key: value for key, value in own.inside("extra_body").items() if key in ALL_OPTIONS and value is not None}
     flat = {**own.inside("optional_params"), **flat, **_own_parameters(call, own)}
     for given in share:
-        if given.key in _SET_BY_A_CLIENT:
+        if _set_by_a_client(given.key):
             # Also out of `extra_body`, where it would win over the same parameter beside it, and count in no estimate.
             flat[given.key] = given.value
         elif given.key in CONNECTION or is_litellms_own(given.key) or given.key in own.params:
@@ -123,4 +127,4 @@ def _stays(key: str, value: Any, own: OwnDeployment) -> bool:
         return True
     if value is None or key in CONNECTION:
         return False
-    return key in _SET_BY_A_CLIENT or not (is_litellms_own(key) or key in own.params)
+    return _set_by_a_client(key) or not (is_litellms_own(key) or key in own.params)

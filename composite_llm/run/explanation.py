@@ -14,8 +14,7 @@ from composite_llm.engine.cost_bounds import WorstCase
 from composite_llm.engine.subcall_request import numbered
 from composite_llm.model.documented import describe_fields
 from composite_llm.strategies import Strategy, strategy_for
-from composite_llm.strategies.council import Council
-from composite_llm.strategies.moa import MixtureOfAgents
+from composite_llm.strategies.worst_cases import worst_calls
 
 LatencyClass = Literal["interactive", "deliberate", "long"]
 
@@ -45,6 +44,8 @@ class ExplainedStage(_Record):
 
     stage: str
     role: str
+    title: str = ""
+    """The stage's heading for people."""
     nodes: list[ExplainedNode]
 
 
@@ -83,17 +84,18 @@ def explain_plan(plan: Plan, messages: Sequence[Message], facts: ModelFacts) -> 
 def explain_strategy(strategy: Strategy[Any], facts: ModelFacts) -> Explanation:
     """The same for a strategy that is made already."""
     plan = strategy.plan
-    bounds = iter(strategy.worst_calls(facts, len(strategy.deliberating)))
+    bounds = iter(worst_calls(strategy, facts))
     stages = [
         ExplainedStage(
-            stage=stage,
-            role=role,
+            stage=stage.name,
+            role=stage.role,
+            title=stage.heading,
             nodes=[
                 _node(strategy, node, name, next(bounds)[1], facts)
-                for node, name in zip(nodes, numbered([node.label for node in nodes]), strict=True)
+                for node, name in zip(stage.nodes, numbered([node.label for node in stage.nodes]), strict=True)
             ],
         )
-        for stage, role, nodes in _stages(strategy)
+        for stage in strategy.stages
     ]
     nested = [node.nested for stage in stages for node in stage.nodes if node.nested is not None]
     rounds = sum(max((node.nested.rounds if node.nested else 1) for node in stage.nodes) for stage in stages)
@@ -114,19 +116,6 @@ def explain_strategy(strategy: Strategy[Any], facts: ModelFacts) -> Explanation:
         unpriced=unpriced,
         notes=list(strategy.notes),
     )
-
-
-def _stages(strategy: Strategy[Any]) -> list[tuple[str, str, Sequence[Node]]]:
-    final = (strategy.final_stage, strategy.options.final_role, [strategy.plan.final])
-    if isinstance(strategy, MixtureOfAgents):
-        layers = range(strategy.options.layers)
-        names = ["propose" if layer == 0 else f"propose-{layer + 1}" for layer in layers]
-        return [*((name, "proposer", strategy.proposers) for name in names), final]
-    if isinstance(strategy, Council):
-        # A single answer is not reviewed.
-        reviews = [("review", "reviewer", strategy.reviewers)] if len(strategy.members) > 1 else []
-        return [("answer", "member", strategy.members), *reviews, final]
-    return [final]
 
 
 def _node(strategy: Strategy[Any], node: Node, name: str, worst: WorstCase, facts: ModelFacts) -> ExplainedNode:
@@ -154,8 +143,8 @@ def _unpriced(strategy: Strategy[Any], facts: ModelFacts) -> list[str]:
 def _best(strategy: Strategy[Any], facts: ModelFacts) -> float:
     """Every prompt as short as the conversation, every answer one token."""
     cost = 0.0
-    for _, _, nodes in _stages(strategy):
-        for node in nodes:
+    for stage in strategy.stages:
+        for node in stage.nodes:
             if not node.is_composite:
                 prompt_tokens = facts.count_tokens(node.model, strategy.messages)
                 cost += facts.price(node.model, prompt_tokens, 1, node.params) or 0.0

@@ -63,7 +63,7 @@ def _check_keys(strategy: Strategy[Any], facts: ModelFacts) -> None:
         if variable is None:
             return
         failures.append(NodeFailure(node.label, key_missing(variable)))
-    raise FinalCallFailed(strategy.final_stage, failures)
+    raise FinalCallFailed(strategy.final_stage.name, failures)
 
 
 def _check_readable(strategy: Strategy[Any], messages: Sequence[Message], facts: ModelFacts) -> None:
@@ -79,7 +79,7 @@ def _check_readable(strategy: Strategy[Any], messages: Sequence[Message], facts:
 
 def _members(strategy: Strategy[Any]) -> Iterator[Node]:
     """Who of the first stage is a model, those of nested composites included."""
-    for node in strategy.deliberating:
+    for node in strategy.members:
         if node.is_composite:
             yield from _members(strategy.nested(node))
         else:

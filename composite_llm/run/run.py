@@ -82,6 +82,7 @@ class Run:
         return self._scope.recorder.trace(
             self.plan.options.strategy,
             self.plan.logical_model,
+            self._strategy.title,
             self._error,
             self._error_class,
             run_id=self.id,
@@ -190,7 +191,7 @@ class Run:
         self, scope: Scope, deliberation: Deliberation, *, streamed: bool
     ) -> AsyncGenerator[Chunk | Reply, None]:
         self._strategy.messages = await self._tool_turns.found(self._messages)
-        subcall = self._strategy.final_subcall(scope, deliberation)
+        subcall = self._strategy.final_subcall(scope.facts, deliberation)
         check = OutputCheck(subcall.params) if self.plan.options.validate_output else None
         stands_in = self.plan.options.on_final_failure == "best" and bool(deliberation.answers)
         failed = None
@@ -211,7 +212,7 @@ class Run:
             failed = "failed"
         if failed is None:
             return
-        best = deliberation.names[deliberation.best]
+        best = deliberation.answers[deliberation.best].name
         detail = f"{failed}; the answer is {best}'s own"
         scope.degrade("final_failed", detail, stage=subcall.stage, member=subcall.name)
         reply = _best(deliberation)
@@ -220,7 +221,8 @@ class Run:
         yield reply
 
     def _final_started(self) -> Event:
-        return StageStarted(self._strategy.final_stage, (self.plan.final.label,))
+        stage = self._strategy.final_stage
+        return StageStarted(stage.name, (self.plan.final.label,), stage.heading)
 
     def _note(self, event: Event) -> None:
         if isinstance(event, StageDone):
@@ -369,5 +371,5 @@ def _waiting(queue: asyncio.Queue[Event | None]) -> Iterator[Event]:
 
 
 def _best(deliberation: Deliberation) -> Reply:
-    message = {"role": "assistant", "content": deliberation.answers[deliberation.best]}
+    message = {"role": "assistant", "content": deliberation.answers[deliberation.best].text}
     return Reply((Choice(0, message, "stop"),))

@@ -13,7 +13,7 @@ from composite_llm.config.plan import Plan
 from composite_llm.engine.reuse import MAX_AGE_S, is_tool_step, turn_key
 from composite_llm.engine.scope import Scope
 from composite_llm.model.events import DeliberationReused
-from composite_llm.strategies import Deliberation, Strategy
+from composite_llm.strategies import Deliberation, StageRunner, Strategy
 
 
 def _settings(plan: Plan) -> Mapping[str, Any]:
@@ -53,7 +53,7 @@ class UserTurn:
             kept = await self._kept(key)
             if kept is not None:
                 return _used_again(scope, kept)
-        deliberation: Deliberation = await self._strategy.deliberate(scope)
+        deliberation: Deliberation = await self._strategy.deliberate(StageRunner(self._strategy, scope))
         if scope.recorder.degraded:
             deliberation = replace(deliberation, degraded=tuple(scope.recorder.degraded))
         if key is not None and deliberation.answers:

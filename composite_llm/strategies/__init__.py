@@ -1,22 +1,44 @@
-"""Who is asked, in which order. A further strategy is one file here, its options, and one line in `STRATEGY_OF`."""
+"""Who is asked, in which order. A strategy is one file; CONTRIBUTING.md shows how one is written and made known."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 from composite_llm.backend.interface import Message
+from composite_llm.config.node import Node, NodeSettings
+from composite_llm.config.options import Nodes, Options
 from composite_llm.config.plan import Plan
-from composite_llm.strategies.base import Deliberation, Strategy
-from composite_llm.strategies.council import Council
-from composite_llm.strategies.moa import MixtureOfAgents
-
-STRATEGY_OF: dict[str, type[Strategy[Any]]] = {"moa": MixtureOfAgents, "council": Council}
+from composite_llm.config.registry import STRATEGIES
+from composite_llm.config.stage_spec import StageSpec
+from composite_llm.strategies.base import Strategy
+from composite_llm.strategies.deliberation import Deliberation, StageAnswer, StageResult
+from composite_llm.strategies.fences import fence_code
+from composite_llm.strategies.prompts import fenced, material_note
+from composite_llm.strategies.requests import Prompt
+from composite_llm.strategies.runner import StageRunner
 
 
 def strategy_for(plan: Plan, messages: Sequence[Message]) -> Strategy[Any]:
     """The plan's strategy, ready to run."""
-    return STRATEGY_OF[plan.options.strategy](plan, plan.options, messages)
+    options = plan.options
+    return cast(Strategy[Any], STRATEGIES.strategy_type(options.strategy)(plan, options, messages))
 
 
-__all__ = ["STRATEGY_OF", "Deliberation", "Strategy", "strategy_for"]
+__all__ = [
+    "Deliberation",
+    "Node",
+    "NodeSettings",
+    "Nodes",
+    "Options",
+    "Prompt",
+    "StageAnswer",
+    "StageResult",
+    "StageRunner",
+    "StageSpec",
+    "Strategy",
+    "fence_code",
+    "fenced",
+    "material_note",
+    "strategy_for",
+]

@@ -7,27 +7,42 @@ named rule.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
-from typing import ClassVar
+from typing import ClassVar, Literal
 
-from composite_llm.backend.interface import Message, ModelFacts
-from composite_llm.config.node import Node
-from composite_llm.config.options import CouncilOptions
+from composite_llm.backend.interface import Message
+from composite_llm.config.node import Node, NodeSettings
+from composite_llm.config.options import Nodes, Options
 from composite_llm.config.plan import Plan
-from composite_llm.engine.cost_bounds import QUOTE_TOKENS, Caps, WorstCase, total
-from composite_llm.engine.scope import Scope
-from composite_llm.engine.stage import run_stage
-from composite_llm.engine.subcall_request import Answer, cut_off_in, numbered
+from composite_llm.config.stage_spec import StageSpec
+from composite_llm.engine.subcall_request import Answer, numbered
 from composite_llm.model.events import BallotsCounted
-from composite_llm.model.messages import advisor_view, insert_after_last_user, with_system_block
 from composite_llm.model.personas import PREFIX, ZERO_CONFIGURATION
 from composite_llm.model.trace import Dissent, RankedAnswer, Ranking, ReviewRecord
 from composite_llm.strategies.ballots import labels
-from composite_llm.strategies.base import Deliberation, Prompt, Strategy
+from composite_llm.strategies.base import Strategy
+from composite_llm.strategies.deliberation import Deliberation, StageAnswer, cut_off_in
 from composite_llm.strategies.fences import fence_code
 from composite_llm.strategies.prompts import ballot_format, chairman_request, review_request
+from composite_llm.strategies.requests import Prompt
 from composite_llm.strategies.reviews import Reader, ReadReview
+from composite_llm.strategies.runner import StageRunner
 from composite_llm.strategies.voting import Vote, dissent, kendall_w, rank, without_self
+
+
+class CouncilOptions(Options):
+    """Council."""
+
+    strategy: ClassVar[str] = "council"
+    final_role: ClassVar[str] = "chairman"
+    fewest_members: ClassVar[int] = 3
+    """Two who review each other have one answer each to rank, so they cannot vote."""
+
+    members: Nodes | None = None
+    reviewers: Nodes | None = None
+    chairman: NodeSettings | None = None
+    exclude_self: bool = True
+    ranking: Literal["borda", "mean_position", "copeland"] = "borda"
+    criteria: str | None = None
 
 
 class Council(Strategy[CouncilOptions]):
@@ -36,129 +51,85 @@ class Council(Strategy[CouncilOptions]):
     `members + reviewers + 1` calls, 3 rounds.
     """
 
-    final_stage: ClassVar[str] = "synthesize"
-    stages = 3
+    options_type = CouncilOptions
+    title = "Council"
 
     def __init__(self, plan: Plan, options: CouncilOptions, messages: Sequence[Message]) -> None:
         super().__init__(plan, options, messages)
-        self.members = members_of(plan, options)
-        self.reviewers = options.reviewers or self.members
-        self.member_names = numbered([node.label for node in self.members])
-        self.reviewer_names = numbered([node.label for node in self.reviewers])
+        self._members = members_of(plan, options)
+        self._reviewers = options.reviewers or self._members
+        self._member_names = numbered([node.label for node in self._members])
+        self._reviewer_names = numbered([node.label for node in self._reviewers])
         if options.members is None:
-            self.notes = (f"Council of {len(self.members)} personas of {plan.final.model}",)
+            self.notes = (f"Council of {len(self._members)} personas of {plan.final.model}",)
 
-    @property
-    def deliberating(self) -> Sequence[Node]:
-        """The members."""
-        return self.members
+    def declared_stages(self) -> Sequence[StageSpec]:
+        """Answers, reviews unless there is only one answer, and the synthesis."""
+        answer = StageSpec("answer", "member", self._members, "members", title="Answers")
+        stages = [answer]
+        if len(self._members) > 1:
+            # Who answers reviews, unless others are named.
+            option = "members" if self.options.reviewers is None else "reviewers"
+            review = StageSpec(
+                "review", "reviewer", self._reviewers, option, ("answer",), needs=2, optional=True, title="Reviews"
+            )
+            stages.append(review)
+        return [*stages, self.final_spec("synthesize", reads=[stage.name for stage in stages], title="Synthesis")]
 
-    async def deliberate(self, scope: Scope) -> Deliberation:
+    async def deliberate(self, runner: StageRunner) -> Deliberation:
         """Answers, then reviews."""
-        view = advisor_view(self.messages, self.tools)
-        count, reviewed = self.afforded(scope, len(self.members))
-        if not count:
-            return Deliberation(scope.secret, (), ())
-        prompts = [Prompt.of(view)] * count
-        subcalls = self.subcalls(scope, "answer", "member", self.members[:count], prompts, self.member_names)
-        answers = await run_stage(scope, subcalls, self.policy(3, len(subcalls)))
-        ranking, reviews = await self._review(scope, view, answers, count) if reviewed else (None, {})
+        view = self.advisor_messages()
+        answers = await runner.ask("answer", Prompt.of(view))
+        ranking = await self._review(runner, view, answers) if answers else None
         names = [answer.name for answer in answers]
         best = names.index(ranking.order[0]) if ranking is not None else 0
-        scope.recorder.ranking = ranking if scope.parent_id is None else scope.recorder.ranking
-        return Deliberation(
-            secret=scope.secret,
-            names=tuple(names),
-            answers=tuple(answer.text for answer in answers),
-            reviews=reviews,
-            ranking=ranking,
-            best=best,
-            cut_off=cut_off_in(answers),
-        )
-
-    def materials(self, deliberation: Deliberation) -> tuple[str, ...]:
-        """Answers and reviews."""
-        return (*deliberation.answers, *deliberation.reviews.values())
-
-    def with_materials(self, deliberation: Deliberation, texts: Sequence[str]) -> Deliberation:
-        """The deliberation with shorter answers and reviews."""
-        count = len(deliberation.answers)
-        reviews = dict(zip(deliberation.reviews, texts[count:], strict=True))
-        return replace(deliberation, answers=tuple(texts[:count]), reviews=reviews)
-
-    def worst_calls(
-        self, facts: ModelFacts, members: int, *, extras: bool = True, added: int = 0
-    ) -> list[tuple[str, WorstCase]]:
-        """Answers and reviews as long as they may be, and the chairman reading all of them."""
-        asked = self.members[:members]
-        reviewers = self._reviewers_of(members) if extras and members > 1 else ()
-        answers = added + self.longest_quotes(facts, asked)
-        return [
-            *(("answer", self.worst_node(facts, node, added)) for node in asked),
-            *self._worst_of_rest(facts, reviewers, answers),
-        ]
-
-    def _worst_of_rest(self, facts: ModelFacts, reviewers: Sequence[Node], answers: int) -> list[tuple[str, WorstCase]]:
-        """Reviews and the final call, of so many tokens of answers."""
-        reviews = self.longest_quotes(facts, reviewers)
-        return [
-            *(("review", self.worst_node(facts, node, answers)) for node in reviewers),
-            (self.final_stage, self.worst_final(facts, answers + reviews)),
-        ]
-
-    def _reviewers_of(self, members: int) -> Sequence[Node]:
-        """Who reviews when so many members were asked: those who were, unless reviewers are named."""
-        return self.reviewers if self.options.reviewers is not None else self.members[:members]
+        return runner.deliberation("answer", best=best, ranking=ranking)
 
     def final_messages(self, deliberation: Deliberation) -> list[Message]:
         """The conversation with answers, reviews and vote."""
-        if not deliberation.answers:
+        answers, reviews = deliberation.answers, deliberation.given("review")
+        if not answers:
             return list(self.messages)
-        common = labels(len(deliberation.answers))
-        code = fence_code(deliberation.secret, self.final_stage, self.materials(deliberation))
+        common = labels(len(answers))
+        texts = deliberation.texts(self.final_stage.reads)
         request = chairman_request(
-            dict(zip(common, deliberation.answers, strict=True)),
-            deliberation.reviews,
+            dict(zip(common, (answer.text for answer in answers), strict=True)),
+            {f"reviewer {number}": review.text for number, review in enumerate(reviews, start=1)},
             deliberation.ranking,
-            code,
+            fence_code(deliberation.secret, self.final_stage.name, texts),
             self.options.criteria,
-            deliberation.cut_off,
+            cut_off_in(answers),
         )
-        if self.options.reference_placement == "system":
-            return with_system_block(self.messages, request)
-        return insert_after_last_user(self.messages, {"role": "user", "content": request})
+        return self.with_note(self.messages, request)
 
-    async def _review(
-        self, scope: Scope, view: Sequence[Message], answers: Sequence[Answer], members: int
-    ) -> tuple[Ranking | None, dict[str, str]]:
+    async def _review(self, runner: StageRunner, view: Sequence[Message], answers: Sequence[Answer]) -> Ranking | None:
+        scope = runner.scope
         if len(answers) < 2:
             scope.degrade("reviews_skipped", "there is only one answer", stage="review")
-            return None, {}
-        reviewers = self._reviewers_of(members)
-        if not self._afforded_reviews(scope, reviewers, answers):
-            return None, {}
-        names = self.reviewer_names[: len(reviewers)]
+            return None
+        if not runner.allows("review"):
+            return None
+        names = runner.names("review")
         orders = [self._order_for(name, index, len(answers)) for index, name in enumerate(names)]
         prompts = [
-            self._review_prompt(view, answers, order, scope.secret, name)
+            self._review_prompt(view, answers, order, runner.secret, name)
             for name, order in zip(names, orders, strict=True)
         ]
         answered = [answer.name for answer in answers]
         readers = [Reader(name, answered, order) for name, order in zip(names, orders, strict=True)]
-        form = ballot_format(labels(len(answers)))
-        subcalls = [
-            replace(subcall, response_format=form, review=reader.record)
-            for subcall, reader in zip(
-                self.subcalls(scope, "review", "reviewer", reviewers, prompts, names), readers, strict=True
-            )
-        ]
-        # The quorum counts answers: without a review there is no vote, and an answer all the same.
-        replies = await run_stage(scope, subcalls, replace(self.policy(2, len(subcalls)), required=False))
+        replies = await runner.ask(
+            "review",
+            prompts,
+            response_format=ballot_format(labels(len(answers))),
+            reviews=[reader.record for reader in readers],
+        )
         reviews = [readers[reply.index].read(reply.reply) for reply in replies]
+        runner.keep("review", [StageAnswer(review.reviewer, review.material) for review in reviews])
         for review in reviews:
             if review.ballot.abstained:
                 scope.degrade("review_abstained", stage="review", member=review.reviewer)
-        self._note_order(scope, [reviewers[reply.index] for reply in replies], reviews)
+        nodes = runner.nodes("review")
+        self._note_order(runner, [nodes[reply.index] for reply in replies], reviews)
         ranking = self._count(reviews, answered, {reader.reviewer: reader.labels for reader in readers})
         if ranking is not None:
             scope.emit(BallotsCounted(ranking))
@@ -167,10 +138,11 @@ class Council(Strategy[CouncilOptions]):
         elif any(len(self._vote(name, (), answered).eligible) > 1 for name in names):
             # Two members who do not vote for themselves have nothing to rank; that is no departure from the plan.
             scope.degrade("no_ballot", "no ballot could be counted", stage="review")
-        return ranking, {f"reviewer {number}": review.material for number, review in enumerate(reviews, start=1)}
+        return ranking
 
-    def _note_order(self, scope: Scope, nodes: Sequence[Node], reviews: Sequence[ReadReview]) -> None:
+    def _note_order(self, runner: StageRunner, nodes: Sequence[Node], reviews: Sequence[ReadReview]) -> None:
         """Warn of models whose ballots, run after run, only repeat the order shown; one run tells too little."""
+        scope = runner.scope
         of_model: dict[str, list[ReadReview]] = {}
         for node, review in zip(nodes, reviews, strict=True):
             if not review.ballot.abstained:
@@ -185,19 +157,6 @@ class Council(Strategy[CouncilOptions]):
                         stage="review",
                         member=review.reviewer,
                     )
-
-    def _afforded_reviews(self, scope: Scope, reviewers: Sequence[Node], answers: Sequence[Answer]) -> bool:
-        """Whether the reviews and the final call still fit, now that the answers' length is known."""
-        caps = Caps(scope.budget.calls_left, scope.budget.cost_left_usd)
-        if caps.none:
-            return True
-        facts, model = scope.facts, self.plan.final.model
-        quoted = [{"role": "user", "content": answer.text} for answer in answers]
-        length = facts.count_tokens(model, quoted) + QUOTE_TOKENS * len(quoted)
-        worst = total(worst for _, worst in self._worst_of_rest(facts, reviewers, length))
-        if not caps.allow(worst):
-            scope.degrade("budget_reduced", "no reviews, to stay under the run's caps", stage="review")
-        return caps.allow(worst)
 
     def _order_for(self, reviewer: str, index: int, answers: int) -> list[int]:
         order = list(range(answers))
@@ -227,9 +186,9 @@ class Council(Strategy[CouncilOptions]):
         """The members a reviewer is: itself among the members, or all of its label where reviewers are named apart."""
         if self.options.reviewers is None:
             return frozenset({reviewer})
-        label = self.reviewers[self.reviewer_names.index(reviewer)].label
+        label = self._reviewers[self._reviewer_names.index(reviewer)].label
         return frozenset(
-            name for name, node in zip(self.member_names, self.members, strict=True) if node.label == label
+            name for name, node in zip(self._member_names, self._members, strict=True) if node.label == label
         )
 
     def _count(

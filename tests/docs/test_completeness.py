@@ -11,8 +11,8 @@ import pytest
 
 import composite_llm
 from composite_llm.config.node import Node, NodeSettings
-from composite_llm.config.options import STRATEGIES
 from composite_llm.config.parameters import CONNECTION, EVERY_CALL, FINAL_ONLY
+from composite_llm.config.registry import STRATEGIES
 from composite_llm.model import errors, personas
 from composite_llm.proxy.policy import FREE, LOWER_ONLY, MAX_CLIENT_NODES, NEVER, UP_TO
 from tests.docs.blocks import ROOT, codes, document, documents, section, table
@@ -208,3 +208,8 @@ def test_prose_has_one_sentence_on_a_line(name: str) -> None:
     lines = [line for line in prose.splitlines() if not re.match(r"[|#-]|\d+\. ", line)]
     crowded = [line for line in lines if re.search(r"[.!?] [A-Z`]", line)]
     assert not crowded
+
+
+def test_the_page_on_strategies_has_the_strategy_that_is_tested_as_one_of_a_users_own() -> None:
+    shown = section(document("CONTRIBUTING.md"), "## Add a strategy")
+    assert f"```python\n{(ROOT / 'tests/support/debate.py').read_text(encoding='utf-8')}```" in shown

@@ -8,10 +8,10 @@ from typing import Any
 from hypothesis import assume, event, given, settings
 from hypothesis import strategies as st
 
-from composite_llm.config.options import ALL_OPTIONS
 from composite_llm.config.parameters import CONNECTION
 from composite_llm.config.plan import Plan, make_plan
 from composite_llm.config.profiles import Profiles
+from composite_llm.config.registry import ALL_OPTIONS
 from composite_llm.model.errors import InvalidOption, OptionNotAllowed
 from composite_llm.proxy.client import ProxyClient
 from composite_llm.proxy.deployment import CONTAINERS, OwnDeployment, deployment_from

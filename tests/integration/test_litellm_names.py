@@ -8,7 +8,7 @@ from pathlib import Path
 import litellm
 import pytest
 
-from composite_llm.config.options import ALL_OPTIONS
+from composite_llm.config.registry import ALL_OPTIONS
 from composite_llm.proxy.litellm_names import CALL_PARAMETERS, ENVELOPE, is_litellms_own, litellms_own
 from composite_llm.proxy.policy import is_closed
 

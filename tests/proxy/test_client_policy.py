@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from composite_llm.config.options import ALL_OPTIONS
+from composite_llm.config.registry import ALL_OPTIONS
 from composite_llm.proxy.policy import FREE, LOWER_ONLY, MAX_CLIENT_NODES, UP_TO
 from fake_server import ThreadedServer
 from tests.support import wire

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from litellm.proxy.auth.auth_utils import is_request_body_safe
 
 import fake_server
-from composite_llm.config.options import ALL_OPTIONS
 from composite_llm.config.parameters import CONNECTION
+from composite_llm.config.registry import ALL_OPTIONS
 from composite_llm.proxy.litellm_names import CALL_PARAMETERS, ENVELOPE, is_litellms_own, litellms_own
 from composite_llm.proxy.policy import LOWER_ONLY, is_closed
 from tests.support.proxies import Proxy, deployment, started, with_tests_operator

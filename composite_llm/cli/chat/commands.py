@@ -11,7 +11,7 @@ from composite_llm.cli.bill import bill
 from composite_llm.cli.chat.conversation import Conversation, Setting
 from composite_llm.cli.chat.stats import print_stats
 from composite_llm.cli.exits import Failed, Misused, say_error
-from composite_llm.cli.target import StrategyName
+from composite_llm.config.registry import STRATEGIES
 from composite_llm.model.errors import CompositeError
 from composite_llm.model.near_misses import near_miss
 from composite_llm.model.personas import PERSONAS, persona_text
@@ -71,10 +71,10 @@ def _mode(conversation: Conversation, argument: str) -> None:
     if not argument:
         print(conversation.target().model)
         return
-    if argument not in list(StrategyName):
-        message = f"/mode {argument}: allowed: {', '.join(StrategyName)}"
+    if argument not in STRATEGIES:
+        message = f"/mode {argument}: allowed: {', '.join(STRATEGIES)}"
         raise Misused(message)
-    _change(conversation, replace(conversation.setting, strategy=StrategyName(argument), profile=None))
+    _change(conversation, replace(conversation.setting, strategy=argument, profile=None))
 
 
 def _profile(conversation: Conversation, argument: str) -> None:

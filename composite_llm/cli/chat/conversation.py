@@ -9,7 +9,7 @@ from composite_llm.cli.asking import answered, expect
 from composite_llm.cli.offline import Models
 from composite_llm.cli.output import drawing
 from composite_llm.cli.progress import Progress
-from composite_llm.cli.target import StrategyName, Target
+from composite_llm.cli.target import Target
 from composite_llm.cli.views import LiveView, PlainView, View
 from composite_llm.model.trace import Trace
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 class Setting:
     """Who is asked: the words of the command line, as the conversation changes them."""
 
-    strategy: StrategyName | None = None
+    strategy: str | None = None
     model: str | None = None
     proposers: tuple[str, ...] = ()
     profile: str | None = None

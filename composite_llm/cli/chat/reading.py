@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from composite_llm.cli.completing import complete_profile
 from composite_llm.cli.output import drawing
-from composite_llm.cli.target import StrategyName
+from composite_llm.config.registry import STRATEGIES
 from composite_llm.model.personas import PERSONAS
 from composite_llm.observe.telemetry_settings import state_folder
 
@@ -86,7 +86,7 @@ def completions(text: str) -> list[tuple[str, str]]:
     if not space:
         return [(f"/{known}", command.summary) for known, command in COMMANDS.items() if known.startswith(name)]
     words: dict[str, Iterable[str]] = {
-        "mode": list(StrategyName),
+        "mode": list(STRATEGIES),
         "persona": [*PERSONAS, "off"],
         "profile": [*complete_profile(""), "off"],
     }

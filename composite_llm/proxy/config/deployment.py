@@ -9,11 +9,11 @@ import litellm
 
 from composite_llm.backend.litellm_prices import RATES, rate_of
 from composite_llm.config.node import NODE_KEYS
-from composite_llm.config.options import ALL_OPTIONS, STRATEGIES
 from composite_llm.config.parameters import PROFILE_PARAMETERS
 from composite_llm.config.plan import make_plan, misspelt_option, strategy_of
 from composite_llm.config.problems import Problem, option_errors
 from composite_llm.config.profiles import Profiles
+from composite_llm.config.registry import ALL_OPTIONS, STRATEGIES
 from composite_llm.model.errors import CompositeError, InvalidOption
 from composite_llm.model.near_misses import near_miss, nearest
 from composite_llm.proxy.config.file import Listed, Setting, variable_in
@@ -223,4 +223,4 @@ def _options_of(entry: Listed, profiles: Profiles) -> frozenset[str]:
         strategy = strategy_of(entry.model, profiles) if "*" not in entry.model else None
     except CompositeError:
         strategy = None
-    return ALL_OPTIONS if strategy is None else frozenset(STRATEGIES[strategy].model_fields)
+    return STRATEGIES.option_names() if strategy is None else frozenset(STRATEGIES[strategy].model_fields)

@@ -10,12 +10,11 @@ from typing import Any
 import litellm
 
 from composite_llm.config.problems import Problem
+from composite_llm.config.registry import STRATEGIES
 from composite_llm.model.model_strings import is_composite_model, split_composite
 from composite_llm.model.near_misses import nearest
 from composite_llm.proxy.config.file import Setting
 
-FINAL = ("aggregator", "chairman")
-GROUPS = ("proposers", "members", "reviewers")
 _CHOSEN_LATER = ("tier/", "task/")
 """Models that are chosen by the registry of the configuration."""
 
@@ -61,7 +60,7 @@ def profiles_in_model(model: str) -> Iterator[str]:
 
 def written_nodes(options: Setting) -> Iterator[Written]:
     """Every node in a mapping of options, those of nested composites and fallbacks included."""
-    for key in (*FINAL, *GROUPS):
+    for key in STRATEGIES.node_options():
         value = options.value.get(key)
         items = enumerate(value) if isinstance(value, list) else [(None, value)]
         for index, item in items:

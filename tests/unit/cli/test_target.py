@@ -9,13 +9,13 @@ from hypothesis import strategies as st
 
 from composite_llm.cli.exits import Misused
 from composite_llm.cli.keys import PROVIDERS
-from composite_llm.cli.target import StrategyName, Target, parsed_options, target_of
+from composite_llm.cli.target import Target, parsed_options, target_of
 
-MOA, COUNCIL = StrategyName.moa, StrategyName.council
+MOA, COUNCIL = "moa", "council"
 
 
 def target(
-    strategy: StrategyName | None = None,
+    strategy: str | None = None,
     model: str | None = None,
     proposers: list[str] | None = None,
     profile: str | None = None,

@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 
 from composite_llm.config.checking import checked, misspelt_node_keys, shown
 from composite_llm.config.node import Node
-from composite_llm.config.options import CouncilOptions, MoaOptions
 from composite_llm.model.errors import InvalidOption
+from composite_llm.strategies.council import CouncilOptions
+from composite_llm.strategies.moa import MoaOptions
 
 SECRET = "sk-very-secret-1234"
 

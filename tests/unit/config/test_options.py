@@ -5,7 +5,10 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from composite_llm.config.options import ALL_OPTIONS, STRATEGIES, CouncilOptions, MoaOptions, Options
+from composite_llm.config.options import Options
+from composite_llm.config.registry import ALL_OPTIONS, STRATEGIES
+from composite_llm.strategies.council import CouncilOptions
+from composite_llm.strategies.moa import MoaOptions
 
 SHARED_DEFAULTS = {
     "seed": None,

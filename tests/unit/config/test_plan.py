@@ -7,10 +7,12 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from composite_llm.config.node import Node
-from composite_llm.config.options import ALL_OPTIONS, CouncilOptions, MoaOptions
 from composite_llm.config.plan import Plan, make_plan, nodes_of
 from composite_llm.config.profiles import Profiles, load_profiles
+from composite_llm.config.registry import ALL_OPTIONS
 from composite_llm.model.errors import CompositeError, InvalidOption, UnknownProfile, UnknownStrategy
+from composite_llm.strategies.council import CouncilOptions
+from composite_llm.strategies.moa import MoaOptions
 
 NONE = Profiles()
 

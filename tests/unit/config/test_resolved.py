@@ -6,8 +6,8 @@ import pytest
 import yaml
 
 from composite_llm.config.node import NODE_KEYS
-from composite_llm.config.options import STRATEGIES
 from composite_llm.config.profiles import load_profiles
+from composite_llm.config.registry import STRATEGIES
 from composite_llm.config.resolved import resolved_profile, without_secrets
 
 SECRET = "sk-live-1234567890"

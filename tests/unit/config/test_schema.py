@@ -9,9 +9,9 @@ import jsonschema
 import pytest
 import yaml
 
-from composite_llm.config.options import STRATEGIES
 from composite_llm.config.parameters import PROFILE_PARAMETERS
 from composite_llm.config.profiles import load_profiles
+from composite_llm.config.registry import STRATEGIES
 from composite_llm.config.schema import config_schema
 from composite_llm.model.errors import InvalidConfig
 

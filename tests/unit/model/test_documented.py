@@ -6,9 +6,9 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from composite_llm.config.options import CouncilOptions
 from composite_llm.model.documented import describe_fields
 from composite_llm.model.trace import Trace
+from composite_llm.strategies.council import CouncilOptions
 
 
 class Sky(BaseModel):

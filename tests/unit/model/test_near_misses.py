@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from composite_llm.config.options import ALL_OPTIONS
+from composite_llm.config.registry import ALL_OPTIONS
 from composite_llm.model.near_misses import edit_distance, near_miss, nearest
 
 WORDS = st.text(alphabet="abcs_", max_size=8)

@@ -4,18 +4,17 @@ from typing import Any
 
 import pytest
 
-from composite_llm.model.events import AttemptStarted, StageDone
+from composite_llm.model.events import AttemptStarted, StageDone, StageStarted
 from composite_llm.model.summary import (
     event_text,
     money,
     own_reasoning_in,
     summary,
-    title,
     tool_line,
     total_line,
     vote_table,
 )
-from composite_llm.model.trace import Dissent, RankedAnswer, Ranking, ReviewRecord, ToolCall
+from composite_llm.model.trace import Call, Dissent, RankedAnswer, Ranking, ReviewRecord, ToolCall
 from composite_llm.model.usage import NO_USAGE, Usage
 from tests.support.benches import bench, told
 from tests.support.scripted_backend import Hang, Say, Script, asking_for, failing
@@ -162,20 +161,13 @@ def test_a_vote_is_told_with_its_rule_places_agreement_and_dissent() -> None:
     assert len(vote_table(bare).splitlines()) == 3
 
 
-@pytest.mark.parametrize(
-    ("stage", "heading"),
-    [
-        ("propose", "Proposals"),
-        ("propose-2", "Proposals, layer 2"),
-        ("aggregate", "Aggregation"),
-        ("answer", "Answers"),
-        ("review", "Reviews"),
-        ("synthesize", "Synthesis"),
-        ("debate", "Debate"),
-    ],
-)
-def test_a_stage_has_a_heading(stage: str, heading: str) -> None:
-    assert title(stage) == heading
+@pytest.mark.parametrize(("title", "heading"), [("Proposals, layer 2", "Proposals, layer 2"), ("", "Debate")])
+def test_a_stage_has_the_heading_that_its_strategy_gave_it(title: str, heading: str) -> None:
+    call = Call(
+        id="c", stage="debate", title=title, role="r", name="a", model="a", start_s=0, duration_s=1, status="ok"
+    )
+    assert call.heading == heading
+    assert event_text(StageStarted("debate", ("a", "b"), title)) == f"{heading}: asking a, b\n"
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from composite_llm.config.options import ALL_OPTIONS
+from composite_llm.config.registry import ALL_OPTIONS
 from composite_llm.model.errors import OptionNotAllowed
 from composite_llm.proxy.policy import (
     FREE,

@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 
-from composite_llm.config.options import MoaOptions
 from composite_llm.model.errors import BudgetExceeded, InvalidOption
 from composite_llm.observe.observer import Observers
 from composite_llm.observe.spending import Used
@@ -18,6 +17,7 @@ from composite_llm.observe.store.store_observer import StoreObserver
 from composite_llm.observe.telemetry_settings import TelemetrySettings
 from composite_llm.run import Services
 from composite_llm.run.spending_limits import check_spending
+from composite_llm.strategies.moa import MoaOptions
 from tests.support.benches import Bench, bench
 from tests.support.scripted_backend import COST, Say, Script, ScriptedBackend, ScriptedFacts
 from tests.support.telling import a_call, a_trace, info, tell, tell_call

@@ -1,0 +1,179 @@
+"""Runs the stages of one deliberation: who is asked under the run's caps, how long is waited, what came of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from composite_llm.backend.interface import Reply
+from composite_llm.config.node import Node
+from composite_llm.config.stage_spec import StageSpec
+from composite_llm.engine.cost_bounds import QUOTE_TOKENS, Caps
+from composite_llm.engine.scope import Scope
+from composite_llm.engine.stage import StagePolicy, run_stage
+from composite_llm.engine.subcall_request import Answer, Review, numbered
+from composite_llm.model.trace import Ranking
+from composite_llm.strategies.base import Strategy
+from composite_llm.strategies.deliberation import Deliberation, StageAnswer, StageResult
+from composite_llm.strategies.requests import Prompt, stage_requests
+from composite_llm.strategies.worst_cases import Cast, cast_of, worst_case
+
+_CAPS = "to stay under the run's caps"
+
+
+class StageRunner:
+    """What a strategy asks its stages with.
+
+    Args:
+        strategy: Whose stages they are.
+        scope: Of the run.
+    """
+
+    def __init__(self, strategy: Strategy[Any], scope: Scope) -> None:
+        self.scope = scope
+        self._strategy = strategy
+        self._results: dict[str, StageResult] = {}
+        self._spec = {stage.name: stage for stage in strategy.stages}
+        self._cast = self._afforded()
+
+    @property
+    def secret(self) -> str:
+        """What the codes of the run's fences are made with."""
+        return self.scope.secret
+
+    def nodes(self, stage: str) -> tuple[Node, ...]:
+        """Who is asked in a stage; nobody in one that is left out."""
+        return self._cast[stage]
+
+    def names(self, stage: str) -> list[str]:
+        """What those who are asked are called in the trace."""
+        return numbered([node.label for node in self._spec[stage].nodes])[: len(self._cast[stage])]
+
+    async def ask(
+        self,
+        stage: str,
+        prompts: Prompt | Sequence[Prompt],
+        *,
+        response_format: Mapping[str, Any] | None = None,
+        reviews: Sequence[Callable[[Reply], Review]] = (),
+    ) -> list[Answer]:
+        """Ask everybody in a stage at once.
+
+        Args:
+            stage: Its name; one in which nobody is asked has no answers.
+            prompts: What each is shown, or one for all.
+            response_format: Sent where a model takes it.
+            reviews: For each, how its answer is read for the record.
+
+        Returns:
+            The usable answers, in configuration order.
+
+        Raises:
+            QuorumNotMet: Too few answered usably, and the stage is not optional.
+            BudgetExceeded: Too few could be asked under the run's caps, and the stage is not optional.
+        """
+        spec, nodes = self._spec[stage], self._cast[stage]
+        if not nodes:
+            return []
+        each = [prompts] * len(nodes) if isinstance(prompts, Prompt) else prompts
+        plan, facts = self._strategy.plan, self.scope.facts
+        subcalls = stage_requests(plan, facts, spec, nodes, self.names(stage), each)
+        if response_format is not None:
+            subcalls = [replace(subcall, response_format=response_format) for subcall in subcalls]
+        if reviews:
+            subcalls = [replace(subcall, review=review) for subcall, review in zip(subcalls, reviews, strict=True)]
+        answers = await run_stage(self.scope, subcalls, self._policy(spec, len(subcalls)))
+        self.keep(stage, [StageAnswer(answer.name, answer.text, answer.cut_off) for answer in answers])
+        return answers
+
+    def keep(self, stage: str, answers: Sequence[StageAnswer], **data: Any) -> None:
+        """Put down what a stage came to, in the place of its answers as they were."""
+        self._results[stage] = StageResult(stage, self._spec[stage].role, tuple(answers), data)
+
+    def allows(self, stage: str) -> bool:
+        """Whether an optional stage and all behind it still fit under the run's caps, now that earlier answers are known."""
+        if not self._cast[stage]:
+            return False
+        caps = self._caps()
+        if caps.none:
+            return True
+        facts, model = self.scope.facts, self._strategy.plan.final.model
+        read = dict.fromkeys(self._before(stage), 0)
+        for name, result in self._results.items():
+            quoted = [{"role": "user", "content": answer.text} for answer in result.answers]
+            read[name] = facts.count_tokens(model, quoted) + QUOTE_TOKENS * len(quoted)
+        allowed = caps.allow(worst_case(self._strategy, facts, self._cast, read=read))
+        if not allowed:
+            self._leave_out(self._spec[stage])
+            self._cast = {**self._cast, stage: ()}
+        return allowed
+
+    def deliberation(
+        self, candidates: str | None = None, *, best: int = 0, ranking: Ranking | None = None
+    ) -> Deliberation:
+        """What all stages came to.
+
+        Args:
+            candidates: The stage whose answers are answers to the user; the last that is not optional if not named.
+            best: Index of the one to fall back on.
+            ranking: The vote on them.
+        """
+        if ranking is not None and self.scope.parent_id is None:
+            self.scope.recorder.ranking = ranking
+        required = [name for name in self._results if not self._spec[name].optional]
+        return Deliberation(
+            secret=self.scope.secret,
+            results=tuple(self._results.values()),
+            candidates=candidates or (required[-1] if required else None),
+            best=best,
+            ranking=ranking,
+        )
+
+    def _policy(self, stage: StageSpec, size: int) -> StagePolicy:
+        """When a stage of so many members ends."""
+        options = self._strategy.options
+        before = {*self._before(stage.name)}
+        return StagePolicy(
+            quorum=min(options.quorum, size),
+            straggler_grace_s=options.straggler_grace_s,
+            stage_timeout_s=options.stage_timeout_s,
+            required=not stage.optional,
+            stages_left=sum(bool(nodes) for name, nodes in self._cast.items() if name not in before),
+        )
+
+    def _before(self, stage: str) -> list[str]:
+        names = list(self._spec)
+        return names[: names.index(stage)]
+
+    def _caps(self) -> Caps:
+        return Caps(self.scope.budget.calls_left, self.scope.budget.cost_left_usd)
+
+    def _afforded(self) -> Cast:
+        """Who is asked under the run's caps: fewer members first, then without what is optional, then nobody."""
+        strategy, caps = self._strategy, self._caps()
+        if caps.none:
+            return cast_of(strategy)
+        members = len(strategy.members)
+        fewest = min(strategy.options.quorum, members)
+        optional = [stage for stage in strategy.stages if stage.optional]
+        for kept in range(len(optional), -1, -1):
+            left_out = optional[kept:]
+            for count in range(members, fewest - 1, -1):
+                cast = cast_of(strategy, count, [stage.name for stage in left_out])
+                if caps.allow(worst_case(strategy, self.scope.facts, cast)):
+                    self._tell_reduction(members, count, left_out)
+                    return cast
+        self.scope.degrade("budget_reduced", "the final model answers alone: no deliberation fits under the run's caps")
+        return cast_of(strategy, 0)
+
+    def _tell_reduction(self, members: int, count: int, left_out: Sequence[StageSpec]) -> None:
+        if count < members:
+            self.scope.degrade("budget_reduced", f"{count} of {members} members asked, {_CAPS}")
+        whole = cast_of(self._strategy, count)
+        for stage in left_out:
+            if whole[stage.name]:
+                self._leave_out(stage)
+
+    def _leave_out(self, stage: StageSpec) -> None:
+        self.scope.degrade("budget_reduced", f"no {stage.heading.lower()}, {_CAPS}", stage=stage.name)
