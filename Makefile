@@ -45,8 +45,6 @@ install: .venv/.ready ## Make .venv from the lock; done by every other target wh
 lock: .venv-lock/.ready ## Write the lock files anew, from pyproject.toml and requirements/*.in; UPGRADE=1 takes newer releases.
 	$(LOCK) --extra mcp --extra otel --extra work --output-file requirements/dev.txt
 	$(LOCK) requirements/oldest.in --extra otel --output-file requirements/oldest.txt
-	$(LOCK) requirements/newest.in --extra mcp --extra otel --override requirements/newest-overrides.in \
-		--output-file requirements/newest.txt
 	$(LOCK_BARE) requirements/ecosystem.in --extra mcp --output-file requirements/ecosystem.txt
 	$(LOCK_BARE) requirements/ecosystem-crewai.in --output-file requirements/ecosystem-crewai.txt
 	$(subst pyproject.toml,,$(LOCK_BARE)) requirements/docs.in --constraints requirements/dev.txt --output-file requirements/docs.txt
@@ -115,8 +113,14 @@ test-oldest: .venv-oldest/.ready ## Run the integration tests on the oldest supp
 	.venv-oldest/bin/python $(PYTEST) -n $(JOBS) --dist loadgroup tests/integration
 
 .PHONY: test-newest
-test-newest: .venv-newest/.ready ## Run the integration tests on the newest supported LiteLLM.
+test-newest: newest .venv-newest/.ready ## Run the integration tests on the newest LiteLLM that installs today.
 	.venv-newest/bin/python $(PYTEST) -n $(JOBS) --dist loadgroup tests/integration
+
+.PHONY: newest
+newest: .venv-lock/.ready
+	$(PYTHON) requirements/newest.py .venv-lock/bin/uv build/newest.txt
+
+build/newest.txt: ; @$(MAKE) --no-print-directory newest
 
 .PHONY: test-py312
 test-py312: .venv-py312/.ready ## Run all tests on Python 3.12; PYTHON312=... names it.
@@ -155,7 +159,7 @@ $(1)/.ready: $(1)/.locked pyproject.toml
 endef
 $(eval $(call environment,.venv,$(PYTHON),requirements/dev.txt))
 $(eval $(call environment,.venv-oldest,$(PYTHON),requirements/oldest.txt))
-$(eval $(call environment,.venv-newest,$(PYTHON),requirements/newest.txt))
+$(eval $(call environment,.venv-newest,$(PYTHON),build/newest.txt))
 $(eval $(call environment,.venv-py312,$(PYTHON312),requirements/dev.txt))
 $(eval $(call environment,.venv-py313,$(PYTHON313),requirements/dev.txt))
 $(eval $(call environment,.venv-ecosystem,$(PYTHON),requirements/ecosystem.txt))

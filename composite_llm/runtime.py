@@ -10,8 +10,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import litellm
-from litellm.utils import custom_llm_setup
 
+from composite_llm.backend import compat
 from composite_llm.backend.litellm_backend import LiteLLMBackend
 from composite_llm.backend.litellm_error_classes import PROVIDER
 from composite_llm.backend.litellm_facts import LiteLLMFacts
@@ -283,11 +283,13 @@ def install() -> None:
     # that speaks JSON there; a composite makes failing calls an everyday event.
     litellm.suppress_debug_info = True
     on_proxy = "litellm.proxy.proxy_server" in sys.modules
+    compat.warn_of_missing(routed=on_proxy or _router.own is not None)
     if on_proxy:
         _check_proxy_once()
     others = [entry for entry in litellm.custom_provider_map if entry["provider"] != PROVIDER]
     litellm.custom_provider_map = [*others, {"provider": PROVIDER, "custom_handler": handler}]
-    custom_llm_setup()  # type: ignore[no-untyped-call]
+    if (setup := compat.CUSTOM_LLM_SETUP.get()) is not None:
+        setup()
     accept_reasoning_parameters()
     install_response_costs()
     install_fallback_options()

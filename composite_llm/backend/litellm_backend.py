@@ -9,8 +9,9 @@ from typing import Any
 
 import litellm
 
+from composite_llm.backend import compat
 from composite_llm.backend.cleaning import StreamCleaner, cleaned_message
-from composite_llm.backend.fast_openai import install
+from composite_llm.backend.fast_openai import install, read_ahead
 from composite_llm.backend.inline_reasoning import begins_unopened
 from composite_llm.backend.interface import (
     AttemptRequest,
@@ -27,7 +28,6 @@ from composite_llm.backend.litellm_errors import as_failure
 from composite_llm.backend.litellm_facts import LiteLLMFacts
 from composite_llm.backend.litellm_prices import names_prices, rates_of, told_to_litellm, without_prices
 from composite_llm.backend.litellm_raw_chunks import Tap
-from composite_llm.backend.litellm_read_ahead import read_ahead
 from composite_llm.backend.litellm_router import RouterInUse
 from composite_llm.backend.reentry import ReentryGuard, guarded
 from composite_llm.backend.unused_callbacks import install_unheard, unheard
@@ -160,7 +160,7 @@ class LiteLLMBackend:
             params |= {"stream": True, "stream_options": {"include_usage": True}}
         if params.get("tools"):
             # Without it LiteLLM imports the package `mcp`, which a plain install lacks.
-            params["_skip_mcp_handler"] = True
+            params[compat.SKIP_MCP] = True
         if request.unique and litellm.cache is not None:
             params["cache"] = {"no-cache": True}
         if request.trace_id:
@@ -349,7 +349,11 @@ def _broke_off(stream: Any) -> bool:
     if type(stream) is not litellm.CustomStreamWrapper:
         # The Router's wrapper inherits the fields and never fills them.
         return False
-    return stream.received_finish_reason is None and getattr(stream, "intermittent_finish_reason", None) is None
+    reasons = (compat.RECEIVED_FINISH, compat.INTERMITTENT_FINISH)
+    if not all(hasattr(stream, name) for reason in reasons for name in reason.names):
+        # Another LiteLLM, which keeps them elsewhere.
+        return False
+    return all(reason.of(stream) is None for reason in reasons)
 
 
 async def _close(stream: Any) -> None:

@@ -11,6 +11,7 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
+from composite_llm.backend import compat
 from composite_llm.backend.interface import AttemptRequest
 from composite_llm.backend.litellm_facts import LiteLLMFacts
 from composite_llm.backend.litellm_prices import names_prices
@@ -54,7 +55,7 @@ def plain_bill(facts: LiteLLMFacts, request: AttemptRequest, response: Any) -> B
 
 def is_open(stream: Any) -> bool:
     """Whether the provider has accepted the request; LiteLLM asks some of them only when the stream is first read."""
-    return getattr(stream, "completion_stream", None) is not None
+    return compat.STREAM_SOURCE.of(stream) is not None
 
 
 class StreamBill:
@@ -67,14 +68,14 @@ class StreamBill:
         self._stream = stream
         hidden = getattr(stream, "_hidden_params", None) or {}
         self._header = (hidden.get("additional_headers") or {}).get(_COST_HEADER)
-        self._pricing = _Pricing(facts, request, getattr(stream, "custom_llm_provider", None), hidden.get("model_id"))
+        self._pricing = _Pricing(facts, request, compat.STREAM_PROVIDER.of(stream), hidden.get("model_id"))
 
     def of(self, raw: Any) -> Bill:
         """The bill that LiteLLM's usage object amounts to."""
         usage = usage_of(raw)
-        if getattr(self._stream, "custom_llm_provider", None) == "cached_response":
+        if compat.STREAM_PROVIDER.of(self._stream) == "cached_response":
             return Bill(usage)
-        chunks = getattr(self._stream, "chunks", None) or []
+        chunks = compat.STREAM_CHUNKS.of(self._stream) or []
         sent = [usage_of_chunk for chunk in chunks if (usage_of_chunk := getattr(chunk, "usage", None)) is not None]
         # Without chunks of its own it is another stream that is read, which a Router has fallen back on.
         if not usage.total_tokens or (chunks and not any(usage_of(sent_usage).total_tokens for sent_usage in sent)):

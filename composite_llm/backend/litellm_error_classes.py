@@ -9,6 +9,7 @@ from typing import Any
 import httpx
 import litellm
 
+from composite_llm.backend import compat
 from composite_llm.model.errors import CompositeError, ContextWindowExceeded, FinalCallFailed, QuorumNotMet
 
 PROVIDER = "composite"
@@ -17,14 +18,14 @@ _exceptions = litellm.exceptions
 
 _CLASS_OF_STATUS: dict[int, type[Exception]] = {
     400: _exceptions.BadRequestError,
-    402: getattr(_exceptions, "PaymentRequiredError", _exceptions.BadRequestError),
+    402: compat.PAYMENT_REQUIRED.get() or _exceptions.BadRequestError,
     403: _exceptions.PermissionDeniedError,
     404: _exceptions.NotFoundError,
     408: _exceptions.Timeout,
     422: _exceptions.UnprocessableEntityError,
     429: _exceptions.RateLimitError,
     500: _exceptions.InternalServerError,
-    502: getattr(_exceptions, "BadGatewayError", _exceptions.APIError),
+    502: compat.EXCEPTIONS["BadGatewayError"].get() or _exceptions.APIError,
     503: _exceptions.ServiceUnavailableError,
 }
 

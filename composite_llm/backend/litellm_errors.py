@@ -12,6 +12,7 @@ import httpx
 import litellm
 import openai
 
+from composite_llm.backend import compat
 from composite_llm.backend.litellm_evidence import Proof, chain, proof_of
 from composite_llm.backend.provider_messages import provider_message_of
 from composite_llm.backend.transport import transport_cause
@@ -19,8 +20,21 @@ from composite_llm.model.errors import CompositeError, Failure, FailureKind, Fin
 
 _log = logging.getLogger("composite_llm")
 
+_UNLISTED: dict[str, FailureKind] = {
+    "GuardrailRaisedException": "content_policy",
+    "BlockedPiiEntityError": "content_policy",
+    "ModifyResponseException": "content_policy",
+    "SensitiveDataRouteException": "content_policy",
+    "MidStreamFallbackError": "unavailable",
+    "BadGatewayError": "unavailable",
+    # A Router has nobody left to ask.
+    "RouterRateLimitError": "rate_limited",
+    "RouterRateLimitErrorBasic": "rate_limited",
+}
+
 KIND_OF: tuple[tuple[type[BaseException], FailureKind], ...] = (
     # The first that fits counts, so subclasses stand before their bases.
+    *((found, kind) for name, kind in _UNLISTED.items() if (found := compat.EXCEPTIONS[name].get()) is not None),
     (litellm.exceptions.ContextWindowExceededError, "context_window"),
     (litellm.exceptions.ContentPolicyViolationError, "content_policy"),
     (litellm.exceptions.Timeout, "timed_out"),
@@ -28,28 +42,19 @@ KIND_OF: tuple[tuple[type[BaseException], FailureKind], ...] = (
     (litellm.exceptions.BudgetExceededError, "rejected"),
     (litellm.exceptions.AuthenticationError, "authentication"),
     (litellm.exceptions.PermissionDeniedError, "authentication"),
+    # LiteLLM 1.94 has no such class.
+    (compat.MODEL_NOT_MAPPED.get() or litellm.exceptions.NotFoundError, "not_found"),
     (litellm.exceptions.NotFoundError, "not_found"),
     (litellm.exceptions.JSONSchemaValidationError, "malformed"),
     (litellm.exceptions.APIResponseValidationError, "malformed"),
     (litellm.exceptions.UnprocessableEntityError, "rejected"),
-    (litellm.exceptions.GuardrailRaisedException, "content_policy"),
-    (litellm.exceptions.BlockedPiiEntityError, "content_policy"),
-    (litellm.exceptions.ModifyResponseException, "content_policy"),
-    (litellm.exceptions.SensitiveDataRouteException, "content_policy"),
     (litellm.exceptions.BadRequestError, "rejected"),
-    (litellm.exceptions.MidStreamFallbackError, "unavailable"),
     (litellm.exceptions.ServiceUnavailableError, "unavailable"),
-    (litellm.exceptions.BadGatewayError, "unavailable"),
     (litellm.exceptions.InternalServerError, "unavailable"),
     (litellm.exceptions.APIConnectionError, "unavailable"),
     (litellm.exceptions.APIError, "unavailable"),
     (litellm.exceptions.OpenAIError, "unavailable"),
     (litellm.exceptions.MockException, "unavailable"),
-    # A Router has nobody left to ask.
-    (litellm.types.router.RouterRateLimitError, "rate_limited"),
-    (litellm.types.router.RouterRateLimitErrorBasic, "rate_limited"),
-    # LiteLLM 1.94 has no such class.
-    (getattr(litellm.exceptions, "ModelNotMappedError", litellm.exceptions.NotFoundError), "not_found"),
     (openai.APITimeoutError, "timed_out"),
     (openai.APIConnectionError, "unavailable"),
     (openai.BadRequestError, "rejected"),

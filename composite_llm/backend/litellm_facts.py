@@ -9,8 +9,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import litellm
-from litellm.utils import get_optional_params
 
+from composite_llm.backend import compat
 from composite_llm.backend.interface import NO_PARAMS, Message, Params
 from composite_llm.backend.litellm_keys import has_provider, missing_key, near_models
 from composite_llm.backend.litellm_ollama import PROVIDERS as OLLAMA
@@ -302,8 +302,11 @@ def _takes_value(model: str, name: str, value: Any) -> bool:
     bare, provider, _ = split(model)
     if provider is None:
         return True
+    map_parameters = compat.GET_OPTIONAL_PARAMS.get()
+    if map_parameters is None:
+        return _takes_name(model, name)
     try:
-        get_optional_params(model=bare, custom_llm_provider=provider, drop_params=False, **{name: value})
+        map_parameters(model=bare, custom_llm_provider=provider, drop_params=False, **{name: value})
     except litellm.exceptions.BadRequestError:
         return False
     except Exception:  # noqa: BLE001  # not a verdict on the parameter

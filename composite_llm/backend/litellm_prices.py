@@ -7,10 +7,10 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
-import litellm.main
-
+from composite_llm.backend import compat
 from composite_llm.backend.litellm_table import row_of
 from composite_llm.model.usage import Usage
 
@@ -18,8 +18,11 @@ _INPUT, _OUTPUT = "input_cost_per_token", "output_cost_per_token"
 _CACHE_READ, _CACHE_WRITE = "cache_read_input_token_cost", "cache_creation_input_token_cost"
 RATES = (_INPUT, _OUTPUT, _CACHE_READ, _CACHE_WRITE)
 
-_KEEPS_PRICES_APART = hasattr(litellm.main, "_get_router_deployment_id")
-"""Whether LiteLLM files a call's prices under the id of its deployment, not under the model's name for all calls."""
+
+@cache
+def _keeps_prices_apart() -> bool:
+    """Whether LiteLLM files a call's prices with the call or its deployment, not under the model's name for all calls."""
+    return any(name.get() is not None for name in (compat.PRICES_BY_CALL, compat.PRICES_BY_DEPLOYMENT))
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +89,7 @@ def told_to_litellm(model: str, rates: Rates) -> tuple[dict[str, Any], dict[str,
 
     By themselves the parameters would set the price of the model for the whole process.
     """
-    if not _KEEPS_PRICES_APART:
+    if not _keeps_prices_apart():
         return {}, {}
     text = json.dumps([model, rates.as_params()])
     return rates.as_params(), {"model_info": {"id": f"composite-{hashlib.sha256(text.encode()).hexdigest()[:16]}"}}

@@ -8,6 +8,8 @@ from typing import Any
 from openai.types.chat import ChatCompletionChunk
 from openai.types.chat.chat_completion_chunk import ChoiceDelta
 
+from composite_llm.backend import compat
+
 
 class Tap:
     """The provider's stream, put back into LiteLLM's wrapper around it.
@@ -33,10 +35,12 @@ class Tap:
     @classmethod
     def on(cls, wrapper: Any) -> Tap | None:
         """Tap a stream that LiteLLM returned; None where there is nothing to tap."""
-        source = getattr(wrapper, "completion_stream", None)
-        if not hasattr(source, "__aiter__"):
+        name = compat.STREAM_SOURCE.name_in(wrapper)
+        source = None if name is None else getattr(wrapper, name)
+        if name is None or not hasattr(source, "__aiter__"):
             return None
-        tap = wrapper.completion_stream = cls(source)
+        tap = cls(source)
+        setattr(wrapper, name, tap)
         return tap
 
     def read_from(self, chunks: AsyncIterator[Any]) -> None:

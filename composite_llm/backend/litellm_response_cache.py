@@ -7,12 +7,10 @@ from typing import Any
 
 import litellm
 
+from composite_llm.backend import compat
+
 NO_STORE = "no-store"
 """LiteLLM's own word, for callers, in `cache`."""
-
-_HANDLERS = ("llm_caching_handler", "_llm_caching_handler")
-_DECIDES = ("should_store_result_in_cache", "_should_store_result_in_cache")
-"""LiteLLM's names, in its newer releases and in the older ones."""
 
 
 def keep_out_of_cache(logging_obj: Any) -> None:
@@ -21,15 +19,15 @@ def keep_out_of_cache(logging_obj: Any) -> None:
     Args:
         logging_obj: LiteLLM's record of the call; what a release lacks of it is passed over.
     """
-    handler = next((found for name in _HANDLERS if (found := getattr(logging_obj, name, None)) is not None), None)
+    handler = compat.CACHING_HANDLER.of(logging_obj)
     if litellm.cache is None or handler is None:
         return
-    kwargs = getattr(handler, "request_kwargs", None)
+    kwargs = compat.REQUEST_KWARGS.of(handler)
     if isinstance(kwargs, dict):
         # What a stream is stored with.
         controls = kwargs.get("cache")
         kwargs["cache"] = {**(controls if isinstance(controls, dict) else {}), NO_STORE: True}
-    for name in _DECIDES:
+    for name in compat.STORES_RESULT.names:
         with contextlib.suppress(AttributeError):  # a class with slots has no room for it
             setattr(handler, name, _never)
 

@@ -5,13 +5,16 @@ LiteLLM 1.109 answers through `registry()` and `settings()`, and warns of the at
 
 from __future__ import annotations
 
+import contextlib
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from composite_llm.backend import compat
 from composite_llm.model.model_strings import is_composite_model
 
+_PROXY_SERVER = "litellm.proxy.proxy_server"
 _MAX_FALLBACKS = 20
 
 
@@ -58,33 +61,52 @@ class Deployed:
 
 def proxy_router() -> Any:
     """The Router of LiteLLM's proxy; None outside of its process."""
-    server = sys.modules.get("litellm.proxy.proxy_server")
-    return None if server is None else getattr(server, "llm_router", None)
+    return compat.LLM_ROUTER.get() if _PROXY_SERVER in sys.modules else None
 
 
 def public_names(router: Any) -> frozenset[str]:
     """The model names that the router answers for, aliases included."""
-    registry = getattr(router, "registry", None)
-    if registry is not None:
-        return frozenset({*registry().names(kind="group_set"), *(registry().aliases() or ())})
-    return frozenset({*router.model_names, *(router.model_group_alias or ())})
+    return frozenset().union(*_names_and_aliases(router))
 
 
 def knows(router: Any, model: str) -> bool:
     """Whether the router answers for this name."""
-    registry = getattr(router, "registry", None)
+    return any(model in names for names in _names_and_aliases(router))
+
+
+def _names_and_aliases(router: Any) -> tuple[Collection[str], Collection[str]]:
+    registry = _registry(router)
     if registry is not None:
-        return model in registry().names(kind="group_set") or model in (registry().aliases() or ())
-    return model in router.model_names or model in (router.model_group_alias or {})
+        with contextlib.suppress(AttributeError, TypeError):  # a registry of another release
+            return registry.names(kind="group_set"), registry.aliases() or ()
+    names = compat.MODEL_NAMES.of(router)
+    if names is None:
+        names = [row.get("model_name") for row in router.get_model_list() or ()]
+    return names, compat.MODEL_GROUP_ALIAS.of(router) or ()
+
+
+def _registry(router: Any) -> Any:
+    found = compat.REGISTRY.of(router)
+    return None if found is None else found()
+
+
+def _settings(router: Any) -> Any:
+    """What holds the Router's settings."""
+    found = compat.SETTINGS.of(router)
+    return router if found is None else found()
 
 
 def deployment_row(router: Any, model_id: str) -> Mapping[str, Any] | None:
     """The deployment of that id as the Router keeps it: `model_name`, `litellm_params`, `model_info`; None for none."""
-    registry = getattr(router, "registry", None)
+    registry = _registry(router)
     if registry is not None:
-        return _as_row(registry().deployment(model_id))
-    row: Any = router.get_model_info(model_id)
-    return _as_row(row)
+        with contextlib.suppress(AttributeError, TypeError):  # as above
+            return _as_row(registry.deployment(model_id))
+    find = compat.ROUTER_MODEL_INFO.of(router)
+    if find is not None:
+        return _as_row(find(model_id))
+    rows = (row for row in deployment_rows(router) if (row.get("model_info") or {}).get("id") == model_id)
+    return next(rows, None)
 
 
 def deployment_rows(router: Any) -> list[Mapping[str, Any]]:
@@ -102,8 +124,7 @@ def _as_row(deployment: Any) -> Mapping[str, Any] | None:
 
 def default_params(router: Any) -> Mapping[str, Any]:
     """What the Router adds to the call of every deployment."""
-    settings = getattr(router, "settings", None)
-    defaults = getattr(settings() if callable(settings) else router, "default_litellm_params", None)
+    defaults = getattr(_settings(router), "default_litellm_params", None)
     return {key: value for key, value in defaults.items() if value is not None} if isinstance(defaults, Mapping) else {}
 
 
@@ -115,19 +136,25 @@ def deployed_as(router: Any, model_id: str) -> Deployed | None:
 
 def deployed(router: Any, model: str) -> list[Deployed]:
     """What may answer for a name or an alias, equal deployments once; asked anew, since a proxy's change at any time."""
-    registry = getattr(router, "registry", None)
-    rows = registry().deployments(model) if registry is not None else router.get_model_list(meant_by(router, model))
     deployments: list[Deployed] = []
-    for row in rows or ():
+    for row in _rows(router, model) or ():
         deployment = _deployed(row)
         if deployment is not None and deployment not in deployments:
             deployments.append(deployment)
     return deployments
 
 
+def _rows(router: Any, model: str) -> Any:
+    registry = _registry(router)
+    if registry is not None:
+        with contextlib.suppress(AttributeError, TypeError):  # as above
+            return registry.deployments(model)
+    return router.get_model_list(meant_by(router, model))
+
+
 def meant_by(router: Any, name: str) -> str:
     """The name that an alias stands for, or the name itself; LiteLLM 1.94 lists nothing for a hidden one."""
-    alias = (router.model_group_alias or {}).get(name, name)
+    alias = (compat.MODEL_GROUP_ALIAS.of(router) or {}).get(name, name)
     return str(alias["model"] if isinstance(alias, Mapping) else alias)
 
 
@@ -151,8 +178,7 @@ _BOOKKEEPING = frozenset({"id", "created_at", "updated_at", "created_by", "updat
 
 def with_fallbacks(router: Any, model: str) -> list[str]:
     """The name, and every name of the router that may answer in its place."""
-    settings = getattr(router, "settings", None)
-    holder = settings() if callable(settings) else router
+    holder = _settings(router)
     reached = [model]
     for name in reached:
         reached += [other for other in _fallbacks_of(holder, name) if other not in reached]

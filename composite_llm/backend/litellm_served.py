@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable
 import httpx
 import litellm
 
+from composite_llm.backend import compat
 from composite_llm.backend.litellm_facts import default_base
 from composite_llm.config.node import Node, resolved_params
 
@@ -89,5 +90,5 @@ def _target(node: Node) -> tuple[str, str, str | None] | None:
         key = key or os.environ.get("OPENAI_API_KEY")
         # Nothing names an address; without a key it would only refuse.
         base = base or (default_base(provider) if key else None)
-    compatible = provider == "openai" or provider in litellm.openai_compatible_providers
+    compatible = provider == "openai" or provider in (compat.OPENAI_COMPATIBLE.get() or ())
     return (model, base, key) if compatible and isinstance(base, str) else None

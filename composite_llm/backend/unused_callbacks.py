@@ -16,12 +16,10 @@ from functools import cache, wraps
 from typing import Any
 
 import litellm
-import litellm.cost_calculator
+
+from composite_llm.backend import compat
 
 _OF_ONE_CALL = frozenset({"callbacks", "success_callback", "failure_callback", "logger_fn", "litellm_logging_obj"})
-_APART = "get_token_type_cost_breakdown"
-"""Private: of a model that it does not know it says nothing, and so it does of a call that nobody hears of."""
-
 _UNHEARD: ContextVar[bool] = ContextVar("composite_llm_unheard", default=False)
 _log = logging.getLogger("LiteLLM")
 
@@ -47,15 +45,18 @@ def unheard(params: Mapping[str, Any], provider: str | None) -> Iterator[None]:
 
 
 def install_unheard() -> None:
-    """Have the costs of such calls not taken apart: the sum is another function's, and stays LiteLLM's. Harmless again."""
-    apart = getattr(litellm.cost_calculator, _APART, None)
+    """Have the costs of such calls not taken apart: the sum is another function's, and stays LiteLLM's. Harmless again.
+
+    Of a model that it does not know LiteLLM says nothing, and so it does of a call that nobody hears of.
+    """
+    apart = compat.COST_BREAKDOWN.get()
     if apart is None or getattr(apart, "spares_the_unheard", False):
         return
     said, litellm.suppress_debug_info = litellm.suppress_debug_info, True
     with contextlib.suppress(Exception):  # another LiteLLM, which takes them apart
         replaced: Any = _for_listeners(apart, apart(model="", custom_llm_provider=None, usage=litellm.Usage()))
         replaced.spares_the_unheard = True
-        setattr(litellm.cost_calculator, _APART, replaced)
+        compat.COST_BREAKDOWN.put(replaced)
     litellm.suppress_debug_info = said
 
 
@@ -73,42 +74,31 @@ def leave_unlogged(logging_obj: Any) -> None:
     Args:
         logging_obj: LiteLLM's of that call.
     """
-    try:
-        own = logging_obj.dynamic_success_callbacks or logging_obj.dynamic_async_success_callbacks
-        if not own and logging_obj.logger_fn is None and not _somebody_listens():
-            logging_obj.has_run_logging("async_success")
-            logging_obj.has_run_logging("sync_success")
-    except AttributeError:
-        # Another LiteLLM; it logs.
+    told = (compat.SUCCESS_CALLBACKS, compat.ASYNC_SUCCESS_CALLBACKS, compat.LOGGER_FN)
+    if any(not _is_empty(logging_obj, name) for name in told) or _somebody_listens():
         return
+    mark_as_run = compat.HAS_RUN_LOGGING.of(logging_obj)
+    if mark_as_run is not None:
+        mark_as_run("async_success")
+        mark_as_run("sync_success")
+
+
+def _is_empty(holder: Any, name: compat.PrivateName) -> bool:
+    """Whether there is such a place for callbacks, with none in it."""
+    return any(not getattr(holder, one) for one in name.names if hasattr(holder, one))
 
 
 @cache
 def _mark() -> ContextVar[bool] | None:
-    try:
-        from litellm._internal_context import is_internal_call
-    except ImportError:
-        return None
-    return is_internal_call
+    mark = compat.IS_INTERNAL_CALL.get()
+    return mark if isinstance(mark, ContextVar) else None
 
 
 def _somebody_listens() -> bool:
-    try:
-        if (
-            litellm.callbacks
-            or litellm.input_callback
-            or litellm.success_callback
-            or litellm.failure_callback
-            or litellm.service_callback
-            or litellm._async_input_callback
-            or litellm._async_success_callback
-            or litellm._async_failure_callback
-            # LiteLLM counts against it where it logs.
-            or litellm.max_budget
-        ):
-            return True
-    except AttributeError:
-        # Another LiteLLM.
+    if litellm.callbacks or litellm.input_callback or litellm.success_callback or litellm.failure_callback:
+        return True
+    # LiteLLM counts against a budget where it logs.
+    if litellm.max_budget or not all(_is_empty(litellm, name) for name in compat.LISTENERS):
         return True
     # Two ways to have it print its records.
     return _log.isEnabledFor(logging.DEBUG) or "LITELLM_PRINT_STANDARD_LOGGING_PAYLOAD" in os.environ

@@ -9,6 +9,7 @@ from typing import Any
 
 import litellm
 
+from composite_llm.backend import compat
 from composite_llm.backend.interface import ModelFacts
 from composite_llm.backend.litellm_error_classes import PROVIDER
 from composite_llm.backend.litellm_table import row_of, split
@@ -198,10 +199,11 @@ def _row(node: Node, facts: ModelFacts) -> dict[str, Any]:
 
 def _install_rule() -> None:
     """LiteLLM's own mechanism for open-ended names; internal and absent from older versions, so best effort."""
-    with contextlib.suppress(ImportError, AttributeError, TypeError, ValueError):
-        from litellm.litellm_core_utils import fallback_generalizations as rules
-
-        kept = [rule for rule in rules.get_fallback_generalization_rules() if rule.get("name") != PROVIDER]
+    get_rules, set_rules = compat.GET_RULES.get(), compat.SET_RULES.get()
+    if get_rules is None or set_rules is None:
+        return
+    with contextlib.suppress(AttributeError, TypeError, ValueError):
+        kept = [rule for rule in get_rules() if rule.get("name") != PROVIDER]
         limits = {
             "max_input_tokens": _DEFAULT_WINDOW,
             "max_output_tokens": _DEFAULT_OUTPUT,
@@ -211,4 +213,4 @@ def _install_rule() -> None:
         # LiteLLM puts in the provider that it asks for, and from 1.109 on refuses a rule that names it.
         del info["litellm_provider"]
         rule = {"name": PROVIDER, "pattern": f"^{COMPOSITE_PREFIX}", "model_info": info}
-        rules.set_fallback_generalizations([*kept, rule])
+        set_rules([*kept, rule])

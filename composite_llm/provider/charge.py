@@ -13,9 +13,17 @@ from typing import Any
 
 import litellm
 
+from composite_llm.backend import compat
 from composite_llm.model.trace import Trace
 from composite_llm.model.usage import NO_USAGE, Usage
-from composite_llm.provider.reply import answer_so_far, cut_off_response, litellm_usage, mark_cost_unknown, usage_object
+from composite_llm.provider.reply import (
+    answer_so_far,
+    cut_off_response,
+    litellm_usage,
+    mark_cost_unknown,
+    set_calculated_cost,
+    usage_object,
+)
 from composite_llm.proxy.request import current_request
 from composite_llm.proxy.spend import (
     book_stream,
@@ -108,12 +116,12 @@ class Charge:
 
 
 def _record_partial(logging_obj: Any, usage: litellm.Usage, cost_usd: float | None) -> None:
-    record = getattr(logging_obj, "record_partial_usage_for_failure", None)
+    record = compat.RECORD_PARTIAL.of(logging_obj)
     with contextlib.suppress(Exception):  # accounting must not hide why the run ended
         if record is not None:
             record(usage, cost_usd)
         else:
             # LiteLLM before that method keeps the same two entries; of a stream it works them out again from the chunks,
             # without the cost that they name.
-            logging_obj.model_call_details.update(combined_usage_object=usage, response_cost=cost_usd)
-            logging_obj._response_cost_calculator = lambda *_args, **_kwargs: cost_usd
+            compat.CALL_DETAILS.of(logging_obj).update({compat.PARTIAL_USAGE: usage, compat.RESPONSE_COST: cost_usd})
+            set_calculated_cost(logging_obj, cost_usd)

@@ -11,18 +11,16 @@ from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
-import litellm.utils
+import litellm
+from litellm.integrations.custom_logger import CustomLogger
 
+from composite_llm.backend import compat
 from composite_llm.backend.litellm_error_classes import PROVIDER
 from composite_llm.config.registry import ALL_OPTIONS
 from composite_llm.model.model_strings import is_composite_model
 
 _Hook = Callable[..., Awaitable[dict[str, Any]]]
 
-_HOOK = "async_pre_call_deployment_hook"
-"""Private: LiteLLM asks it before each asynchronous call, those of fallbacks among them. Without it they keep back nothing."""
-_SETUP = "function_setup"
-"""Private: the same of synchronous calls; it gives their arguments back as the second of two."""
 _NESTED = ("extra_body", "optional_params")
 _LITELLMS_TOO = frozenset({"seed"})
 """Options of ours that are parameters of every model."""
@@ -34,13 +32,16 @@ _REMEMBERED = 1000
 def install_fallback_options() -> None:
     """Look at each call before LiteLLM does; once."""
     seen: _Seen = OrderedDict()
-    for name, around in ((_HOOK, _around_hook), (_SETUP, _around_setup)):
-        original = getattr(litellm.utils, name, None)
+    # LiteLLM's hook before each asynchronous call, and what prepares each synchronous one.
+    for name, around in ((compat.BEFORE_CALL, _around_hook), (compat.FUNCTION_SETUP, _around_setup)):
+        original = name.get()
         if original is None or getattr(original, "keeps_composites_options", False):
             continue
         replaced: Any = around(original, seen)
         replaced.keeps_composites_options = True
-        setattr(litellm.utils, name, replaced)
+        name.put(replaced)
+    if compat.BEFORE_CALL.get() is None and not any(isinstance(callback, _Keeper) for callback in litellm.callbacks):
+        litellm.callbacks.append(_Keeper())
 
 
 def _around_hook(original: _Hook, seen: _Seen) -> _Hook:
@@ -65,6 +66,18 @@ def _around_setup(original: Callable[..., Any], seen: _Seen) -> Callable[..., An
 
 
 _Seen = OrderedDict[str, frozenset[str]]
+
+
+class _Keeper(CustomLogger):
+    """The same by LiteLLM's public hook, for which it records every call."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._seen: _Seen = OrderedDict()
+
+    async def async_pre_call_deployment_hook(self, kwargs: dict[str, Any], call_type: Any) -> dict[str, Any] | None:
+        """LiteLLM asks it before each call."""
+        return _without_options(kwargs, self._seen)  # type: ignore[no-any-return]
 
 
 def _without_options(kwargs: Any, seen: _Seen) -> Any:

@@ -11,24 +11,22 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
-_METHOD = "ensure_initialized_and_enqueue"
-"""Private, and the only way by which LiteLLM hands its worker anything. Where it is missing all loops share one worker."""
+from composite_llm.backend import compat
 
 
 def give_own_log_worker(loop: asyncio.AbstractEventLoop) -> None:
     """What LiteLLM logs on this loop goes to a worker of this loop from now on."""
-    try:
-        from litellm.litellm_core_utils.logging_worker import GLOBAL_LOGGING_WORKER, LoggingWorker
-
-        shared: Callable[..., None] = getattr(GLOBAL_LOGGING_WORKER, _METHOD)
-        own: Callable[..., None] = getattr(LoggingWorker(), _METHOD)
-    except (ImportError, AttributeError, TypeError):
+    worker, kind = compat.LOG_WORKER.get(), compat.LOG_WORKER_CLASS.get()
+    method = compat.ENQUEUE.name_in(worker)
+    if kind is None or method is None:
         return
+    shared: Callable[..., None] = getattr(worker, method)
+    own: Callable[..., None] = getattr(kind(), method)
 
     def enqueue(*args: Any, **kwargs: Any) -> None:
         (own if _running_loop() is loop else shared)(*args, **kwargs)
 
-    setattr(GLOBAL_LOGGING_WORKER, _METHOD, enqueue)
+    setattr(worker, method, enqueue)
 
 
 def _running_loop() -> asyncio.AbstractEventLoop | None:

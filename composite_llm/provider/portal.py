@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 
 from anyio.from_thread import BlockingPortal, start_blocking_portal
 
+from composite_llm.backend import compat
 from composite_llm.provider.log_worker import give_own_log_worker
 
 T = TypeVar("T")
@@ -83,7 +84,7 @@ async def _this_loop() -> asyncio.AbstractEventLoop:
 def _before_threads_are_joined(function: Callable[[], None]) -> None:
     # An `atexit` hook comes too late: the interpreter joins the portal's thread first, and that never ends by itself.
     # `concurrent.futures` uses the same private hook for the same reason.
-    register = getattr(threading, "_register_atexit", None)
+    register = compat.REGISTER_ATEXIT.get()
     if register is not None:
         register(function)
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import litellm
 
+from composite_llm.backend import compat
 from composite_llm.config.registry import STRATEGIES
 
 PARAMETERS = ("reasoning_effort", "thinking", "verbosity")
@@ -23,8 +24,8 @@ def accept_reasoning_parameters() -> None:
     So its public name `litellm.OpenAILikeChatConfig` is replaced by a subclass that adds the three for our model strings.
     Where a LiteLLM has no such class, `allowed_openai_params=["reasoning_effort"]` with the call does the same.
     """
-    base: Any = getattr(litellm, "OpenAILikeChatConfig", None)
-    if base is None or getattr(base, "accepts_composite_parameters", False):
+    base: Any = compat.PARAMETERS.get()
+    if not isinstance(base, type) or getattr(base, "accepts_composite_parameters", False):
         return
 
     class CompositeAwareConfig(base):  # type: ignore[misc]

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import litellm
-from litellm.types.utils import CompletionTokensDetailsWrapper, PromptTokensDetailsWrapper
 
+from composite_llm.backend import compat
 from composite_llm.backend.interface import Choice, Reply
 from composite_llm.model.summary import summary
 from composite_llm.model.trace import Trace
@@ -75,9 +75,14 @@ def set_cost(hidden_params: dict[str, Any], cost_usd: float | None) -> None:
 def mark_cost_unknown(logging_obj: Any, trace: Trace) -> None:
     """Tell LiteLLM that a cost is unknown: it prices models of its table that have no price, ours among them, at 0."""
     if trace.cost_usd is None:
-        for name in ("response_cost_calculator", "_response_cost_calculator"):  # LiteLLM 1.94 has the second alone
-            if hasattr(logging_obj, name):
-                setattr(logging_obj, name, lambda *_, **__: None)
+        set_calculated_cost(logging_obj, None)
+
+
+def set_calculated_cost(logging_obj: Any, cost_usd: float | None) -> None:
+    """Have LiteLLM's own calculation of what a call costs say so."""
+    for name in compat.COST_CALCULATOR.names:
+        if getattr(logging_obj, name, None) is not None:
+            setattr(logging_obj, name, lambda *_, **__: cost_usd)
 
 
 REASONING_FIELDS = frozenset({"reasoning_content", "thinking_blocks", "reasoning_items", "reasoning_details"})
@@ -160,15 +165,24 @@ def usage_object(usage: Usage, reasoning: int, cost_usd: float | None = None) ->
         prompt_tokens=usage.prompt_tokens,
         completion_tokens=usage.completion_tokens,
         total_tokens=usage.total_tokens,
-        completion_tokens_details=CompletionTokensDetailsWrapper(
-            reasoning_tokens=reasoning, audio_tokens=usage.audio_output_tokens or None
-        ),
-        prompt_tokens_details=PromptTokensDetailsWrapper(
-            cached_tokens=usage.cached_tokens,
-            cache_creation_tokens=usage.cache_creation_tokens or None,
-            audio_tokens=usage.audio_input_tokens or None,
-        ),
+        **_details(usage, reasoning),
     )
     if cost_usd is not None:
         counted.cost = cost_usd
     return counted
+
+
+def _details(usage: Usage, reasoning: int) -> dict[str, Any]:
+    of_completion, of_prompt = compat.COMPLETION_TOKENS.get(), compat.PROMPT_TOKENS.get()
+    if of_completion is None or of_prompt is None:
+        return {}
+    return {
+        "completion_tokens_details": of_completion(
+            reasoning_tokens=reasoning, audio_tokens=usage.audio_output_tokens or None
+        ),
+        "prompt_tokens_details": of_prompt(
+            cached_tokens=usage.cached_tokens,
+            cache_creation_tokens=usage.cache_creation_tokens or None,
+            audio_tokens=usage.audio_input_tokens or None,
+        ),
+    }

@@ -8,6 +8,7 @@ from typing import Any
 
 import httpx
 
+from composite_llm.backend import compat
 from composite_llm.backend.reentry import current_scope, note_reentry
 from composite_llm.config.numbers import seconds_of
 from composite_llm.config.plan import Plan, make_plan
@@ -136,7 +137,7 @@ def _given(kwargs: Mapping[str, Any]) -> dict[str, Any]:
 
 def _user(logging_obj: Any) -> str | None:
     # LiteLLM takes `user` out of the parameters of custom providers; its own record of the call still has it.
-    details = getattr(logging_obj, "model_call_details", None)
+    details = compat.CALL_DETAILS.of(logging_obj)
     user = details.get("user") if isinstance(details, Mapping) else None
     return user if isinstance(user, str) else None
 
@@ -163,7 +164,7 @@ def _caller(kwargs: Mapping[str, Any], plan: Plan, parent: Scope | None) -> Call
 def _trace_id(litellm_params: Mapping[str, Any], logging_obj: Any) -> str | None:
     """The caller's own, else the one that LiteLLM gave this call when it began, which its log has for the run."""
     given = _text_or_none(litellm_params.get("litellm_trace_id"))
-    return given or _text_or_none(getattr(logging_obj, "litellm_trace_id", None))
+    return given or _text_or_none(compat.TRACE_ID.of(logging_obj))
 
 
 def _is_callers_own(key: Any) -> bool:

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from typing import Any
 
 import litellm
-import litellm.cost_calculator
 
+from composite_llm.backend import compat
 from composite_llm.backend.litellm_error_classes import PROVIDER
 from composite_llm.backend.litellm_table import has_price, row_of
 from composite_llm.model.model_strings import is_composite_model, with_composite_prefix
@@ -23,12 +23,12 @@ def install_response_costs() -> None:
     `completion_cost` looks `cost_per_token` up in its module when it is called, so whoever has imported it already is
     served too. By itself LiteLLM says 0.0 for every model that it knows and that has no price.
     """
-    original = litellm.cost_calculator.cost_per_token
-    if getattr(original, "knows_composites", False):
+    original = compat.COST_PER_TOKEN.get()
+    if original is None or getattr(original, "knows_composites", False):
         return
     replaced: Any = _with_composites(original)
     replaced.knows_composites = True
-    litellm.cost_calculator.cost_per_token = replaced
+    compat.COST_PER_TOKEN.put(replaced)
     litellm.cost_per_token = replaced
 
 
@@ -75,4 +75,4 @@ def _full(model: str) -> str:
 def _unpriced(model: str) -> Exception:
     message = f"what {_full(model)!r} costs is known of its responses alone, and this one does not tell"
     # LiteLLM 1.94 raises a bare Exception for a model without a price.
-    return getattr(litellm.exceptions, "ModelNotMappedError", Exception)(message)
+    return (compat.MODEL_NOT_MAPPED.get() or Exception)(message)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any, TypeVar, overload
 
+from composite_llm.backend import compat
 from composite_llm.model.trace import Trace
 
 _KEY = "composite_trace"
@@ -45,7 +47,7 @@ def leave_on_response(response: Any, trace: Trace) -> None:
 
 def attach_trace(logging_obj: Any, run: Any) -> None:
     """Attach a run to LiteLLM's logging object, which the stream's wrapper shares."""
-    if logging_obj is not None:
+    with contextlib.suppress(AttributeError):  # a class with slots has no room for it
         setattr(logging_obj, _KEY, _TraceBox(run))
 
 
@@ -91,11 +93,6 @@ def _holders(x: Any) -> list[Any]:
     original = getattr(x, "original_exception", None)
     if original is not None:
         holders.append(original)
-    for name in ("_hidden_params", "logging_obj", "litellm_logging_obj"):
-        holder = getattr(x, name, None)
-        if holder is not None:
-            holders.append(holder)
-    inner = getattr(getattr(x, "completion_stream", None), "logging_obj", None)
-    if inner is not None:
-        holders.append(inner)
-    return holders
+    attached = [getattr(x, name, None) for name in ("_hidden_params", "litellm_logging_obj")]
+    attached += [compat.STREAM_LOGGING.of(stream) for stream in (x, compat.STREAM_SOURCE.of(x))]
+    return [*holders, *(holder for holder in attached if holder is not None)]

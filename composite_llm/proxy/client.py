@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from composite_llm.backend import compat
 from composite_llm.backend.litellm_router import meant_by, proxy_router, public_names
 from composite_llm.config.node import Node
 from composite_llm.config.parameters import CONNECTION
@@ -138,20 +138,19 @@ class ProxyClient:
         Raises:
             OptionNotAllowed: names the model.
         """
-        proxy = _proxy_server()
         unchecked = self._names_to_check()
-        if unchecked and not any([await self._may_call(name, proxy) for name in unchecked]):
+        if unchecked and not any([await self._may_call(name) for name in unchecked]):
             raise OptionNotAllowed(f"model {unchecked[-1]!r} is not allowed for this key")
         if not choice:
             return
-        router = getattr(proxy, "llm_router", None)
+        router = proxy_router()
         names = public_names(router) if router is not None else frozenset()
         for model in choice.named:
             if model not in names:
                 raise OptionNotAllowed(f"model {model!r} is not one of this proxy's models")
         for model in dict.fromkeys((*choice.named, *choice.operators)):
             # A node of the operator's own, that is no model of the proxy, is on nobody's list.
-            if model in names and not await self._may_call(model, proxy):
+            if model in names and not await self._may_call(model):
                 raise OptionNotAllowed(f"model {model!r} is not allowed for this key")
 
     def _names_to_check(self) -> tuple[str, ...]:
@@ -163,19 +162,18 @@ class ProxyClient:
         router = proxy_router()
         return () if any(meant_by(router, name) in names for name in checked) else names
 
-    async def _may_call(self, model: str, proxy: Any) -> bool:
+    async def _may_call(self, model: str) -> bool:
         """What LiteLLM asks before it lets a key call a model: the lists of the key, its team, its project and its user."""
         token = self.request.key
         if token is None:
             return True
-        from litellm.proxy.auth.auth_checks import can_key_call_resolved_model, can_user_call_model
-
-        router, models = getattr(proxy, "llm_router", None), getattr(proxy, "llm_model_list", None)
+        router, models = proxy_router(), compat.MODEL_LIST.get()
         try:
-            await can_key_call_resolved_model(model=model, llm_model_list=models, valid_token=token, llm_router=router)
+            key_may_call, user_may_call = compat.KEY_MAY_CALL.required(), compat.USER_MAY_CALL.required()
+            await key_may_call(model=model, llm_model_list=models, valid_token=token, llm_router=router)
             # As LiteLLM: a team's key has the team's models, whoever made it.
-            user = None if token.team_id is not None else await _user(token, proxy)
-            await can_user_call_model(model=model, llm_router=router, user_object=user)
+            user = None if token.team_id is not None else await _user(token)
+            await user_may_call(model=model, llm_router=router, user_object=user)
         except Exception:  # noqa: BLE001  # whatever kept the check from passing, the model is not allowed
             return False
         return True
@@ -215,24 +213,19 @@ def _nested(node: Node, profiles: Profiles) -> Plan:
     return make_plan(node.model, nested_options(node), profiles)
 
 
-async def _user(token: Any, proxy: Any) -> Any:
+async def _user(token: Any) -> Any:
     if token.user_id is None:
         return None
-    from litellm.proxy.auth.auth_checks import get_user_object
-
+    get_user, database, cache = (name.required() for name in (compat.USER_OBJECT, compat.DATABASE, compat.KEY_CACHE))
     # LiteLLM's own check goes on without the user's list when there is no such user, or no database.
     with contextlib.suppress(Exception):
-        return await get_user_object(
+        return await get_user(
             user_id=token.user_id,
-            prisma_client=getattr(proxy, "prisma_client", None),
-            user_api_key_cache=proxy.user_api_key_cache,
+            prisma_client=database,
+            user_api_key_cache=cache,
             user_id_upsert=False,
         )
     return None
-
-
-def _proxy_server() -> Any:
-    return sys.modules.get("litellm.proxy.proxy_server")
 
 
 def proxy_client(kwargs: Mapping[str, Any], call: Mapping[str, Any]) -> ProxyClient | None:
@@ -245,9 +238,11 @@ def proxy_client(kwargs: Mapping[str, Any], call: Mapping[str, Any]) -> ProxyCli
     Raises:
         OptionNotAllowed: Nobody can say whose call it is, or which deployment's.
     """
-    if getattr(kwargs.get("logging_obj"), "raw_request_only", False):
+    if compat.RAW_REQUEST_ONLY.of(kwargs.get("logging_obj")):
         # LiteLLM wants to show what it would send, and takes what we send for that.
         raise OptionNotAllowed("a composite has no raw request to show")
+    if compat.LLM_ROUTER.is_missing():
+        raise no_request()
     if proxy_router() is None:
         return None
     request = current_request()

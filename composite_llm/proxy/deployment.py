@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from composite_llm.backend import compat
 from composite_llm.backend.litellm_router import default_params, deployment_row, proxy_router
 from composite_llm.config.node import resolved_params
 from composite_llm.config.parameters import CONNECTION
@@ -66,10 +66,10 @@ def _same(one: Any, other: Any) -> bool:
 def _credential(name: Any) -> dict[str, Any]:
     if not isinstance(name, str):
         return {}
+    accessor = compat.CREDENTIALS.get()
     try:
-        accessor = importlib.import_module("litellm.litellm_core_utils.credential_accessor").CredentialAccessor
         values = accessor.get_credential_values(name)
-    except (ImportError, AttributeError):
+    except (AttributeError, TypeError):
         return {}
     return {key: value for key, value in values.items() if key in CONNECTION and value is not None}
 

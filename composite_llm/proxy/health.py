@@ -6,8 +6,7 @@ import functools
 from collections.abc import Mapping
 from typing import Any
 
-import litellm
-
+from composite_llm.backend import compat
 from composite_llm.backend.litellm_router import default_params, deployment_rows, proxy_router
 from composite_llm.proxy.deployment import OwnDeployment, deployment_from
 from composite_llm.proxy.request import ProxyRequest, begin_request, current_request
@@ -22,7 +21,7 @@ def recognise_health_checks() -> None:
     LiteLLM's proxy calls it with a deployment's own parameters, outside of any request. It is wrapped, because a mark in
     the call's parameters could be anybody's. Where a LiteLLM has no such function, health checks of composites fail.
     """
-    original: Any = getattr(litellm, "ahealth_check", None)
+    original: Any = compat.HEALTH_CHECK.get()
     if original is None or hasattr(original, "checks_composites"):
         return
 
@@ -33,7 +32,7 @@ def recognise_health_checks() -> None:
         return await original(model_params, *args, **kwargs)
 
     ahealth_check.checks_composites = True  # type: ignore[attr-defined]
-    litellm.ahealth_check = ahealth_check
+    compat.HEALTH_CHECK.put(ahealth_check)
 
 
 def checked_deployment(model_params: Mapping[str, Any]) -> OwnDeployment | None:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import importlib
 import inspect
-from collections.abc import Iterable
 from functools import lru_cache
-from typing import Any
 
 import litellm
 
+from composite_llm.backend import compat
 from composite_llm.config.parameters import CONNECTION, PROFILE_PARAMETERS
 from composite_llm.config.registry import ALL_OPTIONS
 
@@ -197,8 +195,6 @@ _UNLISTED = frozenset(  # one name a line would be three screens
 """Read from the keywords by LiteLLM's Router, logging and calls, and named in none of its lists."""
 
 _SIGNATURES = ("completion", "acompletion", "Router")
-_LISTS = (("litellm.types.utils", "all_litellm_params"), ("litellm.constants", "OPENAI_CHAT_COMPLETION_PARAMS"))
-_MODELS = ("LiteLLM_Params", "GenericLiteLLMParams", "CredentialLiteLLMParams")
 
 
 @lru_cache(maxsize=1)
@@ -209,20 +205,21 @@ def litellms_own() -> frozenset[str]:
         function = getattr(litellm, name, None)
         if callable(function):
             names |= set(inspect.signature(function).parameters)
-    for module, name in _LISTS:
-        names |= set(_imported(module, name, ()))
-    for name in _MODELS:
-        names |= set(getattr(_imported("litellm.types.router", name, None), "model_fields", ()))
+    for listed in (compat.CALL_NAMES, compat.OPENAI_NAMES):
+        names |= set(listed.get() or ())
+    for deployment in compat.DEPLOYMENT_NAMES:
+        names |= set(getattr(deployment.get(), "model_fields", ()))
     return frozenset(names) - CALL_PARAMETERS - ALL_OPTIONS
 
 
 def is_litellms_own(name: str) -> bool:
     """Whether LiteLLM would read a parameter of this name as its own; names that begin with `_` are internal."""
-    return name.startswith("_") or name in litellms_own()
+    if name.startswith("_") or name in litellms_own():
+        return True
+    return _lists_are_missing() and name not in CALL_PARAMETERS and name not in ALL_OPTIONS
 
 
-def _imported(module: str, name: str, default: Iterable[str] | None) -> Any:
-    try:
-        return getattr(importlib.import_module(module), name, default)
-    except ImportError:
-        return default
+@lru_cache(maxsize=1)
+def _lists_are_missing() -> bool:
+    """Whether there is no telling which names LiteLLM reads."""
+    return any(names.is_missing() for names in (compat.CALL_NAMES, compat.OPENAI_NAMES, *compat.DEPLOYMENT_NAMES))

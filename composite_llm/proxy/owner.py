@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-import sys
 
+from composite_llm.backend import compat
 from composite_llm.proxy.request import ProxyRequest
 
 _PERSON = ("token", "api_key", "user_id", "agent_id", "jwt_claims")
@@ -27,8 +27,9 @@ def owner_of(request: ProxyRequest) -> str:
 
 def authenticates() -> bool:
     """Whether this proxy knows who asks: then every request has a record of its key."""
-    proxy = sys.modules.get("litellm.proxy.proxy_server")
-    settings = getattr(proxy, "general_settings", None) or {}
-    ways = [getattr(proxy, name, None) for name in ("master_key", "user_custom_auth")]
+    if any(name.is_missing() for name in (compat.GENERAL_SETTINGS, compat.MASTER_KEY, compat.CUSTOM_AUTH)):
+        return True
+    settings = compat.GENERAL_SETTINGS.get() or {}
+    ways = [name.get() for name in (compat.MASTER_KEY, compat.CUSTOM_AUTH)]
     ways += [settings.get(name) for name in ("enable_jwt_auth", "enable_oauth2_auth", "enable_oauth2_proxy_auth")]
     return any(way not in (None, False) for way in ways)

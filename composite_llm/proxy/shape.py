@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Any
 
+from composite_llm.backend import compat
 from composite_llm.config.checking import shown
 from composite_llm.config.numbers import number_problem, seconds_of
 from composite_llm.model.errors import InvalidOption
@@ -175,11 +176,7 @@ def _check_parts(messages: list[Any]) -> None:
 
 @lru_cache(maxsize=1)
 def _part_types() -> tuple[str, ...]:
-    try:
-        from litellm.types.llms.openai import ValidUserMessageContentTypes
-    except ImportError:
-        return ()
-    return tuple(ValidUserMessageContentTypes)
+    return tuple(compat.PART_TYPES.get() or ())
 
 
 def _check_as_anthropics(request: Mapping[str, Any]) -> None:

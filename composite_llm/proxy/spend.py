@@ -8,13 +8,8 @@ from typing import Any
 import anyio
 import litellm
 
+from composite_llm.backend import compat
 from composite_llm.proxy.request import ProxyRequest
-
-_ADDITIONAL = "additional_response_cost"
-"""LiteLLM adds it to the price of whatever answers."""
-
-_DISPATCHED = "has_dispatched_final_stream_success"
-"""LiteLLM's mark of a stream that is in its books; what it marks is not booked again."""
 
 
 def note_unfinished(
@@ -29,13 +24,13 @@ def note_unfinished(
     if failed:
         request.failed_usd += cost_usd or 0.0
         with contextlib.suppress(Exception):  # accounting must not hide why the run ended
-            logging_obj.model_call_details[_ADDITIONAL] = request.failed_usd
+            compat.CALL_DETAILS.of(logging_obj)[compat.ADDITIONAL_COST] = request.failed_usd
 
 
 def take_over_failed(logging_obj: Any) -> None:
     """A composite's own answer names the whole cost; LiteLLM must not add the failed runs' to it once more."""
     with contextlib.suppress(Exception):  # as above
-        logging_obj.model_call_details.pop(_ADDITIONAL, None)
+        compat.CALL_DETAILS.of(logging_obj).pop(compat.ADDITIONAL_COST, None)
 
 
 def with_failed(request: ProxyRequest, cost_usd: float | None) -> float | None:
@@ -50,16 +45,16 @@ def take_over_stream(logging_obj: Any) -> bool:
     the final call for nothing, since what that has cost is not known before it is closed. Of a streamed
     `/v1/completions` it books nothing in any case.
     """
-    details = getattr(logging_obj, "model_call_details", None)
-    if not isinstance(details, dict) or not hasattr(logging_obj, "dispatch_success_handlers"):
+    details = compat.CALL_DETAILS.of(logging_obj)
+    if not isinstance(details, dict) or compat.DISPATCH_SUCCESS.of(logging_obj) is None:
         return False
-    details[_DISPATCHED] = True
+    details[compat.DISPATCHED] = True
     return True
 
 
 def give_back_stream(logging_obj: Any) -> None:
     """The stream has ended by itself, and is booked by LiteLLM as any other."""
-    logging_obj.model_call_details.pop(_DISPATCHED, None)
+    compat.CALL_DETAILS.of(logging_obj).pop(compat.DISPATCHED, None)
 
 
 async def book_stream(logging_obj: Any, response: litellm.ModelResponse) -> None:
@@ -67,6 +62,6 @@ async def book_stream(logging_obj: Any, response: litellm.ModelResponse) -> None
     give_back_stream(logging_obj)
     # The task that reads the stream is being cancelled, by anyio again and again.
     with anyio.CancelScope(shield=True), contextlib.suppress(Exception):  # accounting must not hide why the run ended
-        await logging_obj.dispatch_success_handlers(
+        await compat.DISPATCH_SUCCESS.of(logging_obj)(
             response, start_time=None, end_time=None, cache_hit=False, prefer_async_handlers=True
         )

@@ -22,10 +22,10 @@ from litellm.caching.caching import Cache
 from litellm.integrations.custom_logger import CustomLogger
 
 from composite_llm.backend import litellm_backend
+from composite_llm.backend.fast_openai.ahead import _Ahead, read_ahead
 from composite_llm.backend.interface import AttemptRequest, Chunk
 from composite_llm.backend.litellm_backend import LiteLLMBackend
 from composite_llm.backend.litellm_facts import LiteLLMFacts
-from composite_llm.backend.litellm_read_ahead import _Ahead, read_ahead
 from composite_llm.model.errors import AttemptFailed
 from tests.support.asking import MESSAGES
 from tests.support.played_server import Played, PlayedServer, played_server

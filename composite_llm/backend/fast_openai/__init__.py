@@ -11,9 +11,18 @@ form that LiteLLM reads. LiteLLM keeps everything before and after: providers, k
     answers    plain answers
     streams    streamed answers
     chunks     one piece of a stream
+    ahead      the text of a stream, ahead of LiteLLM's wrapper
 """
 
 from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from composite_llm.backend import compat
+
+if TYPE_CHECKING:
+    from composite_llm.backend.litellm_raw_chunks import Tap
 
 
 def install() -> bool:
@@ -22,8 +31,25 @@ def install() -> bool:
     Returns:
         Whether they do. A LiteLLM or an OpenAI SDK that lacks one of the names that this rests on sends them in its own way.
     """
+    if any(name.is_missing() for name in compat.FAST):
+        return False
     try:
         from composite_llm.backend.fast_openai.seam import install_seam
     except ImportError:
         return False
     return install_seam()
+
+
+def read_ahead(wrapper: Any, tap: Tap | None, params: Mapping[str, Any]) -> Any:
+    """LiteLLM's chunks of a stream: ahead of its wrapper, where the stream came this way.
+
+    Args:
+        wrapper: LiteLLM's stream.
+        tap: On it.
+        params: The call's LiteLLM parameters.
+    """
+    try:
+        from composite_llm.backend.fast_openai import ahead
+    except ImportError:
+        return wrapper
+    return ahead.read_ahead(wrapper, tap, params)

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from openai import AsyncOpenAI
-from openai._legacy_response import LegacyAPIResponse
 from openai.types.chat import ChatCompletion, ChatCompletionMessage
 from openai.types.chat.chat_completion import Choice
 from openai.types.completion_usage import CompletionTokensDetails, CompletionUsage, PromptTokensDetails
 from pydantic import BaseModel
 
+from composite_llm.backend import compat
 from composite_llm.backend.fast_openai.exchange import Received
+
+if TYPE_CHECKING:
+    from openai._legacy_response import LegacyAPIResponse
+else:
+    LegacyAPIResponse = compat.RAW_RESPONSE.required()
 
 
 class RawAnswer(LegacyAPIResponse[Any]):
@@ -50,7 +55,8 @@ class RawAnswer(LegacyAPIResponse[Any]):
             return self._received.as_httpx().text
         if _is_plain(data):
             return Body.of(data)
-        return self._sdk._process_response_data(data=data, cast_to=ChatCompletion, response=self._received.as_httpx())
+        process = compat.PROCESS_DATA.read(self._sdk)
+        return process(data=data, cast_to=ChatCompletion, response=self._received.as_httpx())
 
 
 class Body(BaseModel):

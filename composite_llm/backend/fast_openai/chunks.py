@@ -8,6 +8,8 @@ from openai.types.chat import ChatCompletionChunk
 from openai.types.chat.chat_completion_chunk import Choice, ChoiceDelta
 from pydantic import BaseModel
 
+from composite_llm.backend import compat
+
 
 def chunk_of(data: Any) -> Any:
     """The SDK's own chunk of one piece of a stream, made without looking at types where there is only text to type."""
@@ -32,7 +34,7 @@ def _untyped(kind: type[BaseModel], values: dict[str, Any]) -> Any:
     return _CONSTRUCT(kind, set(values), **{**_ABSENT[kind], **values})
 
 
-_CONSTRUCT: Any = BaseModel.model_construct.__func__  # type: ignore[attr-defined]  # of a class method
+_CONSTRUCT: Any = compat.CONSTRUCT.required().__func__
 
 _ABSENT: dict[type[BaseModel], dict[str, Any]] = {
     kind: dict.fromkeys(kind.model_fields) for kind in (ChatCompletionChunk, Choice, ChoiceDelta)

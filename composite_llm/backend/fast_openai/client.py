@@ -14,8 +14,8 @@ from typing import Any
 
 import openai
 from openai import AsyncOpenAI
-from openai.resources.chat.completions import AsyncCompletions
 
+from composite_llm.backend import compat
 from composite_llm.backend.fast_openai.answers import RawAnswer
 from composite_llm.backend.fast_openai.exchange import exchange
 from composite_llm.backend.fast_openai.route import json_bytes, route_for
@@ -23,9 +23,7 @@ from composite_llm.backend.fast_openai.streams import RawStream
 from composite_llm.backend.fast_openai.unusual import Unusual
 
 _PATH = "/chat/completions"
-_RAW = {"X-Stainless-Raw-Response": "true"}
 _OPTIONS = frozenset({"headers", "params", "extra_json", "timeout", "security"})
-_OTHER_CREDENTIALS = ("_api_key_provider", "_workload_identity_auth", "_provider_runtime")
 _log = logging.getLogger("openai")
 
 
@@ -41,11 +39,19 @@ def client_for(inner: Any, *, once: bool) -> Client | None:
     """
     if type(inner) is not AsyncOpenAI or _log.isEnabledFor(logging.DEBUG) or (inner.max_retries and not once):
         return None
-    if any(getattr(inner, name, None) is not None for name in _OTHER_CREDENTIALS):
+    if any(getattr(inner, name, None) is not None for name in compat.OTHER_CREDENTIALS):
         return None
-    if not _as_published(AsyncCompletions.create, AsyncOpenAI.post, AsyncOpenAI.request):
+    if not _as_published(_completions().create, AsyncOpenAI.post, AsyncOpenAI.request):
         return None
     return Client(inner)
+
+
+@cache
+def _completions() -> Any:
+    # The SDK takes its time to load it, and loads it for its first call.
+    from openai.resources.chat.completions import AsyncCompletions
+
+    return AsyncCompletions
 
 
 @cache
@@ -57,7 +63,7 @@ def _as_published(*methods: Any) -> bool:
 
 @cache
 def _known_parameters() -> frozenset[str]:
-    return frozenset(inspect.signature(AsyncCompletions.create).parameters)
+    return frozenset(inspect.signature(_completions().create).parameters)
 
 
 class Client:
@@ -98,7 +104,13 @@ class Client:
         if not body.keys() <= _known_parameters():
             raise Unusual
         return await self._sent(
-            _PATH, body, extra_body, {**_RAW, **(extra_headers or {})}, extra_query, timeout, {"bearer_auth": True}
+            _PATH,
+            body,
+            extra_body,
+            {**compat.RAW_RESPONSE_HEADER, **(extra_headers or {})},
+            extra_query,
+            timeout,
+            {"bearer_auth": True},
         )
 
     async def post(

@@ -8,11 +8,14 @@ from typing import Any
 
 import aiohttp
 import httpx
-from litellm.llms.custom_httpx.aiohttp_transport import AiohttpResponseStream, map_aiohttp_exceptions
 from openai import APIConnectionError, APITimeoutError, AsyncOpenAI
 
+from composite_llm.backend import compat
 from composite_llm.backend.fast_openai.route import Route
 from composite_llm.backend.fast_openai.unusual import Unusual
+
+AiohttpResponseStream = compat.RESPONSE_STREAM.required()
+map_aiohttp_exceptions = compat.MAP_EXCEPTIONS.required()
 
 _log = logging.getLogger("httpx")
 
@@ -118,7 +121,7 @@ async def exchange(client: AsyncOpenAI, route: Route, content: bytes, *, stream:
     if not received.is_success:
         if stream:
             await received.read()
-        raise client._make_status_error_from_response(received.as_httpx()) from None
+        raise compat.STATUS_ERROR.read(client)(received.as_httpx()) from None
     return received
 
 
@@ -145,11 +148,7 @@ def _as_the_sdk_says(error: BaseException, route: Route, content: bytes) -> Base
 
 def _connection_errors() -> tuple[type[Exception], ...]:
     """What the SDK takes for a broken connection: before version 3 everything, since then what httpx says of one."""
-    try:
-        from openai import _httpx2
-    except ImportError:
-        return (Exception,)
-    named = getattr(_httpx2, "request_exceptions", None)
+    named = compat.SDK_CONNECTION_ERRORS.get()
     return named() if named is not None else (Exception,)
 
 

@@ -1,8 +1,4 @@
-"""Where the SDK would send a chat completion, with which headers and time limits: what it builds itself, kept.
-
-Private names of the SDK, of httpx and of LiteLLM's transport are looked up here and nowhere else in this package; where
-one is missing the call is LiteLLM's to make.
-"""
+"""Where the SDK would send a chat completion, with which headers and time limits: what it builds itself, kept."""
 
 from __future__ import annotations
 
@@ -14,14 +10,15 @@ from weakref import WeakKeyDictionary
 
 import aiohttp
 import httpx
-from litellm.llms.custom_httpx.aiohttp_transport import LiteLLMAiohttpTransport
 from multidict import CIMultiDict
 from openai import AsyncOpenAI
-from openai._models import FinalRequestOptions
-from openai._utils import _json
 from yarl import URL
 
+from composite_llm.backend import compat
 from composite_llm.backend.fast_openai.unusual import Unusual
+
+LiteLLMAiohttpTransport = compat.TRANSPORT.required()
+FinalRequestOptions = compat.REQUEST_OPTIONS.required()
 
 _KEPT_PER_CLIENT = 32
 
@@ -111,21 +108,21 @@ def _built(
             options["params"] = query
         if security and "security" in FinalRequestOptions.model_fields:
             options["security"] = security
-        if client._idempotency_header is not None or client.custom_auth is not None:
+        if compat.IDEMPOTENCY.read(client) is not None or client.custom_auth is not None:
             raise Unusual
-        request: Any = client._build_request(
+        request: Any = compat.BUILD_REQUEST.read(client)(
             FinalRequestOptions.construct(method="post", url=path, json_data={}, **options)
         )
-        http: Any = client._client
-        transport: Any = http._transport_for_url(request.url)
+        http: Any = compat.HTTP_CLIENT.read(client)
+        transport: Any = compat.HTTPX_TRANSPORT.read(http)(request.url)
         route = Route(
             request,
             http,
-            transport._get_valid_client_session,
-            transport._get_proxy_settings,
+            compat.TRANSPORT_SESSION.read(transport),
+            compat.TRANSPORT_PROXY.read(transport),
             URL(str(request.url), encoded=True),
             _without_length(request.headers),
-            _settings(request, transport._ssl_verify),
+            _settings(request, compat.TRANSPORT_TLS.read(transport)),
         )
     except Unusual:
         raise
@@ -184,4 +181,4 @@ def _httpx_dumps(body: Any) -> bytes:
 
 
 # The SDK's own knows dates and pydantic's models; older ones leave it to httpx.
-_dumps: Callable[[Any], bytes] = getattr(_json, "openapi_dumps", _httpx_dumps)
+_dumps: Callable[[Any], bytes] = compat.SDK_JSON.get() or _httpx_dumps

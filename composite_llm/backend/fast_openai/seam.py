@@ -7,18 +7,13 @@ less; what the method makes of answers and errors stays LiteLLM's. Calls of anyb
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-import litellm
-
+from composite_llm.backend import compat
 from composite_llm.backend.fast_openai.client import client_for
 from composite_llm.backend.fast_openai.unusual import Unusual
 from composite_llm.backend.reentry import current_guard
-
-_METHOD = "make_openai_chat_completion_request"
-_PARAMETERS = ("openai_aclient", "data", "timeout", "logging_obj")
 
 Make = Callable[..., Awaitable[Any]]
 
@@ -32,26 +27,26 @@ def install_seam(handler: Any = None) -> bool:
     Returns:
         Whether it is there; a LiteLLM without that method sends everything in its own way.
     """
-    handler = handler or getattr(litellm.main, "openai_chat_completions", None)
-    own = getattr(handler, _METHOD, None)
-    if own is None or getattr(own, "seam", False):
-        return own is not None
-    if tuple(inspect.signature(own).parameters) != _PARAMETERS:
+    handler = handler or compat.OPENAI_CHAT.get()
+    name = compat.MAKE_REQUEST.name_in(handler)
+    if name is None:
         return False
-    setattr(handler, _METHOD, _around(own))
+    own = getattr(handler, name)
+    if not getattr(own, "seam", False):
+        setattr(handler, name, _around(own))
     return True
 
 
 def _around(own: Make) -> Make:
-    async def make(openai_aclient: Any, data: Any, timeout: Any, logging_obj: Any) -> Any:
+    async def make(openai_aclient: Any, *further: Any, **named: Any) -> Any:
         way = current_guard()
         client = client_for(openai_aclient, once=way.once) if way is not None and way.fast else None
         if client is not None:
             try:
-                return await own(openai_aclient=client, data=data, timeout=timeout, logging_obj=logging_obj)
+                return await own(client, *further, **named)
             except Unusual:
                 pass
-        return await own(openai_aclient=openai_aclient, data=data, timeout=timeout, logging_obj=logging_obj)
+        return await own(openai_aclient, *further, **named)
 
     make.seam = True  # type: ignore[attr-defined]
     return make

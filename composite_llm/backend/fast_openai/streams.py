@@ -8,13 +8,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncGenerator, AsyncIterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from openai import AsyncOpenAI, AsyncStream
-from openai._legacy_response import LegacyAPIResponse
 
+from composite_llm.backend import compat
 from composite_llm.backend.fast_openai.chunks import chunk_of
 from composite_llm.backend.fast_openai.exchange import Received
+
+if TYPE_CHECKING:
+    from openai._legacy_response import LegacyAPIResponse
+else:
+    LegacyAPIResponse = compat.RAW_RESPONSE.required()
 
 
 class RawStream(LegacyAPIResponse[Any]):
@@ -46,14 +51,12 @@ class Chunks(AsyncStream[Any]):
     """The SDK's stream, which is its own iterator here."""
 
     def __aiter__(self) -> AsyncIterator[Any]:
-        return self._iterator
+        return compat.STREAM_ITERATOR.read(self)  # type: ignore[no-any-return]  # an async generator of the SDK's
 
     def as_json(self) -> AsyncGenerator[Any, None]:
         """The same as plain JSON, from here on."""
-        reader: Any = self._client
-        reader.plain = True
-        pieces: Any = self._iterator
-        return pieces  # type: ignore[no-any-return]  # an async generator of the SDK's
+        compat.STREAM_CLIENT.read(self).plain = True
+        return compat.STREAM_ITERATOR.read(self)  # type: ignore[no-any-return]  # as above
 
 
 class _Reader:
@@ -64,7 +67,7 @@ class _Reader:
         self.plain = False
 
     def _make_sse_decoder(self) -> Events:
-        return Events(self._sdk._make_sse_decoder())
+        return Events(compat.SSE_DECODER.read(self._sdk)())
 
     def _process_response_data(self, *, data: Any, **_: Any) -> Any:
         return data if self.plain else chunk_of(data)

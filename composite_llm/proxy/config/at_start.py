@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import logging
-import sys
 from pathlib import Path
 
+from composite_llm.backend import compat
 from composite_llm.proxy.config.check import checked_proxy_file
 
 _log = logging.getLogger("composite_llm")
@@ -13,7 +13,7 @@ _log = logging.getLogger("composite_llm")
 
 def check_at_start() -> None:
     """One line of the log for each mistake in the file that LiteLLM's proxy is being started with."""
-    path = getattr(sys.modules.get("litellm.proxy.proxy_server"), "user_config_file_path", None)
+    path = compat.CONFIG_PATH.get()
     if not isinstance(path, str) or not Path(path).is_file():
         # Its configuration is in a bucket or a database.
         return

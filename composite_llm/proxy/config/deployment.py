@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-import litellm
-
+from composite_llm.backend import compat
 from composite_llm.backend.litellm_prices import RATES, rate_of
 from composite_llm.config.node import NODE_KEYS
 from composite_llm.config.parameters import PROFILE_PARAMETERS
@@ -138,10 +137,8 @@ def _unknown(place: Setting, key: str, known: Iterable[str]) -> Iterator[Problem
 
 def _litellms() -> frozenset[str]:
     """The parameters that LiteLLM takes for itself, and those of OpenAI's API."""
-    names: set[str] = set(getattr(litellm, "OPENAI_CHAT_COMPLETION_PARAMS", ()))
-    names.update(getattr(litellm.types.utils, "all_litellm_params", ()))
-    names.update(litellm.types.router.LiteLLM_Params.model_fields)
-    return frozenset(names)
+    fields = (getattr(deployment.get(), "model_fields", ()) for deployment in compat.DEPLOYMENT_NAMES)
+    return frozenset().union(compat.OPENAI_NAMES.get() or (), compat.CALL_NAMES.get() or (), *fields)
 
 
 def missing_variables(place: Setting, environment: Mapping[str, str], key: str = "") -> Iterator[Problem]:

@@ -13,9 +13,9 @@ from collections.abc import Mapping
 from typing import Any
 
 import litellm
-from litellm import constants
 from litellm.types.utils import ModelResponseStream
 
+from composite_llm.backend import compat
 from composite_llm.backend.fast_openai.chunks import chunk_of
 from composite_llm.backend.fast_openai.streams import Chunks
 from composite_llm.backend.litellm_raw_chunks import Tap
@@ -50,9 +50,10 @@ def _is_plain(wrapper: Any, source: Chunks, params: Mapping[str, Any]) -> bool:
     return (
         not _log.isEnabledFor(logging.DEBUG)
         and type(wrapper) is litellm.CustomStreamWrapper
-        and wrapper.custom_llm_provider == "openai"
+        and compat.STREAM_PROVIDER.of(wrapper) == "openai"
         and not source.response.headers.get("content-type", "").startswith("application/json")
-        and getattr(constants, "LITELLM_MAX_STREAMING_DURATION_SECONDS", None) is None
+        and compat.REPEATED_LIMIT.get() is not None
+        and compat.stream_time_limit() is None
         and litellm.cache is None
         and not litellm.post_call_rules
         and not params.get("merge_reasoning_content_in_choices")
@@ -126,7 +127,7 @@ class _Ahead:
                 self._release()
                 continue
             # LiteLLM ends a stream that goes round in circles, if it sees the circles.
-            in_circles = self._repeated >= litellm.REPEATED_STREAMING_CHUNK_LIMIT
+            in_circles = self._repeated >= compat.REPEATED_LIMIT.get()
             form = None if in_circles else self._forms.get(_signature(piece))
             made = None if form is None else form.chunk_of(piece)
             if form is not None and made is not None:
