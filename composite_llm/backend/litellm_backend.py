@@ -26,6 +26,7 @@ from composite_llm.backend.interface import (
 from composite_llm.backend.litellm_cost import StreamBill, is_open, plain_bill
 from composite_llm.backend.litellm_errors import as_failure
 from composite_llm.backend.litellm_facts import LiteLLMFacts
+from composite_llm.backend.litellm_huggingface import install_huggingface_windows
 from composite_llm.backend.litellm_prices import names_prices, rates_of, told_to_litellm, without_prices
 from composite_llm.backend.litellm_raw_chunks import Tap
 from composite_llm.backend.litellm_router import RouterInUse
@@ -66,6 +67,7 @@ class LiteLLMBackend:
         self.fast_openai = True
         install()
         install_unheard()
+        install_huggingface_windows()
         self._facts = facts
         # Models, by their endpoint, whose template begins their thoughts for them; bounded.
         self._unopened: dict[tuple[str, str | None], None] = {}
