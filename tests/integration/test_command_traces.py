@@ -41,7 +41,7 @@ def traces(tmp_path: Path, *arguments: str, **more: str) -> subprocess.Completed
         env=environment(tmp_path, **more),
         capture_output=True,
         text=True,
-        timeout=50,
+        timeout=150,
         check=False,
     )
 

@@ -537,15 +537,8 @@ def prepared(server: ThreadedServer, cases: Sequence[Case]) -> list[tuple[Case, 
     return pairs
 
 
-pytestmark = [
-    # One test is more than a hundred cases.
-    pytest.mark.timeout(240),
-    # LiteLLM prepares a call in a thread; a call that is cancelled meanwhile leaves its coroutine there.
-    pytest.mark.filterwarnings("ignore:coroutine 'OpenAIChatCompletion.acompletion' was never awaited:RuntimeWarning"),
-    pytest.mark.filterwarnings(
-        "ignore:Exception ignored in. <coroutine object OpenAIChatCompletion:pytest.PytestUnraisableExceptionWarning"
-    ),
-]
+# One test is more than a hundred cases.
+pytestmark = pytest.mark.timeout(240)
 
 
 Note = Callable[[str, object], None]

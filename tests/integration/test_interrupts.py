@@ -60,7 +60,7 @@ def interrupted(server: ThreadedServer, hanging: str, form: str, then: str) -> I
     )
     try:
         server.wait_until(
-            lambda ledger: [record.model for record in ledger.records if record.open] == [hanging], timeout_s=50
+            lambda ledger: [record.model for record in ledger.records if record.open] == [hanging], timeout_s=150
         )
         program.send_signal(signal.SIGINT)
         server.wait_until(lambda ledger: ledger.open_requests == 0, timeout_s=20)
@@ -71,22 +71,20 @@ def interrupted(server: ThreadedServer, hanging: str, form: str, then: str) -> I
         program.communicate()
 
 
-@pytest.mark.timeout(120)
 @pytest.mark.parametrize(("form", "hanging"), [("plain", "gpt-4.1-mini"), ("streamed", "gpt-4o")])
 def test_ctrl_c_ends_every_subcall_and_the_program_can_go_on_and_ask_again(
     server: ThreadedServer, form: str, hanging: str
 ) -> None:
     with interrupted(server, hanging, form, "stay") as program:
         server.remove_scenario(hanging)
-        output, errors = program.communicate(input="", timeout=50)
+        output, errors = program.communicate(input="", timeout=150)
     assert (output, program.returncode, errors) == ("interrupted\nanswered\n", 0, "")
 
 
-@pytest.mark.timeout(120)
 @pytest.mark.parametrize("form", ["plain", "streamed"])
 def test_ctrl_c_ends_the_program_as_it_ends_any_other(server: ThreadedServer, form: str) -> None:
     with interrupted(server, "gpt-4o", form, "leave") as program:
-        output, errors = program.communicate(timeout=50)
+        output, errors = program.communicate(timeout=150)
     assert (output, program.returncode) == ("", -signal.SIGINT)
     assert errors.splitlines()[-1] == "KeyboardInterrupt"
     assert errors.count("Traceback") == 1

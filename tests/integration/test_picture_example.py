@@ -19,7 +19,7 @@ def test_the_script_writes_a_page_of_what_happened(tmp_path: Path) -> None:
         env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
         capture_output=True,
         text=True,
-        timeout=50,
+        timeout=150,
         check=True,
     )
     assert ended.stdout.startswith("Measure first: read")

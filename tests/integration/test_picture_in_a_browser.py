@@ -15,7 +15,7 @@ from composite_llm.model.trace import Trace
 from tests.support.browser import Tab, chromium, tab
 from tests.support.runs_to_show import ALL, LONG, council, mixture
 
-pytestmark = [pytest.mark.xdist_group("browser"), pytest.mark.timeout(180)]
+pytestmark = pytest.mark.xdist_group("browser")
 
 ATTACK = (
     '</div></details></main><script>window.hit = 1; alert(1)</script><img src=x onerror="window.hit = 1">'

@@ -20,11 +20,7 @@ from tests.support.asking import FIRST, KEY, MOA, SECOND
 from tests.support.interpreter import run_program
 
 REDIS = shutil.which("redis-server")
-pytestmark = [
-    pytest.mark.skipif(REDIS is None, reason="no redis-server here; on Debian: apt-get install redis-server"),
-    # Each process imports LiteLLM.
-    pytest.mark.timeout(180),
-]
+pytestmark = pytest.mark.skipif(REDIS is None, reason="no redis-server here; on Debian: apt-get install redis-server")
 
 CALL = {"id": "c1", "type": "function", "function": {"name": "look", "arguments": "{}"}}
 STEP = [

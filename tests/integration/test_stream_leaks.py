@@ -78,12 +78,6 @@ def upstream() -> Iterator[ThreadedServer]:
         yield running
 
 
-@pytest.mark.timeout(120)
-# LiteLLM makes its coroutine in one thread and awaits it in another; a task that is cancelled in between never does.
-@pytest.mark.filterwarnings("ignore:coroutine 'OpenAIChatCompletion.acompletion' was never awaited:RuntimeWarning")
-@pytest.mark.filterwarnings(
-    "ignore:Exception ignored in. <coroutine object OpenAIChatCompletion:pytest.PytestUnraisableExceptionWarning"
-)
 @pytest.mark.usefixtures("provider")
 async def test_five_hundred_abandoned_streams_leave_no_task_no_thread_and_no_socket(upstream: ThreadedServer) -> None:
     server = upstream

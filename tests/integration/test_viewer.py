@@ -183,7 +183,6 @@ def once(condition: str) -> str:
     )
 
 
-@pytest.mark.timeout(180)
 async def test_a_run_under_way_is_followed_in_the_browser(path: Path, browser: str) -> None:
     observer = writer(path)
     told = mixture()
@@ -219,7 +218,6 @@ async def test_a_run_under_way_is_followed_in_the_browser(path: Path, browser: s
     observer.close()
 
 
-@pytest.mark.timeout(180)
 async def test_a_browser_that_waits_for_the_first_run_sees_it(path: Path, browser: str) -> None:
     async with serving(TraceStore(path), "127.0.0.1", 0) as address, tab(browser) as page:
         await page.open(address)

@@ -161,7 +161,6 @@ _known: dict[str, dict[Row, Outcome]] = {}
 
 
 @pytest.mark.parametrize("row", list(_rows()), ids=str)
-@pytest.mark.timeout(180)  # The first of each ending asks for all of them.
 def test_the_key_is_charged_what_the_upstream_billed(proxy: Proxy, upstream: ThreadedServer, row: Row) -> None:
     if row.ending not in _known:
         _known[row.ending] = _outcomes(proxy, upstream, row.ending)

@@ -13,7 +13,7 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 
 
 def run_program(
-    source: str, *, environment: Mapping[str, str] | None = None, cwd: Path | None = None, timeout_s: float = 50
+    source: str, *, environment: Mapping[str, str] | None = None, cwd: Path | None = None, timeout_s: float = 150
 ) -> subprocess.CompletedProcess[str]:
     """What a program printed and how it ended."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("COV_CORE")}

@@ -14,7 +14,6 @@ from fake_server import ThreadedServer
 from tests.support.commands import environment, run_command
 
 # A process that loads LiteLLM takes its time on a busy machine.
-pytestmark = pytest.mark.timeout(180)
 
 FINAL, MEMBER = "openai/gpt-4.1", "openai/gpt-4.1-mini"
 

@@ -5,14 +5,11 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import pytest
-
 from composite_llm.model.trace import Trace
 from fake_server import ThreadedServer
 from tests.support.commands import Terminal, run_command
 
 # A process that loads LiteLLM takes its time on a busy machine.
-pytestmark = pytest.mark.timeout(180)
 
 FINAL, FIRST = "openai/gpt-4.1", "openai/gpt-4.1-mini"
 

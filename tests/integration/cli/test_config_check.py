@@ -19,7 +19,7 @@ SET = {"UPSTREAM_BASE": "http://127.0.0.1:9/v1", "UPSTREAM_KEY": "sk-x", "PROXY_
 def _check(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "composite_llm", "config", "check", *arguments]
     surroundings = {**os.environ, **environment}
-    return subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=60, env=surroundings)
+    return subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=150, env=surroundings)
 
 
 @pytest.mark.parametrize("name", ["config.yaml", "replicas.yaml"])

@@ -22,7 +22,7 @@ litellm_settings: {custom_provider_map: [{provider: composite, custom_handler: c
 
 def _command(*arguments: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "composite_llm", "config", "model-info", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=60)
+    return subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=150)
 
 
 def test_a_composite_of_a_proxys_configuration_gets_its_block() -> None:

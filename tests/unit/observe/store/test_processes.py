@@ -56,7 +56,6 @@ def intact(path: Path) -> bool:
         return bool(connection.execute("PRAGMA integrity_check").fetchone()[0] == "ok")
 
 
-@pytest.mark.timeout(150)
 def test_ten_processes_that_write_200_runs_each_lose_nothing(path: Path, store: TraceStore) -> None:
     processes = [started("for _ in range(200): tell_named()", path, f"p{number}") for number in range(10)]
     for process in processes:
@@ -160,7 +159,6 @@ def test_a_fork_keeps_the_runs_of_both_and_none_twice(path: Path, store: TraceSt
     assert intact(path)
 
 
-@pytest.mark.timeout(120)
 def test_processes_that_meet_a_corrupt_file_move_it_once_and_lose_nothing(path: Path, store: TraceStore) -> None:
     path.write_bytes(b"this was a database once" * 1000)
     for process in [started("for _ in range(20): tell_named()", path, f"p{number}") for number in range(4)]:
