@@ -261,6 +261,16 @@ BEFORE_CALL = _one(
     called=Called(2),
     lost="options of a composite are kept from the models of LiteLLM's fallbacks by a callback, which makes LiteLLM record all calls",
 )
+_HUGGING_FACE = "LiteLLM asks Hugging Face about its models several times a call, some of them on the event loop"
+HUGGING_FACE_WINDOW = _one(
+    "litellm.utils", "_get_max_position_embeddings", called=Called(0, ("model_name",)), lost=_HUGGING_FACE
+)
+FORGET_MODEL_INFO = _one(
+    "litellm.utils",
+    "_invalidate_model_cost_lowercase_map",
+    called=Called(),
+    lost="a window of a Hugging Face model that was asked for too early stays unknown",
+)
 FUNCTION_SETUP = _one(
     "litellm.utils",
     "function_setup",

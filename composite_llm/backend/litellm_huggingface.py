@@ -8,21 +8,16 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-import litellm.utils
+from composite_llm.backend import compat
 
-_FETCH = "_get_max_position_embeddings"
-"""Private: asks the hub for a model's `config.json`. Without it LiteLLM fetches as it does."""
-_FORGET = "_invalidate_model_cost_lowercase_map"
-"""Private: LiteLLM keeps what it knew of a model until then. Without it the window stays unknown to who asked too early."""
 _MOST_KEPT = 10_000
 
 
 def install_huggingface_windows() -> None:
     """Have each window fetched once, and never on an event loop. Harmless again."""
-    fetch = getattr(litellm.utils, _FETCH, None)
-    if fetch is None or isinstance(fetch, _Windows):
-        return
-    setattr(litellm.utils, _FETCH, _Windows(fetch))
+    fetch = compat.HUGGING_FACE_WINDOW.get()
+    if fetch is not None and not isinstance(fetch, _Windows):
+        compat.HUGGING_FACE_WINDOW.put(_Windows(fetch))
 
 
 class _Windows:
@@ -51,7 +46,8 @@ class _Windows:
 
     def _learn(self, model_name: str) -> None:
         known = self._remembered(model_name) is not None
-        forget = getattr(litellm.utils, _FORGET, None)
+        # LiteLLM keeps what it knew of a model until then.
+        forget = compat.FORGET_MODEL_INFO.get()
         if known and forget is not None:
             forget()
 
