@@ -12,8 +12,6 @@ from composite_llm.model.trace import Trace
 from fake_server import ThreadedServer
 from tests.support.commands import Terminal, run_command
 
-# A process that loads LiteLLM takes its time on a busy machine.
-
 FINAL, FIRST, SECOND, THIRD = "openai/gpt-4.1", "openai/gpt-4.1-mini", "openai/gpt-4.1-nano", "openai/gpt-4o-mini"
 ANSWER = "# Result\n\nTake the **second** way:\n\n" + "\n".join(f"- reason {number}" for number in range(1, 60))
 

@@ -13,8 +13,6 @@ import pytest
 from fake_server import ThreadedServer
 from tests.support.commands import environment, run_command
 
-# A process that loads LiteLLM takes its time on a busy machine.
-
 COUNT = 30
 
 

@@ -11,9 +11,8 @@ from pathlib import Path
 import pytest
 
 from fake_server import ThreadedServer
+from tests.integration.cli.in_process import run_here
 from tests.support.commands import environment, run_command
-
-# A process that loads LiteLLM takes its time on a busy machine.
 
 FINAL, MEMBER = "openai/gpt-4.1", "openai/gpt-4.1-mini"
 
@@ -95,8 +94,15 @@ def test_offline_it_can_be_tried_at_once(tmp_path: Path) -> None:
         (["generated", "-m", FINAL, "--against", "sole"], "nearest: 'solo'"),
     ],
 )
-def test_a_mistake_ends_with_two_and_one_line(tmp_path: Path, arguments: list[str], said: str) -> None:
-    done = run_command(["bench", *arguments], cwd=tmp_path)
+def test_a_mistake_ends_with_two_and_one_line(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+    arguments: list[str],
+    said: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    done = run_here(capfd, "bench", *arguments)
     assert (done.returncode, done.stdout) == (2, "")
     assert said in done.stderr
     assert len(done.stderr.splitlines()) == 1

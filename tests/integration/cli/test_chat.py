@@ -9,8 +9,6 @@ from composite_llm.model.trace import Trace
 from fake_server import ThreadedServer
 from tests.support.commands import Terminal, run_command
 
-# A process that loads LiteLLM takes its time on a busy machine.
-
 FINAL, FIRST = "openai/gpt-4.1", "openai/gpt-4.1-mini"
 
 

@@ -1,14 +1,17 @@
-"""`composite config model-info` for a composite of a proxy's configuration, in a process of its own."""
+"""`composite config model-info` for a composite of a proxy's configuration."""
 
 from __future__ import annotations
 
-import subprocess
-import sys
+from collections.abc import Callable
 from pathlib import Path
 
+import pytest
 import yaml
 
-from tests.support.proxies import EXAMPLE, ROOT
+from tests.integration.cli.in_process import Done, run_here
+from tests.support.proxies import EXAMPLE
+
+Command = Callable[..., Done]
 
 BROKEN = """
 model_list:
@@ -20,33 +23,33 @@ litellm_settings: {custom_provider_map: [{provider: composite, custom_handler: c
 """
 
 
-def _command(*arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "composite_llm", "config", "model-info", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=150)
+@pytest.fixture
+def command(capfd: pytest.CaptureFixture[str]) -> Command:
+    return lambda *arguments: run_here(capfd, "config", "model-info", *arguments)
 
 
-def test_a_composite_of_a_proxys_configuration_gets_its_block() -> None:
-    done = _command("team-council", "--proxy", str(EXAMPLE))
+def test_a_composite_of_a_proxys_configuration_gets_its_block(command: Command) -> None:
+    done = command("team-council", "--proxy", str(EXAMPLE))
     assert done.returncode == 0, done.stderr
     info = yaml.safe_load(done.stdout)["model_info"]
     assert (info["max_input_tokens"], info["supports_function_calling"]) == (128000, True)
     assert info["output_cost_per_token"] > info["input_cost_per_token"] > 0
 
 
-def test_a_name_that_is_not_there_is_one_line_with_the_nearest_names() -> None:
-    done = _command("team-mao", "--proxy", str(EXAMPLE))
+def test_a_name_that_is_not_there_is_one_line_with_the_nearest_names(command: Command) -> None:
+    done = command("team-mao", "--proxy", str(EXAMPLE))
     assert done.returncode == 2
     assert "team-moa" in done.stderr
     assert "Traceback" not in done.stderr
 
 
-def test_a_broken_deployment_is_refused_with_each_mistake_on_a_line(tmp_path: Path) -> None:
+def test_a_broken_deployment_is_refused_with_each_mistake_on_a_line(tmp_path: Path, command: Command) -> None:
     path = tmp_path / "proxy.yaml"
     path.write_text(BROKEN, encoding="utf-8")
-    done = _command("team", "--proxy", str(path))
+    done = command("team", "--proxy", str(path))
     assert done.returncode == 2
     assert done.stdout == ""
     assert f"{path}, line 5: team: layrs: unknown option; did you mean 'layers'?" in done.stderr
     assert f"{path}, line 5: team: proposers.0: 'smal' is no model of this proxy" in done.stderr
     assert "Traceback" not in done.stderr
-    assert _command("sound", "--proxy", str(path)).returncode == 0
+    assert command("sound", "--proxy", str(path)).returncode == 0
