@@ -136,6 +136,10 @@ class Progress:
         """As `Observer`: what was cut off, and the final call of a run that failed, are in the trace alone."""
         self.trace = trace
         self.degraded = list(trace.degraded)
+        if trace.ending == "ok":
+            # Who was expected and not asked, since the final model answered by itself.
+            asked = {call.stage for call in trace.children(None)}
+            self.stages = [stage for stage in self.stages if stage.name in asked]
         for call in trace.children(None):
             below = list(trace.subtree(call))
             self._done(call, total_usage(c.usage for c in below), total_cost(c.cost_usd for c in below))

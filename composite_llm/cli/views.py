@@ -91,8 +91,8 @@ class LiveView:
     def _print_members(self) -> None:
         trace = self._progress.trace
         assert trace is not None
-        for call in list(trace.children(None))[:-1]:
-            if call.content:
+        for call in trace.children(None):
+            if call.content and not call.final:
                 self._console.print()
                 self._console.rule(f"{call.name} ({call.role})", align="left", style="dim")
                 self._console.print(rendered(readable(call) or ""))

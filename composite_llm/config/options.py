@@ -63,3 +63,5 @@ class Options(BaseModel):
     allow_unpriced: bool = False
     validate_output: bool = True
     reasoning: Literal["summary", "full", "off"] = "summary"
+    deliberate: Literal["always", "auto", "never"] = "always"
+    """Whether other models are asked: always, when the final model asks for it by a tool of its own, or never."""

@@ -10,6 +10,7 @@ from typing import Any
 
 from composite_llm.backend.interface import NO_DELTA, Choice, ChoiceDelta, Chunk, Message, Reply
 from composite_llm.engine.checked_turn import Turn
+from composite_llm.engine.gate import asks_for
 from composite_llm.engine.output_checks import OutputCheck
 from composite_llm.engine.scope import Scope
 from composite_llm.engine.subcall import has_tool_calls
@@ -35,16 +36,72 @@ class ToolPolicy:
     Attributes:
         executor: None: tool calls go to the caller.
         max_rounds: Turns whose tools are run; after them the model must answer without.
+        stops_at: A tool that ends it: nothing that is called beside it is run or passed on.
     """
 
     executor: ToolExecutor | None = None
     max_rounds: int = 8
+    stops_at: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Stopped:
+    """The model has called the tool that ends it.
+
+    Attributes:
+        reply: With that call.
+        spoken: What the caller has seen of its text, a paragraph for each turn.
+        added: The messages of the tool rounds before.
+    """
+
+    reply: Reply
+    spoken: tuple[str, ...] = ()
+    added: tuple[Message, ...] = ()
+
+
+class _Paragraphs:
+    """Joins the texts of several turns: each a paragraph of its own."""
+
+    def __init__(self, spoken: Sequence[str]) -> None:
+        self.spoken = list(spoken)
+        self._due = bool(spoken)
+
+    def add(self, text: str) -> None:
+        """The text of a turn that is over."""
+        self.spoken.append(text)
+        self._due = True
+
+    def joined(self, chunk: Chunk) -> Chunk:
+        """The chunk, with the paragraph break before a further turn's first text."""
+        if not self._due or not any(choice.delta.get("content") for choice in chunk.choices):
+            return chunk
+        self._due = False
+        return replace(chunk, choices=tuple(_prefixed(choice) for choice in chunk.choices), raw=None)
+
+    def whole(self, reply: Reply) -> Reply:
+        """The reply with all that was said."""
+        if not self.spoken:
+            return reply
+        first = reply.choices[0]
+        last = text_of(first.message.get("content"))
+        content = _BETWEEN_TURNS.join([*self.spoken, last] if last else self.spoken)
+        return replace(
+            reply, choices=(replace(first, message={**first.message, "content": content}), *reply.choices[1:])
+        )
 
 
 async def answer(
-    scope: Scope, subcall: SubcallRequest, policy: ToolPolicy, *, streamed: bool, check: OutputCheck | None = None
-) -> AsyncGenerator[Chunk | Reply, None]:
-    """Yields the chunks the caller may see as they come, and last the reply.
+    scope: Scope,
+    subcall: SubcallRequest,
+    policy: ToolPolicy,
+    *,
+    streamed: bool,
+    check: OutputCheck | None = None,
+    spoken: Sequence[str] = (),
+) -> AsyncGenerator[Chunk | Reply | Stopped, None]:
+    """Yields the chunks the caller may see as they come, and last the reply, or that it was stopped.
+
+    `spoken` is what the caller has seen of earlier turns.
 
     What the model says beside a tool call that we run is part of its answer, in both forms, each turn a paragraph of
     its own; with `response_format` only the last turn counts, since JSON allows nothing beside it.
@@ -54,16 +111,46 @@ async def answer(
         FinalCallFailed, BudgetExceeded: as the final call.
     """
     if policy.executor is None or not (subcall.params.get("tools") or subcall.params.get("functions")):
-        turn = Turn(scope, subcall, check, lambda _: False)
-        async with contextlib.aclosing(turn.items(streamed=streamed)) as chunks:
-            async for chunk in chunks:
-                yield chunk
-        yield turn.reply
+        single = _single_turn(scope, subcall, policy.stops_at, check, _Paragraphs(spoken), streamed=streamed)
+        async with contextlib.aclosing(single) as items:
+            async for item in items:
+                yield item
         return
-    loop = _ToolLoop(scope, subcall, policy, policy.executor, check)
+    loop = _ToolLoop(scope, subcall, policy, policy.executor, check, _Paragraphs(spoken))
     async with contextlib.aclosing(loop.items(streamed=streamed)) as items:
         async for item in items:
             yield item
+
+
+async def _single_turn(
+    scope: Scope,
+    subcall: SubcallRequest,
+    stops_at: str | None,
+    check: OutputCheck | None,
+    paragraphs: _Paragraphs,
+    *,
+    streamed: bool,
+) -> AsyncGenerator[Chunk | Reply | Stopped, None]:
+    formatted = bool(subcall.params.get("response_format"))
+
+    def holds(chunk: Chunk) -> bool:
+        return stops_at is not None and (_has_tool_delta(chunk) or (formatted and _has_content(chunk)))
+
+    turn = Turn(scope, subcall, check, holds)
+    async with contextlib.aclosing(turn.items(streamed=streamed)) as chunks:
+        async for chunk in chunks:
+            yield paragraphs.joined(chunk)
+    if stops_at is not None and asks_for(turn.reply, stops_at):
+        yield Stopped(turn.reply, _said(turn.reply, formatted=formatted))
+        return
+    for chunk in turn.held:
+        yield paragraphs.joined(chunk)
+    yield paragraphs.whole(turn.reply)
+
+
+def _said(reply: Reply, *, formatted: bool) -> tuple[str, ...]:
+    text = text_of(reply.message.get("content"))
+    return (text,) if text and not formatted else ()
 
 
 class _ToolLoop:
@@ -74,20 +161,21 @@ class _ToolLoop:
         policy: ToolPolicy,
         executor: ToolExecutor,
         check: OutputCheck | None,
+        paragraphs: _Paragraphs,
     ) -> None:
         self._scope = scope
         self._subcall = subcall
+        self._asked = len(subcall.messages)
+        self._paragraphs = paragraphs
         self._policy = policy
         self._executor = executor
         self._check = check
-        self._spoken: list[str] = []
-        self._between_turns = False
         self._rounds: list[_Round] = []
         self._in_circles = False
         # The caller must get valid JSON, so a turn's text is held until it is known to be the last.
         self._holds_text = bool(subcall.params.get("response_format"))
 
-    async def items(self, *, streamed: bool) -> AsyncGenerator[Chunk | Reply, None]:
+    async def items(self, *, streamed: bool) -> AsyncGenerator[Chunk | Reply | Stopped, None]:
         for round_number in range(1, self._policy.max_rounds + 2):
             exhausted = round_number > self._policy.max_rounds
             if exhausted:
@@ -97,7 +185,12 @@ class _ToolLoop:
             turn = Turn(self._scope, self._subcall, self._check, self._must_hold)
             async with contextlib.aclosing(turn.items(streamed=streamed)) as chunks:
                 async for chunk in chunks:
-                    yield self._joined(chunk)
+                    yield self._paragraphs.joined(chunk)
+            if self._policy.stops_at is not None and asks_for(turn.reply, self._policy.stops_at):
+                said = _said(turn.reply, formatted=self._holds_text)
+                added = tuple(self._subcall.messages[self._asked :])
+                yield Stopped(turn.reply, (*self._paragraphs.spoken, *said), added)
+                return
             names = tool_names(turn.reply.message)
             if names and not exhausted and self._executor.covers(names):
                 await self._run_tools(turn.reply, round_number)
@@ -105,8 +198,8 @@ class _ToolLoop:
                 continue
             for chunk in turn.held:
                 if not (exhausted and _has_tool_delta(chunk)):
-                    yield self._joined(chunk)
-            yield self._whole(_without_tool_calls(turn.reply) if exhausted else turn.reply)
+                    yield self._paragraphs.joined(chunk)
+            yield self._paragraphs.whole(_without_tool_calls(turn.reply) if exhausted else turn.reply)
             return
 
     def _note_alike(self, records: Sequence[ToolCall]) -> None:
@@ -136,34 +229,20 @@ class _ToolLoop:
         self._scope.emit(ToolsRun(tuple(records)))
         text = text_of(reply.message.get("content"))
         if text and not self._holds_text:
-            self._spoken.append(text)
-            self._between_turns = True
+            self._paragraphs.add(text)
         self._subcall = replace(self._subcall.with_more(messages), params=_free_choice(self._subcall))
 
     def _must_hold(self, chunk: Chunk) -> bool:
-        return _has_tool_delta(chunk) or (self._holds_text and any("content" in c.delta for c in chunk.choices))
-
-    def _joined(self, chunk: Chunk) -> Chunk:
-        """The chunk, with the paragraph break before a further turn's first text."""
-        if not self._between_turns or not any(choice.delta.get("content") for choice in chunk.choices):
-            return chunk
-        self._between_turns = False
-        return replace(chunk, choices=tuple(_prefixed(choice) for choice in chunk.choices), raw=None)
-
-    def _whole(self, reply: Reply) -> Reply:
-        if not self._spoken:
-            return reply
-        first = reply.choices[0]
-        last = text_of(first.message.get("content"))
-        content = _BETWEEN_TURNS.join([*self._spoken, last] if last else self._spoken)
-        return replace(
-            reply, choices=(replace(first, message={**first.message, "content": content}), *reply.choices[1:])
-        )
+        return _has_tool_delta(chunk) or (self._holds_text and _has_content(chunk))
 
 
 def _prefixed(choice: ChoiceDelta) -> ChoiceDelta:
     content = choice.delta.get("content")
     return replace(choice, delta={**choice.delta, "content": _BETWEEN_TURNS + content}) if content else choice
+
+
+def _has_content(chunk: Chunk) -> bool:
+    return any("content" in choice.delta for choice in chunk.choices)
 
 
 def _has_tool_delta(chunk: Chunk) -> bool:

@@ -15,7 +15,10 @@ from composite_llm.model.errors import OptionNotAllowed
 FREE: frozenset[str] = frozenset({"seed"})
 """A client sets them as it likes."""
 
-UP_TO: Mapping[str, tuple[str, ...]] = {"reasoning": ("off", "summary", "full")}
+UP_TO: Mapping[str, tuple[str, ...]] = {
+    "reasoning": ("off", "summary", "full"),
+    "deliberate": ("never", "auto", "always"),
+}
 """A client sets them up to the operator's own value, where there is one; least first."""
 
 LOWER_ONLY: frozenset[str] = frozenset({"max_cost_usd", "max_calls", "timeout", "max_tool_rounds", "samples", "layers"})

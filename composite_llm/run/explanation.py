@@ -10,9 +10,11 @@ from pydantic import BaseModel, ConfigDict
 from composite_llm.backend.interface import Message, ModelFacts
 from composite_llm.config.node import Node
 from composite_llm.config.plan import Plan
+from composite_llm.config.stage_spec import StageSpec
 from composite_llm.engine.cost_bounds import WorstCase
 from composite_llm.engine.subcall_request import numbered
 from composite_llm.model.documented import describe_fields
+from composite_llm.run.preflight import close_gate
 from composite_llm.strategies import Strategy, strategy_for
 from composite_llm.strategies.worst_cases import worst_calls
 
@@ -68,6 +70,8 @@ class Explanation(_Record):
     unpriced: list[str] = []
     """Models without a known price."""
     notes: list[str] = []
+    without_deliberation: Explanation | None = None
+    """With `deliberate: auto` what a run does and costs whose final model answers by itself; all else here is the other case."""
 
 
 def explain_plan(plan: Plan, messages: Sequence[Message], facts: ModelFacts) -> Explanation:
@@ -83,6 +87,14 @@ def explain_plan(plan: Plan, messages: Sequence[Message], facts: ModelFacts) -> 
 
 def explain_strategy(strategy: Strategy[Any], facts: ModelFacts) -> Explanation:
     """The same for a strategy that is made already."""
+    close_gate(strategy, facts)
+    explained = _explained(strategy, strategy.planned, facts)
+    if strategy.gate is not None:
+        explained.without_deliberation = _explained(strategy, (strategy.gate,), facts)
+    return explained
+
+
+def _explained(strategy: Strategy[Any], specs: Sequence[StageSpec], facts: ModelFacts) -> Explanation:
     plan = strategy.plan
     bounds = iter(worst_calls(strategy, facts))
     stages = [
@@ -95,7 +107,7 @@ def explain_strategy(strategy: Strategy[Any], facts: ModelFacts) -> Explanation:
                 for node, name in zip(stage.nodes, numbered([node.label for node in stage.nodes]), strict=True)
             ],
         )
-        for stage in strategy.stages
+        for stage in specs
     ]
     nested = [node.nested for stage in stages for node in stage.nodes if node.nested is not None]
     rounds = sum(max((node.nested.rounds if node.nested else 1) for node in stage.nodes) for stage in stages)
@@ -109,7 +121,7 @@ def explain_strategy(strategy: Strategy[Any], facts: ModelFacts) -> Explanation:
         latency_class="interactive" if rounds == 1 else "deliberate" if rounds <= 3 else "long",
         best_cost_usd=None
         if unpriced
-        else _best(strategy, facts) + sum(inner.best_cost_usd or 0.0 for inner in nested),
+        else _best(strategy, specs, facts) + sum(inner.best_cost_usd or 0.0 for inner in nested),
         worst_cost_usd=None
         if unpriced
         else sum(node.worst_cost_usd or 0.0 for stage in stages for node in stage.nodes),
@@ -140,10 +152,10 @@ def _unpriced(strategy: Strategy[Any], facts: ModelFacts) -> list[str]:
     )
 
 
-def _best(strategy: Strategy[Any], facts: ModelFacts) -> float:
+def _best(strategy: Strategy[Any], specs: Sequence[StageSpec], facts: ModelFacts) -> float:
     """Every prompt as short as the conversation, every answer one token."""
     cost = 0.0
-    for stage in strategy.stages:
+    for stage in specs:
         for node in stage.nodes:
             if not node.is_composite:
                 prompt_tokens = facts.count_tokens(node.model, strategy.messages)
@@ -152,3 +164,4 @@ def _best(strategy: Strategy[Any], facts: ModelFacts) -> float:
 
 
 ExplainedNode.model_rebuild()
+Explanation.model_rebuild()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 from composite_llm.backend.interface import NO_PARAMS, Message, ModelFacts
@@ -14,7 +16,25 @@ from composite_llm.model.messages import modalities_in, present_question, text_o
 from composite_llm.run.spending_limits import PERIODS
 from composite_llm.strategies import Strategy
 
+_log = logging.getLogger("composite_llm")
+
 MONEY_CAPS = ("max_cost_usd", *PERIODS)
+
+
+def close_gate(strategy: Strategy[Any], facts: ModelFacts) -> None:
+    """Have a final model that is known to take no tools deliberate always, and say so."""
+    node = strategy.plan.final
+    if strategy.gate is None or node.is_composite or facts.takes(node.model, "supports_function_calling") is not False:
+        return
+    strategy.gate_closed = True
+    strategy.notes = (*strategy.notes, f"{node.model} takes no tools, so it cannot decide and always deliberates")
+    _log_closed(node.model)
+
+
+@lru_cache(maxsize=1024)
+def _log_closed(model: str) -> None:
+    """Once for each model."""
+    _log.warning("deliberate: auto: %s takes no tools, so it always deliberates", model)
 
 
 def check_before_start(

@@ -6,15 +6,18 @@ import asyncio
 import contextlib
 import contextvars
 import uuid
-from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypeVar
 
 from composite_llm.backend.interface import Choice, ChoiceDelta, Chunk, Message, Reply
 from composite_llm.config.plan import Plan
-from composite_llm.engine.answer import ToolPolicy, answer
+from composite_llm.config.stage_spec import StageSpec
+from composite_llm.engine import gate
+from composite_llm.engine.answer import Stopped, ToolPolicy, answer
 from composite_llm.engine.budget import Budget
+from composite_llm.engine.cost_bounds import Caps
 from composite_llm.engine.output_checks import OutputCheck
 from composite_llm.engine.recorder import Recorder
 from composite_llm.engine.retry_cache import CachedAnswers
@@ -30,13 +33,15 @@ from composite_llm.model.trace import CANCELLED, Trace
 from composite_llm.observe.observer import RunInfo
 from composite_llm.run.context import Caller, Services
 from composite_llm.run.nesting import NestingBackend
-from composite_llm.run.preflight import check_before_start, count_beforehand, is_long
+from composite_llm.run.preflight import check_before_start, close_gate, count_beforehand, is_long
 from composite_llm.run.spending_limits import check_countable, check_spending
 from composite_llm.run.turn import UserTurn, request_key
 from composite_llm.strategies import Deliberation, Strategy, strategy_for
 from composite_llm.strategies.fences import run_secret
+from composite_llm.strategies.worst_cases import gate_and_final
 
 Item = Event | Chunk | Reply
+_T = TypeVar("_T")
 
 
 class Run:
@@ -57,6 +62,7 @@ class Run:
         self._caller = caller
         self._messages = messages
         self._strategy: Strategy[Any] = strategy_for(plan, messages)
+        close_gate(self._strategy, services.facts)
         check_before_start(self._strategy, messages, services.facts, nested=caller.parent is not None)
         check_countable(plan.options, services.spending)
         self._turn = UserTurn(self._strategy, messages, services.store, caller.owner)
@@ -71,6 +77,11 @@ class Run:
         self._key: str | None = None
         self._told: RunInfo | None = None
         self._final_trace: Trace | None = None
+        self._deliberation = Deliberation("")
+        self._spoken: tuple[str, ...] = ()
+        """What the caller has seen of the gate's text."""
+        self._added: tuple[Message, ...] = ()
+        """The tool rounds of the gate."""
         # A stream starts when it is first read, perhaps in another context than the caller's, who is here now.
         self._callers_context = contextvars.copy_context() if services.observers else None
 
@@ -121,14 +132,28 @@ class Run:
             scope = self._open_scope(self._note, watched=self._observed)
             self._tell_start(streamed=False)
             async with asyncio.timeout_at(scope.deadline):
-                deliberation = await self._turn.deliberation(scope)
-                self._note(self._final_started())
+                deliberation = await self._deliberated(scope)
+                if self.result is not None:
+                    return self.result
+                self._note(self._started(self._strategy.final_stage))
                 async with contextlib.aclosing(self._answer(scope, deliberation, streamed=False)) as items:
                     async for item in items:
                         if isinstance(item, Reply):
                             self.result = item
         assert self.result is not None
         return self.result
+
+    async def _deliberated(self, scope: Scope) -> Deliberation:
+        """The gate and the stages, plain; nothing came of them where the run has its result."""
+        if (stage := self._gate_for(scope)) is None:
+            return await self._turn.deliberation(scope)
+        if (earlier := await self._turn.earlier(scope)) is not None:
+            return earlier
+        self._note(self._started(stage))
+        async with contextlib.aclosing(self._gated(scope, stage, streamed=False)) as items:
+            async for _ in items:
+                pass
+        return await self._turn.new(scope) if self.result is None else Deliberation(scope.secret)
 
     async def items(self) -> AsyncGenerator[Item, None]:
         """The whole run, streamed: events and chunks as they come, and last the reply.
@@ -147,20 +172,15 @@ class Run:
             scope = self._open_scope(tell)
             self._tell_start(streamed=True)
             yield RunStarted(self.notes)
-            deliberating = asyncio.ensure_future(self._deliberate_in_time(scope))
-            deliberating.add_done_callback(lambda _: queue.put_nowait(None))
             try:
-                while (event := await queue.get()) is not None:
-                    yield event
-                deliberation = await deliberating
-            finally:
-                if not deliberating.done():
-                    deliberating.cancel()
-                    await asyncio.gather(deliberating, return_exceptions=True)
-            self._note(started := self._final_started())
-            yield started
-            try:
-                async with contextlib.aclosing(self._answer(scope, deliberation, streamed=True)) as items:
+                async with contextlib.aclosing(self._before_final(scope, queue)) as before:
+                    async for item in before:
+                        yield item
+                if self.result is not None:
+                    return
+                self._note(started := self._started(self._strategy.final_stage))
+                yield started
+                async with contextlib.aclosing(self._answer(scope, self._deliberation, streamed=True)) as items:
                     async for item in items:
                         for event in _waiting(queue):
                             yield event
@@ -173,6 +193,35 @@ class Run:
                     yield event
                 raise
 
+    async def _before_final(self, scope: Scope, queue: asyncio.Queue[Event | None]) -> AsyncGenerator[Item, None]:
+        """The gate and the stages, streamed: leaves the run's result, or the deliberation for the final call."""
+        make = self._turn.deliberation
+        if (stage := self._gate_for(scope)) is not None:
+            earlier = await self._in_time(scope, self._turn.earlier(scope))
+            if earlier is not None:
+                self._deliberation = earlier
+                return
+            self._note(started := self._started(stage))
+            yield started
+            async with contextlib.aclosing(self._gated(scope, stage, streamed=True)) as items:
+                async for item in items:
+                    for event in _waiting(queue):
+                        yield event
+                    yield item
+            if self.result is not None:
+                return
+            make = self._turn.new
+        deliberating = asyncio.ensure_future(self._in_time(scope, make(scope)))
+        deliberating.add_done_callback(lambda _: queue.put_nowait(None))
+        try:
+            while (told := await queue.get()) is not None:
+                yield told
+            self._deliberation = await deliberating
+        finally:
+            if not deliberating.done():
+                deliberating.cancel()
+                await asyncio.gather(deliberating, return_exceptions=True)
+
     async def _permitted(self) -> None:
         """What has to be known before anything is spent, and could not be without waiting."""
         if self._caller.parent is None and has_much(self.plan.params):
@@ -183,23 +232,76 @@ class Run:
             await self._caller.permission()
         check_spending(self.plan.options, self.plan.logical_model, self._services.spending, datetime.now(UTC))
 
-    async def _deliberate_in_time(self, scope: Scope) -> Deliberation:
+    async def _in_time(self, scope: Scope, made: Awaitable[_T]) -> _T:
         async with asyncio.timeout_at(scope.deadline):
-            return await self._turn.deliberation(scope)
+            return await made
+
+    def _gate_for(self, scope: Scope) -> StageSpec | None:
+        """The gate, where its call and a final call after it fit under the run's caps."""
+        caps = Caps(scope.budget.calls_left, scope.budget.cost_left_usd)
+        fits = caps.none or caps.allow(gate_and_final(self._strategy, scope.facts))
+        return self._strategy.gate if fits else None
+
+    async def _gated(self, scope: Scope, stage: StageSpec, *, streamed: bool) -> AsyncGenerator[Chunk | Reply, None]:
+        """The final model by itself; without a reply at the end where it asks for a deliberation."""
+        self._strategy.messages = await self._tool_turns.found(self._messages)
+        bare = self._strategy.final_subcall(scope.facts, Deliberation(scope.secret))
+        name = gate.tool_name(bare.params)
+        subcall = gate.gate_subcall(bare, name)
+        check = OutputCheck(subcall.params) if self.plan.options.validate_output else None
+        stopped = None
+        why = None
+        try:
+            async with contextlib.aclosing(
+                answer(scope, subcall, replace(self._tools, stops_at=name), streamed=streamed, check=check)
+            ) as items:
+                async for item in items:
+                    if isinstance(item, Stopped):
+                        stopped = item
+                    elif isinstance(item, Reply) and is_blank(item):
+                        why = "gave a blank answer"
+                    else:
+                        if isinstance(item, Reply):
+                            await self._tool_turns.keep(self._messages, item)
+                            self.result = item
+                        yield item
+        except FinalCallFailed as error:
+            # An endpoint that refuses the tool may take the final call.
+            if error.received_chars or (error.kind != "rejected" and self.plan.options.on_final_failure != "best"):
+                raise
+            why = "failed"
+        if why is not None:
+            scope.degrade("gate_failed", f"{why}, so others are asked", stage=stage.name, member=subcall.name)
+        if self.result is None:
+            self._go_on(scope, stopped, name)
+
+    def _go_on(self, scope: Scope, stopped: Stopped | None, name: str) -> None:
+        """The stages follow; what was said and done until now is part of the conversation."""
+        for call in scope.recorder.calls:
+            if call.stage == gate.STAGE and call.parent_id == scope.parent_id:
+                call.final = False
+                if stopped is not None and call.content is None:
+                    call.content = gate.reason_given(stopped.reply, name)
+        if stopped is not None:
+            self._spoken, self._added = stopped.spoken, stopped.added
+        # Made anew, since it counts the tokens of its messages only once.
+        self._strategy = strategy_for(self.plan, [*self._messages, *self._added])
+        self._turn = UserTurn(self._strategy, self._messages, self._services.store, self._caller.owner)
 
     async def _answer(
         self, scope: Scope, deliberation: Deliberation, *, streamed: bool
     ) -> AsyncGenerator[Chunk | Reply, None]:
-        self._strategy.messages = await self._tool_turns.found(self._messages)
+        self._strategy.messages = [*await self._tool_turns.found(self._messages), *self._added]
         subcall = self._strategy.final_subcall(scope.facts, deliberation)
         check = OutputCheck(subcall.params) if self.plan.options.validate_output else None
         stands_in = self.plan.options.on_final_failure == "best" and bool(deliberation.answers)
         failed = None
         try:
             async with contextlib.aclosing(
-                answer(scope, subcall, self._tools, streamed=streamed, check=check)
+                answer(scope, subcall, self._tools, streamed=streamed, check=check, spoken=self._spoken)
             ) as items:
                 async for item in items:
+                    assert not isinstance(item, Stopped)
                     if stands_in and isinstance(item, Reply) and is_blank(item):
                         failed = "gave a blank answer"
                         continue
@@ -220,8 +322,7 @@ class Run:
             yield Chunk((ChoiceDelta(0, {"role": "assistant", "content": reply.message["content"]}),))
         yield reply
 
-    def _final_started(self) -> Event:
-        stage = self._strategy.final_stage
+    def _started(self, stage: StageSpec) -> Event:
         return StageStarted(stage.name, (self.plan.final.label,), stage.heading)
 
     def _note(self, event: Event) -> None:

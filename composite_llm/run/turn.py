@@ -48,11 +48,21 @@ class UserTurn:
 
     async def deliberation(self, scope: Scope) -> Deliberation:
         """The turn's deliberation: that of an earlier step if there is one, else a new one."""
+        if self._strategy.stages[0].final:
+            return Deliberation(scope.secret)
+        return await self.earlier(scope) or await self.new(scope)
+
+    async def earlier(self, scope: Scope) -> Deliberation | None:
+        """That of an earlier step; None if there is none."""
         key = self._key()
-        if key is not None and is_tool_step(self._messages):
-            kept = await self._kept(key)
-            if kept is not None:
-                return _used_again(scope, kept)
+        if key is None or not is_tool_step(self._messages):
+            return None
+        kept = await self._kept(key)
+        return _used_again(scope, kept) if kept is not None else None
+
+    async def new(self, scope: Scope) -> Deliberation:
+        """A new one, kept for the steps that follow."""
+        key = self._key()
         deliberation: Deliberation = await self._strategy.deliberate(StageRunner(self._strategy, scope))
         if scope.recorder.degraded:
             deliberation = replace(deliberation, degraded=tuple(scope.recorder.degraded))

@@ -22,7 +22,11 @@ from composite_llm.strategies.runner import StageRunner
 def strategy_for(plan: Plan, messages: Sequence[Message]) -> Strategy[Any]:
     """The plan's strategy, ready to run."""
     options = plan.options
-    return cast(Strategy[Any], STRATEGIES.strategy_type(options.strategy)(plan, options, messages))
+    strategy = cast(Strategy[Any], STRATEGIES.strategy_type(options.strategy)(plan, options, messages))
+    if options.deliberate == "never":
+        # What it would have to say is about members who are not asked.
+        strategy.notes = ()
+    return strategy
 
 
 __all__ = [

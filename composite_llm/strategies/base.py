@@ -7,6 +7,7 @@ import json
 import random
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
@@ -16,6 +17,7 @@ from composite_llm.config.node import Node
 from composite_llm.config.options import Options
 from composite_llm.config.plan import Plan, make_plan, nested_options, nodes_of
 from composite_llm.config.stage_spec import StageSpec
+from composite_llm.engine import gate
 from composite_llm.engine.cost_bounds import NOTE_TOKENS
 from composite_llm.engine.subcall_request import SubcallRequest
 from composite_llm.model.messages import advisor_view, insert_after_last_user, with_system_block
@@ -47,6 +49,9 @@ class Strategy(ABC, Generic[OptionsT]):
     notes: tuple[str, ...] = ()
     """What a user should know about this run before it starts."""
 
+    gate_closed: bool = False
+    """Whether the final model is known to take no tools, by which it could ask for the stages."""
+
     def __init__(self, plan: Plan, options: OptionsT, messages: Sequence[Message]) -> None:
         self.plan = plan
         self.options = options
@@ -74,6 +79,8 @@ class Strategy(ABC, Generic[OptionsT]):
     def stages(self) -> tuple[StageSpec, ...]:
         """Its stages under its plan, the final call last."""
         stages = tuple(self.declared_stages())
+        if self.options.deliberate == "never":
+            return (replace(stages[-1], reads=()),)
         known: set[str] = set()
         for stage in stages:
             assert stage.name not in known, f"two stages are called {stage.name!r}"
@@ -83,6 +90,18 @@ class Strategy(ABC, Generic[OptionsT]):
             "the last stage is the final call"
         )
         return stages
+
+    @property
+    def gate(self) -> StageSpec | None:
+        """The call in which the final model answers by itself or asks for the stages; None where it is not asked."""
+        if self.options.deliberate != "auto" or self.gate_closed:
+            return None
+        return StageSpec(gate.STAGE, self.options.final_role, (self.plan.final,), title=gate.TITLE)
+
+    @property
+    def planned(self) -> tuple[StageSpec, ...]:
+        """All that may be asked: the gate, if there is one, and the stages."""
+        return self.stages if self.gate is None else (self.gate, *self.stages)
 
     @property
     def final_stage(self) -> StageSpec:

@@ -52,7 +52,7 @@ def worst_calls(
     Args:
         strategy: With its stages.
         facts: Prices and limits.
-        cast: Who is asked; None for everybody.
+        cast: Who is asked; None for everybody, in the gate too.
         added: Tokens that a run around this one adds to the conversation.
         read: Tokens of the answers of stages that are over, whose calls are left out.
 
@@ -62,6 +62,9 @@ def worst_calls(
     asked = cast_of(strategy) if cast is None else cast
     quoted = dict(read)
     found: list[tuple[str, WorstCase]] = []
+    if cast is None and strategy.gate is not None:
+        gate = _worst_node(strategy, facts, strategy.plan.final, added, strategy.plan.params)
+        found.append((strategy.gate.name, gate))
     for stage in strategy.stages:
         if stage.name in read:
             continue
@@ -76,6 +79,12 @@ def worst_calls(
 def worst_case(strategy: Strategy[Any], facts: ModelFacts, cast: Cast | None = None, **more: Any) -> WorstCase:
     """The most that a whole run may spend, if no call fails; arguments as for `worst_calls`."""
     return total(worst for _, worst in worst_calls(strategy, facts, cast, **more))
+
+
+def gate_and_final(strategy: Strategy[Any], facts: ModelFacts) -> WorstCase:
+    """The most that the gate and a final call without any answers may spend."""
+    gate = _worst_node(strategy, facts, strategy.plan.final, 0, strategy.plan.params)
+    return gate + worst_case(strategy, facts, cast_of(strategy, 0))
 
 
 def _worst_node(

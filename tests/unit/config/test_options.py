@@ -29,6 +29,7 @@ SHARED_DEFAULTS = {
     "allow_unpriced": False,
     "validate_output": True,
     "reasoning": "summary",
+    "deliberate": "always",
 }
 OWN_DEFAULTS: dict[str, dict[str, Any]] = {
     "moa": {"proposers": None, "samples": 3, "layers": 1, "aggregator": None},
