@@ -37,7 +37,7 @@ class Options(BaseModel):
     fewest_members: ClassVar[int] = 1
 
     seed: int | None = None
-    """Also seeds the reviewers' shuffles; the call parameter of the same name."""
+    """Also seeds the reviewers' shuffles and the selections of `references`; the call parameter of the same name."""
     reference_placement: Literal["trailing", "system"] = "trailing"
     quorum: PositiveInt = 1
     """Usable answers a stage needs."""
@@ -65,3 +65,10 @@ class Options(BaseModel):
     reasoning: Literal["summary", "full", "off"] = "summary"
     deliberate: Literal["always", "auto", "never"] = "always"
     """Whether other models are asked: always, when the final model asks for it by a tool of its own, or never."""
+
+    def check_together(self) -> None:
+        """Refuse values that are right each by itself and make no sense together.
+
+        Raises:
+            InvalidOption: naming the option, and what the other would have to be.
+        """

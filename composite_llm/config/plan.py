@@ -72,6 +72,7 @@ def make_plan(model: str, given: Mapping[str, Any], profiles: Profiles, *, ances
     options_type = STRATEGIES[strategy]
     _check_option_names(flat, strategy, options_type)
     options = checked(options_type, {**base, **{key: flat[key] for key in flat if key in options_type.model_fields}})
+    options.check_together()
     check_all_nodes(options)
     params = {**parameters, **{key: value for key, value in flat.items() if key not in options_type.model_fields}}
     if options.seed is not None:

@@ -22,6 +22,7 @@ class StageSpec:
         optional: Whether it may be left out to stay under the run's caps.
         final: Whether its answer goes to the caller.
         title: Its heading for people; the name if blank.
+        reads_at_most: So many of the answers that it reads stand in one prompt at most; None for all.
     """
 
     name: str
@@ -33,6 +34,7 @@ class StageSpec:
     optional: bool = False
     final: bool = False
     title: str = ""
+    reads_at_most: int | None = None
 
     @property
     def heading(self) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Sequence
 from typing import ClassVar
 
@@ -13,6 +14,7 @@ from composite_llm.config.options import Nodes, Options
 from composite_llm.config.plan import Plan
 from composite_llm.config.stage_spec import StageSpec
 from composite_llm.engine.subcall_request import Answer
+from composite_llm.model.errors import InvalidOption
 from composite_llm.strategies.base import Strategy
 from composite_llm.strategies.deliberation import Deliberation, cut_off_in
 from composite_llm.strategies.fences import fence_code
@@ -32,13 +34,22 @@ class MoaOptions(Options):
     """How many samples of the aggregator's model propose when `proposers` is absent."""
     layers: PositiveInt = 1
     """Proposer layers before the aggregator."""
+    references: PositiveInt | None = None
+    """From layer 2 on each proposer sees a random selection of at most so many answers of the layer before; None for all."""
     aggregator: NodeSettings | None = None
+
+    def check_together(self) -> None:
+        """What concerns further layers needs one."""
+        if self.layers == 1 and self.references is not None:
+            problem = f"got {self.references}, but with one layer no proposer sees another's answer"
+            raise InvalidOption("references", problem, allowed="beside layers of 2 or more", value=self.references)
 
 
 class MixtureOfAgents(Strategy[MoaOptions]):
     """Proposers answer at once, layer by layer; the aggregator writes the answer from the last layer's.
 
-    Layer 1 sees the caller's messages; from layer 2 on the same proposers see the answers of the layer before as well.
+    Layer 1 sees the caller's messages; from layer 2 on the same proposers see the answers of the layer before as well,
+    or with `references` each a random selection of them (Venkatraman et al. 2025, arXiv 2509.26626).
     `layers * proposers + 1` calls, `layers + 1` rounds.
     """
 
@@ -58,7 +69,8 @@ class MixtureOfAgents(Strategy[MoaOptions]):
             name = "propose" if layer == 0 else f"propose-{layer + 1}"
             title = "Proposals" if layer == 0 else f"Proposals, layer {layer + 1}"
             before = (layers[-1].name,) if layers else ()
-            layers.append(StageSpec(name, "proposer", proposers, "proposers", before, title=title))
+            most = self.options.references if layers else None
+            layers.append(StageSpec(name, "proposer", proposers, "proposers", before, title=title, reads_at_most=most))
         return [*layers, self.final_spec("aggregate", reads=(layers[-1].name,), title="Aggregation")]
 
     async def deliberate(self, runner: StageRunner) -> Deliberation:
@@ -69,7 +81,7 @@ class MixtureOfAgents(Strategy[MoaOptions]):
         view = self.advisor_messages()
         answers: list[Answer] = []
         for layer in self.stages[:-1]:
-            answers = await runner.ask(layer.name, self._prompt(view, answers, runner.secret, layer.name))
+            answers = await runner.ask(layer.name, self._prompts(view, answers, runner, layer.name))
         return runner.deliberation()
 
     def final_messages(self, deliberation: Deliberation) -> list[Message]:
@@ -77,6 +89,33 @@ class MixtureOfAgents(Strategy[MoaOptions]):
         texts = [answer.text for answer in deliberation.answers]
         code = fence_code(deliberation.secret, self.final_stage.name, texts)
         return self._with_references(self.messages, texts, code, cut_off_in(deliberation.answers))
+
+    def _prompts(
+        self, view: Sequence[Message], answers: Sequence[Answer], runner: StageRunner, layer: str
+    ) -> Prompt | Sequence[Prompt]:
+        """What the proposers of a layer are shown: all the same, or each a selection of its own."""
+        count = self.options.references
+        if count is None or count >= len(answers):
+            return self._prompt(view, answers, runner.secret, layer)
+        names = runner.names(layer)
+        selections = self._selections(layer, len(names), len(answers), count)
+        return [
+            self._prompt(view, [answers[place] for place in places], runner.secret, f"{layer}/{name}")
+            for name, places in zip(names, selections, strict=True)
+        ]
+
+    def _selections(self, layer: str, readers: int, answers: int, count: int) -> list[tuple[int, ...]]:
+        """For each reader the places of the answers that it sees; none twice before all that are possible were drawn."""
+        draw = self.shuffler(f"references/{layer}")
+        possible = math.comb(answers, count)
+        found: list[tuple[int, ...]] = []
+        drawn: set[tuple[int, ...]] = set()
+        for _ in range(readers):
+            while (places := tuple(sorted(draw.sample(range(answers), count)))) in drawn:
+                pass
+            found.append(places)
+            drawn = drawn | {places} if len(drawn) + 1 < possible else set()
+        return found
 
     def _prompt(self, view: Sequence[Message], answers: Sequence[Answer], secret: str, reader: str) -> Prompt:
         if not answers:

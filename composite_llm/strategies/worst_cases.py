@@ -60,7 +60,7 @@ def worst_calls(
         Stage and bound of each call, in the order of the stages and of their nodes.
     """
     asked = cast_of(strategy) if cast is None else cast
-    quoted = dict(read)
+    quoted: dict[str, tuple[int, ...]] = {name: (tokens,) for name, tokens in read.items()}
     found: list[tuple[str, WorstCase]] = []
     if cast is None and strategy.gate is not None:
         gate = _worst_node(strategy, facts, strategy.plan.final, added, strategy.plan.params)
@@ -68,7 +68,8 @@ def worst_calls(
     for stage in strategy.stages:
         if stage.name in read:
             continue
-        tokens = added + sum(quoted[earlier] for earlier in stage.reads)
+        longest = sorted((tokens for earlier in stage.reads for tokens in quoted[earlier]), reverse=True)
+        tokens = added + sum(longest[: stage.reads_at_most])
         params = strategy.plan.params if stage.final else _NOTHING
         found += [(stage.name, _worst_node(strategy, facts, node, tokens, params)) for node in asked[stage.name]]
         if not stage.final:
@@ -97,9 +98,9 @@ def _worst_node(
     return within(worst_case(inner, facts, added=added), inner.options.max_calls, inner.options.max_cost_usd)
 
 
-def _longest_quotes(strategy: Strategy[Any], facts: ModelFacts, nodes: Sequence[Node]) -> int:
-    """Tokens of all that nodes may answer, quoted in a prompt."""
-    return sum(_longest_answer(strategy, facts, node) + QUOTE_TOKENS for node in nodes)
+def _longest_quotes(strategy: Strategy[Any], facts: ModelFacts, nodes: Sequence[Node]) -> tuple[int, ...]:
+    """Tokens of what each node may answer, quoted in a prompt."""
+    return tuple(_longest_answer(strategy, facts, node) + QUOTE_TOKENS for node in nodes)
 
 
 def _longest_answer(strategy: Strategy[Any], facts: ModelFacts, node: Node) -> int:

@@ -32,7 +32,7 @@ SHARED_DEFAULTS = {
     "deliberate": "always",
 }
 OWN_DEFAULTS: dict[str, dict[str, Any]] = {
-    "moa": {"proposers": None, "samples": 3, "layers": 1, "aggregator": None},
+    "moa": {"proposers": None, "samples": 3, "layers": 1, "references": None, "aggregator": None},
     "council": {
         "members": None,
         "reviewers": None,
@@ -58,6 +58,7 @@ def test_all_options_are_those_of_both_strategies() -> None:
     [
         pytest.param(MoaOptions, {"layers": 0}, id="no-layer"),
         pytest.param(MoaOptions, {"samples": 0}, id="no-sample"),
+        pytest.param(MoaOptions, {"references": 0}, id="no-reference"),
         pytest.param(MoaOptions, {"proposers": []}, id="no-proposer"),
         pytest.param(MoaOptions, {"members": ["a"]}, id="option-of-the-other-strategy"),
         pytest.param(CouncilOptions, {"members": []}, id="no-member"),

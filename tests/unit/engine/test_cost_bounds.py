@@ -411,6 +411,7 @@ Shape = tuple[str, dict[str, Any]]
 SHAPES: dict[str, Shape] = {
     "moa": ("composite/moa/z", {"proposers": NODES}),
     "moa of three layers": ("composite/moa/z", {"proposers": NODES, "layers": 3}),
+    "moa with references": ("composite/moa/z", {"proposers": NODES, "layers": 3, "references": 2}),
     "self-moa": ("composite/moa/z", {"samples": 4}),
     "council": ("composite/council/z", {"members": NODES}),
     "council with reviewers": ("composite/council/z", {"members": NODES, "reviewers": ["r", "d"]}),
@@ -456,6 +457,18 @@ def test_rounds_are_the_calls_that_wait_for_one_another(shape: str, rounds: int,
     model, options = SHAPES[shape]
     told = explain_plan(make_plan(model, options, Profiles()), QUESTION, FACTS)
     assert (told.rounds, told.latency_class) == (rounds, latency)
+
+
+def test_references_bound_what_a_further_layer_reads() -> None:
+    options = {"proposers": NODES, "layers": 2, "references": 2}
+    told = explain_plan(make_plan("composite/moa/z", options, Profiles()), QUESTION, FACTS)
+    question, quoted = WORDS + NOTE_TOKENS, ANSWER_TOKENS + QUOTE_TOKENS
+    prompts = {stage.stage: {node.worst_prompt_tokens for node in stage.nodes} for stage in told.stages}
+    assert prompts == {
+        "propose": {question},
+        "propose-2": {question + 2 * quoted},
+        "aggregate": {question + len(NODES) * quoted},
+    }
 
 
 def test_an_unknown_price_makes_the_costs_unknown_and_is_named() -> None:
