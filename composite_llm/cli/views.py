@@ -6,7 +6,6 @@ import asyncio
 import sys
 from typing import TYPE_CHECKING, Protocol
 
-from composite_llm.cli.bill import bill
 from composite_llm.cli.output import console
 from composite_llm.cli.progress import Progress, provider_message
 from composite_llm.cli.screen import Frame
@@ -14,7 +13,7 @@ from composite_llm.cli.table import members_table, remarks, said_by_provider
 from composite_llm.cli.terminal_text import rendered, use_terminal_colours
 from composite_llm.model.events import CallDone, Event
 from composite_llm.model.review_labels import readable
-from composite_llm.model.summary import event_text, vote_table
+from composite_llm.model.summary import brief_line, event_text, vote_table
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -80,7 +79,7 @@ class LiveView:
             out.print(rendered(self._text))
         if trace is not None:
             out.print()
-            out.print(bill(trace), style="dim", markup=False)
+            out.print(brief_line(trace), style="dim", markup=False)
 
     def _draw(self) -> None:
         self._frame.draw(self._table(), rendered(self._text) if self._text else None)
@@ -134,7 +133,7 @@ class PlainView:
         if not self._ended_with.endswith("\n"):
             print(flush=True)
         if self._progress.trace is not None:
-            self._say(bill(self._progress.trace))
+            self._say(brief_line(self._progress.trace))
 
     def _tell(self, event: Event) -> None:
         if (text := event_text(event, full=self._full)) is not None:

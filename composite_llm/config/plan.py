@@ -129,7 +129,7 @@ def _flattened(given: Mapping[str, Any]) -> dict[str, Any]:
     if nested is not None and not isinstance(nested, Mapping):
         raise InvalidOption("optional_params", "is not a mapping", allowed="a mapping of options", value=nested)
     if any(not isinstance(key, str) for key in nested or ()):
-        raise InvalidOption("optional_params", "has a key that is no string", allowed="names of options")
+        raise InvalidOption("optional_params", "has a key that is not a string", allowed="names of options")
     body = flat.pop("extra_body", None)
     taken: dict[str, Any] = {}
     if isinstance(body, Mapping):

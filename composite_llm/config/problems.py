@@ -64,7 +64,7 @@ def problems_in(source: Source) -> Iterator[Problem]:
         return Problem(source.name, source.place(path), message)
 
     for path, place in source.repeated:
-        yield Problem(source.name, place, f"key {path[-1]!r} is there twice")
+        yield Problem(source.name, place, f"key {path[-1]!r} is given twice")
     prefix, profiles = profiles_in(source.content)
     if prefix:
         for key, value in source.content.items():

@@ -30,7 +30,7 @@ def slot(scope: Scope, node: Node) -> Slot:
     return Slot(None if scope.backend.nested(node.model) else scope.limiter)
 
 
-def begin(scope: Scope, node: Node, call: OpenCall, request: AttemptRequest, place: Slot) -> OpenAttempt:
+def begin(scope: Scope, node: Node, call: OpenCall, request: AttemptRequest, slot_taken: Slot) -> OpenAttempt:
     """Count and record an attempt that leaves now, from its place among those in flight.
 
     Raises:
@@ -42,7 +42,7 @@ def begin(scope: Scope, node: Node, call: OpenCall, request: AttemptRequest, pla
         scope.backend.endpoint(request),
         scope.recorder.clock(),
         request,
-        place,
+        slot_taken,
         patience_s=request.timeout_s,
     )
     if scope.backend.nested(node.model):
@@ -69,11 +69,11 @@ def begin(scope: Scope, node: Node, call: OpenCall, request: AttemptRequest, pla
 
 def _failed_at(call: OpenCall, refused: OpenAttempt) -> bool:
     """Whether the call itself has failed at that endpoint: then that is what there is to tell."""
-    place = (refused.model, refused.endpoint)
+    target = (refused.model, refused.endpoint)
     failed = [
         attempt for attempt in call.attempts if attempt.status in ("failed", "timed_out") and attempt is not refused
     ]
-    return any((attempt.model, attempt.endpoint) == place for attempt in failed)
+    return any((attempt.model, attempt.endpoint) == target for attempt in failed)
 
 
 def _reserved(scope: Scope, node: Node, request: AttemptRequest) -> Reservation | None:
@@ -203,9 +203,9 @@ async def attempt_plain(
     scope: Scope, node: Node, call: OpenCall, request: AttemptRequest
 ) -> tuple[OpenAttempt, Reply] | Failure:
     """One plain attempt; an expected failure is a value."""
-    async with slot(scope, node) as place:
+    async with slot(scope, node) as slot_taken:
         try:
-            attempt = begin(scope, node, call, request, place)
+            attempt = begin(scope, node, call, request, slot_taken)
         except BudgetExceeded as error:
             return refused(scope, call, error)
         except AttemptFailed as error:

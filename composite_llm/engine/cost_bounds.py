@@ -48,7 +48,7 @@ class WorstCase:
         )
 
 
-def total(parts: Iterable[WorstCase]) -> WorstCase:
+def total_worst_case(parts: Iterable[WorstCase]) -> WorstCase:
     """The sum."""
     result = WorstCase()
     for part in parts:
@@ -56,7 +56,7 @@ def total(parts: Iterable[WorstCase]) -> WorstCase:
     return result
 
 
-def within(worst: WorstCase, max_calls: int | None, max_cost_usd: float | None) -> WorstCase:
+def within_caps(worst: WorstCase, max_calls: int | None, max_cost_usd: float | None) -> WorstCase:
     """A nested run's bound under its own caps."""
     calls = worst.calls if max_calls is None else min(worst.calls, max_calls)
     cost_usd = worst.cost_usd if max_cost_usd is None else min(worst.cost_usd, max_cost_usd)

@@ -26,13 +26,13 @@ from composite_llm.engine.stream_race import StreamedAttempt, first_to_answer
 from composite_llm.engine.subcall import (
     AttemptSequence,
     ask,
-    final_shortcoming,
+    final_unusable_reason,
     note_answer,
     note_failure,
     note_next_step,
     open_call,
-    said_by,
     unusable_failure,
+    with_origin,
 )
 from composite_llm.engine.subcall_request import SubcallRequest, chain
 from composite_llm.model.errors import AttemptFailed, BudgetExceeded, Failure, FinalCallFailed, NodeFailure
@@ -54,7 +54,7 @@ async def final_call(scope: Scope, subcall: SubcallRequest, *, streamed: bool) -
             async for item in items:
                 yield item
     except (FinalCallFailed, BudgetExceeded):
-        scope.tell_done(call)
+        scope.emit_done(call)
         raise
 
 
@@ -62,7 +62,7 @@ async def _plain_final(scope: Scope, subcall: SubcallRequest, call: OpenCall) ->
     outcome = await ask(scope, subcall, call)
     if not isinstance(outcome, Reply):
         raise _failed(scope, subcall, outcome)
-    scope.tell_done(call)
+    scope.emit_done(call)
     yield outcome
 
 
@@ -115,7 +115,7 @@ class _StreamedFinal:
             self._degrade("final_unusable", self._failures[0].failure.reason)
             note_answer(self._call, self._subcall.node, reply)
         self._call.ended = self._scope.recorder.clock()
-        self._scope.tell_done(self._call)
+        self._scope.emit_done(self._call)
         return reply
 
     async def _ask_node(self, node: Node) -> AsyncGenerator[Chunk, None]:
@@ -162,14 +162,14 @@ class _StreamedFinal:
     def _take(self, node: Node, assembler: StreamAssembler) -> Failure | None:
         """Accept a whole answer; one that falls short and that nobody has seen yet is a failure like another."""
         reply = assembler.reply()
-        shortcoming = final_shortcoming(reply)
+        shortcoming = final_unusable_reason(reply)
         if shortcoming is not None and not assembler.answer_started:
             self._spare = self._spare or reply
             return unusable_failure(self._call.attempts[-1].endpoint, shortcoming)
         if shortcoming is not None:
             self._degrade("final_unusable", shortcoming)
         note_answer(self._call, node, reply)
-        self._reply = said_by(node, self._call, reply)
+        self._reply = with_origin(node, self._call, reply)
         return None
 
 
@@ -186,9 +186,9 @@ class _StreamedAttempt:
         self._complete = False
 
     async def chunks(self) -> AsyncGenerator[Chunk, None]:
-        async with slot(self._scope, self._node) as place:
+        async with slot(self._scope, self._node) as slot_taken:
             try:
-                attempt = begin(self._scope, self._node, self._call, self._request, place)
+                attempt = begin(self._scope, self._node, self._call, self._request, slot_taken)
             except BudgetExceeded as error:
                 self.failure = refused(self._scope, self._call, error)
                 return
@@ -238,10 +238,10 @@ class _StreamedAttempt:
 
     async def _take_what_has_come(self, chunks: AsyncGenerator[Chunk, None]) -> None:
         """What the provider has already sent is billed though nobody reads it; its last chunk tells the tokens."""
-        if not self._scope.read_on_s:
+        if not self._scope.drain_s:
             return
         with contextlib.suppress(TimeoutError, AttemptFailed):
-            async with asyncio.timeout(self._scope.read_on_s):
+            async with asyncio.timeout(self._scope.drain_s):
                 async for chunk in chunks:
                     self.assembler.add(chunk)
 
@@ -249,7 +249,7 @@ class _StreamedAttempt:
         reply = self.assembler.reply()
         if self._complete:
             unseen = not self.assembler.answer_started
-            finish_with_reply(self._scope, attempt, reply, final_shortcoming(reply) if unseen else None)
+            finish_with_reply(self._scope, attempt, reply, final_unusable_reason(reply) if unseen else None)
         elif self.failure is not None:
             finish_with_failure(self._scope, attempt, self.failure, reply)
         else:

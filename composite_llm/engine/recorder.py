@@ -35,7 +35,7 @@ class OpenAttempt:
     started: float
     request: AttemptRequest | None = None
     """What was asked, until it is over."""
-    place: Slot | None = None
+    slot: Slot | None = None
     patience_s: float | None = None
     first_token: float | None = None
     ended: float | None = None
@@ -146,8 +146,8 @@ class Recorder:
         for attempt in call.attempts:
             if attempt.ended is None:
                 attempt.spent = BY_NESTED
-                if attempt.place is not None:
-                    attempt.place.give_back()
+                if attempt.slot is not None:
+                    attempt.slot.release()
 
     def degrade(self, reason: Degradation) -> None:
         """Note a departure from the configuration, once."""

@@ -38,7 +38,7 @@ class Scope:
         endpoint_refusals: What endpoints were found to refuse; shared by the whole process.
         positional_ballots: Which reviewers only repeat the order shown; shared by the whole process.
         cached_answers: What the same request had been answered when it failed a moment ago.
-        kept: Where this run's own answers are put, in case that it fails.
+        answers_to_keep: Where this run's own answers are put, in case that it fails.
         emit: Told what happens.
         watched: Whether anybody looks at what is told; if not, what is costly to put together is left out.
         parent_id: The call this run is nested in.
@@ -49,7 +49,7 @@ class Scope:
         owner: Whom kept deliberations belong to; None to keep and find none.
         client_timeout_s: The run's limit, told to the client library; constant, because LiteLLM keeps one HTTP client
             per distinct value.
-        read_on_s: How long a stream whose reader has gone is read on, for what its provider has sent already: of a
+        drain_s: How long a stream whose reader has gone is read on, for what its provider has sent already: of a
             finished answer that is the exact bill.
     """
 
@@ -64,7 +64,7 @@ class Scope:
     endpoint_refusals: EndpointRefusals = field(default_factory=EndpointRefusals)
     positional_ballots: PositionalBallots = field(default_factory=PositionalBallots)
     cached_answers: CachedAnswers | None = None
-    kept: CachedAnswers | None = None
+    answers_to_keep: CachedAnswers | None = None
     emit: Callable[[Event], None] = ignore_event
     watched: bool = True
     stream_members: bool = False
@@ -75,7 +75,7 @@ class Scope:
     session_id: str | None = None
     owner: str | None = ""
     client_timeout_s: float | None = None
-    read_on_s: float = 0.0
+    drain_s: float = 0.0
 
     def time_left(self) -> float | None:
         """Seconds until the deadline."""
@@ -105,7 +105,7 @@ class Scope:
             self.recorder.degrade(reason)
             self.emit(Degraded(reason))
 
-    def tell_done(self, call: OpenCall) -> None:
+    def emit_done(self, call: OpenCall) -> None:
         """Tell that a subcall is done."""
         if self.watched:
             self.emit(self.recorder.done(call))

@@ -24,9 +24,9 @@ class Slot:
         return self
 
     async def __aexit__(self, *_: Any) -> None:
-        self.give_back()
+        self.release()
 
-    def give_back(self) -> None:
+    def release(self) -> None:
         """Let others have it."""
         if self._held and self._limiter is not None:
             self._held = False

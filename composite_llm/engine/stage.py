@@ -136,12 +136,12 @@ class _StageDeadline:
             self._quorum_in = self._quorum_met = True
             if self._policy.straggler_grace_s is not None:
                 self._grace_end = self._clock() + self._policy.straggler_grace_s
-            self._reschedule("the quorum was in and the time for stragglers over")
+            self._reschedule("the quorum was met and the straggler grace period was over")
         elif not self._quorum_in and self._usable + self._outstanding < self._policy.quorum:
             # Whatever the rest answers, the stage has failed: their money can be saved.
             self._grace_end = self._clock()
             self._quorum_in = True
-            self._reschedule("the quorum could not be met any more")
+            self._reschedule("the quorum could no longer be met")
 
     def _reschedule(self, reason: str) -> None:
         # Whom `stage_timeout_s` cuts off has had all the time there was, quorum or not.
@@ -171,14 +171,14 @@ async def _member(scope: Scope, subcall: SubcallRequest, deadline: _StageDeadlin
             if isinstance(outcome, Reply) and subcall.review is not None:
                 review = subcall.review(outcome)
                 call.labels, call.critiques = review.labels, review.critiques
-            if isinstance(outcome, Reply) and scope.kept is not None:
+            if isinstance(outcome, Reply) and scope.answers_to_keep is not None:
                 # At once, since the run's time may end before the stage does.
-                scope.kept.keep(subcall.stage, subcall.name, subcall.messages, outcome)
+                scope.answers_to_keep.keep(subcall.stage, subcall.name, subcall.messages, outcome)
     except TimeoutError:
         outcome = _cut_off(call, deadline.why_abandoned(timeout))
     finally:
         deadline.leave(timeout, usable=usable)
-    scope.tell_done(call)
+    scope.emit_done(call)
     return outcome
 
 

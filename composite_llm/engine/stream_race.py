@@ -10,7 +10,7 @@ from typing import Protocol
 from composite_llm.backend.interface import Chunk
 from composite_llm.engine.recorder import OpenCall
 from composite_llm.engine.stream_assembler import StreamAssembler
-from composite_llm.engine.subcall import final_shortcoming, note_next_step
+from composite_llm.engine.subcall import final_unusable_reason, note_next_step
 from composite_llm.model.errors import Failure
 from composite_llm.model.structured_text import NextStep
 
@@ -45,7 +45,7 @@ class Opened:
     def promising(self) -> bool:
         """Whether an answer has begun, or has ended as one."""
         begun = self.attempt.assembler.answer_started
-        return self.attempt.failure is None and (begun or final_shortcoming(self.attempt.assembler.reply()) is None)
+        return self.attempt.failure is None and (begun or final_unusable_reason(self.attempt.assembler.reply()) is None)
 
     async def chunks(self) -> AsyncGenerator[Chunk, None]:
         """What was read already, and the rest."""

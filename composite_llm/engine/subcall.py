@@ -62,7 +62,7 @@ async def ask(scope: Scope, subcall: SubcallRequest, call: OpenCall) -> Reply | 
             outcome = await _ask_node(scope, subcall, node, call)
             if isinstance(outcome, Reply):
                 note_answer(call, node, outcome)
-                return said_by(node, call, outcome)
+                return with_origin(node, call, outcome)
             failure, reply = outcome
             spare = spare or reply
             failures.append(NodeFailure(node.label, failure))
@@ -85,7 +85,7 @@ def note_answer(call: OpenCall, node: Node, reply: Reply) -> None:
     call.content = text_of(reply.message.get("content")) or None
 
 
-def said_by(node: Node, call: OpenCall, reply: Reply) -> Reply:
+def with_origin(node: Node, call: OpenCall, reply: Reply) -> Reply:
     """The reply with who said it; a composite's comes from a model of its own."""
     if node.is_composite or reply.nested:
         return reply
@@ -111,7 +111,7 @@ async def _ask_node(
         outcome = await hedged(attempts.inside, subcall, node, call, request)
         if not isinstance(outcome, Failure):
             attempt, reply = outcome
-            unusable = shortcoming(subcall, reply)
+            unusable = unusable_reason(subcall, reply)
             finish_with_reply(scope, attempt, reply, unusable)
             if unusable is None:
                 attempts.answered()
@@ -247,7 +247,7 @@ async def hedged(
         for outcome in await asyncio.gather(*tasks, return_exceptions=True):
             if isinstance(outcome, tuple) and outcome is not chosen:
                 # Answered too, and is paid for.
-                finish_with_reply(scope, *outcome, shortcoming(subcall, outcome[1]))
+                finish_with_reply(scope, *outcome, unusable_reason(subcall, outcome[1]))
         for attempt in call.attempts:
             if attempt.status == "cancelled" and len(tasks) > 1 and not being_cancelled():
                 attempt.status = "abandoned"
@@ -262,7 +262,7 @@ async def _first_usable(
         done, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
         for task in (task for task in tasks if task in done):
             outcome = task.result()
-            if not isinstance(outcome, Failure) and shortcoming(subcall, outcome[1]) is None:
+            if not isinstance(outcome, Failure) and unusable_reason(subcall, outcome[1]) is None:
                 return outcome
     assert outcome is not None
     return outcome
@@ -276,9 +276,9 @@ def unusable_failure(endpoint: str | None, why: str) -> Failure:
 _BLANK = "blank answer"
 
 
-def shortcoming(subcall: SubcallRequest, reply: Reply) -> str | None:
+def unusable_reason(subcall: SubcallRequest, reply: Reply) -> str | None:
     """Why a reply is not what was wanted; None if it is."""
-    return final_shortcoming(reply) if subcall.final else why_unusable(reply)
+    return final_unusable_reason(reply) if subcall.final else member_unusable_reason(reply)
 
 
 def note_next_step(call: OpenCall, step: NextStep) -> None:
@@ -287,7 +287,7 @@ def note_next_step(call: OpenCall, step: NextStep) -> None:
         call.attempts[-1].next_step = step
 
 
-def why_unusable(reply: Reply) -> str | None:
+def member_unusable_reason(reply: Reply) -> str | None:
     """Why a reply is no answer another model can work with; None if it is one."""
     message = reply.message
     if reply.finish_reason == "content_filter":
@@ -301,7 +301,7 @@ def why_unusable(reply: Reply) -> str | None:
     return _BLANK if reply.finish_reason != "length" else f"{_BLANK}, cut off by max_tokens"
 
 
-def final_shortcoming(reply: Reply) -> str | None:
+def final_unusable_reason(reply: Reply) -> str | None:
     """Why a final reply is worth asking a fallback; None if it is an answer."""
     if reply.finish_reason == "content_filter":
         return "answer withheld by a content filter"

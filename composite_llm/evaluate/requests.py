@@ -81,7 +81,7 @@ def _lines(path: Path, text: str) -> Iterator[tuple[int, dict[str, Any]]]:
 def _request(where: str, entry: dict[str, Any], number: int) -> Request:
     custom_id = entry.pop("custom_id", f"request-{number}")
     if not isinstance(custom_id, str) or not custom_id:
-        raise InvalidConfig(f"{where}: custom_id is no text")
+        raise InvalidConfig(f"{where}: custom_id is not text")
     if entry.pop("method", "POST") != "POST" or entry.pop("url", URL) != URL:
         raise InvalidConfig(f"{where}: only POST {URL} can be asked")
     body = entry.pop("body", None)
@@ -92,7 +92,7 @@ def _request(where: str, entry: dict[str, Any], number: int) -> Request:
     messages = _messages(where, body)
     model = body.get("model")
     if model is not None and not isinstance(model, str):
-        raise InvalidConfig(f"{where}: model is no text")
+        raise InvalidConfig(f"{where}: model is not text")
     options = {
         key: value
         for key, value in body.items()
@@ -107,7 +107,7 @@ def _messages(where: str, body: Mapping[str, Any]) -> list[dict[str, Any]]:
         return [{"role": "user", "content": body["prompt"]}]
     messages = body.get("messages")
     if not isinstance(messages, list) or not messages or not all(isinstance(one, dict) for one in messages):
-        raise InvalidConfig(f"{where}: messages is no list of messages")
+        raise InvalidConfig(f"{where}: messages is not a list of messages")
     return messages
 
 

@@ -335,7 +335,7 @@ class Scoring:
         if question.answer is None and kind in ("exact", "numeric", "choice", "regex"):
             raise InvalidConfig(f"question {question.id} has no answer; give one, or score with a judge")
         if kind == "numeric" and number_in(str(question.answer)) is None:
-            raise InvalidConfig(f"question {question.id}: the answer {question.answer!r} is no number")
+            raise InvalidConfig(f"question {question.id}: the answer {question.answer!r} is not a number")
         if kind == "choice" and not question.choices:
             raise InvalidConfig(f"question {question.id} has no choices")
         return self._named(kind)
@@ -384,5 +384,5 @@ def _function(where: str) -> Callable[[str, Question], Any]:
     except (ImportError, OSError, AttributeError) as error:
         raise InvalidOption("score", f"{where!r} cannot be loaded ({type(error).__name__})", value=where) from None
     if not callable(found):
-        raise InvalidOption("score", f"{where!r} is no function", value=where)
+        raise InvalidOption("score", f"{where!r} is not a function", value=where)
     return found  # type: ignore[no-any-return]

@@ -120,7 +120,7 @@ def _check_part(path: str, part: Any, role: str) -> None:
     if kind is None and role != "user":
         return
     if not isinstance(kind, str) or not kind:
-        raise InvalidOption(f"{path}.type", "is missing" if kind is None else "is no name", allowed="a part's type")
+        raise InvalidOption(f"{path}.type", "is missing" if kind is None else "is not a name", allowed="a part's type")
     check = _PARTS.get(kind)
     problem = check(part.get(kind)) if check is not None else None
     if problem is not None:
@@ -162,9 +162,9 @@ _PARTS: dict[str, Callable[[Any], str | None]] = {
 
 def _check_called(path: str, function: Any) -> None:
     if not isinstance(function, Mapping) or not isinstance(function.get("name"), str):
-        raise InvalidOption(path, "is no call", allowed="a mapping with 'name' and 'arguments'")
+        raise InvalidOption(path, "is not a call", allowed="a mapping with 'name' and 'arguments'")
     if not isinstance(function.get("arguments"), str | Mapping):
-        raise InvalidOption(f"{path}.arguments", "is no text", allowed="a JSON object as text")
+        raise InvalidOption(f"{path}.arguments", "is not text", allowed="a JSON object as text")
 
 
 # --- tools and formats ---------------------------------------------------------------------------------------------
@@ -193,7 +193,7 @@ def _listed(key: str, value: Any) -> Iterable[Any]:
 
 def _check_function(path: str, function: Any) -> None:
     if not isinstance(function, Mapping) or not isinstance(function.get("name"), str) or not function["name"]:
-        raise InvalidOption(path, "is no function", allowed="a mapping with 'name'")
+        raise InvalidOption(path, "is not a function", allowed="a mapping with 'name'")
     parameters = function.get("parameters")
     if parameters is not None and not isinstance(parameters, Mapping):
         raise InvalidOption(f"{path}.parameters", f"is a {type(parameters).__name__}", allowed="a JSON schema")
@@ -203,7 +203,7 @@ def _check_format(given: Any) -> None:
     if given is None or isinstance(given, type):
         return
     if not isinstance(given, Mapping) or not isinstance(given.get("type"), str):
-        raise InvalidOption("response_format", "is no format", allowed="a mapping with 'type', or a pydantic model")
+        raise InvalidOption("response_format", "is not a format", allowed="a mapping with 'type', or a pydantic model")
     if given["type"] != "json_schema":
         return
     named = given.get("json_schema")

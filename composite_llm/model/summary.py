@@ -182,3 +182,17 @@ def _by_stage(calls: Iterable[Call]) -> list[tuple[str, Sequence[Call]]]:
     for call in calls:
         stages.setdefault(call.stage, []).append(call)
     return list(stages.items())
+
+
+def brief_line(trace: Trace) -> str:
+    """A run in a few words: calls, tokens, money, seconds; and whether all went as configured."""
+    calls = len(trace.calls)
+    parts = [
+        f"{calls} call{'s' if calls != 1 else ''}",
+        f"{trace.usage.prompt_tokens} + {trace.usage.completion_tokens} tokens",
+        money(trace.cost_usd),
+        f"{trace.duration_s:.1f} s",
+    ]
+    if trace.degraded:
+        parts.append("degraded")
+    return " · ".join(parts)

@@ -5,11 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from composite_llm.model.trace import Attempt
+from composite_llm.picture.attempt_kinds import (
+    KIND_MARKS,
+    STATUS_WORDS,
+    ClassifiedAttempt,
+    classified_attempts,
+    eventful,
+)
 from composite_llm.picture.call_nodes import CallNode
 from composite_llm.picture.figures import NONE, plural, seconds
 from composite_llm.picture.limits import Limits, shortened
 from composite_llm.picture.markup import Html, element, wide
-from composite_llm.picture.tries import KIND_MARKS, STATUS_WORDS, Try, eventful, tries
 
 _COLUMNS = ("Attempt", "Start", "Time", "Status", "Why", "What followed")
 
@@ -42,7 +48,7 @@ def attempts(ordered: Sequence[CallNode], limits: Limits) -> Html | None:
 
 def _call(node: CallNode, limits: Limits) -> Html:
     call = node.call
-    shown = tries(call)[: limits.lines]
+    shown = classified_attempts(call)[: limits.lines]
     more = len(call.attempts) - len(shown)
     said = f"{call.heading}: {call.error}" if call.error else call.heading
     name = element("span", shortened(call.name, limits.label), dir="auto")
@@ -57,7 +63,7 @@ def _call(node: CallNode, limits: Limits) -> Html:
     return element("tbody", element("tr", header), *(_attempt(a, limits) for a in shown), note if more else None)
 
 
-def _attempt(tried: Try, limits: Limits) -> Html:
+def _attempt(tried: ClassifiedAttempt, limits: Limits) -> Html:
     attempt = tried.attempt
     where = [attempt.model] + ([f"at {attempt.endpoint}"] if attempt.endpoint else [])
     return element(

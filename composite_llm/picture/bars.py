@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from composite_llm.model.trace import CallStatus
+from composite_llm.picture.attempt_kinds import STATUS_WORDS
 from composite_llm.picture.axis import Axis
 from composite_llm.picture.figures import finite, seconds
 from composite_llm.picture.markup import Child, Html, element
-from composite_llm.picture.tries import STATUS_WORDS
 
 _HEIGHT = 20
 _THICK = 10

@@ -7,13 +7,13 @@ from collections.abc import Sequence
 from composite_llm.model.structured_text import Degradation
 from composite_llm.model.trace import Trace
 from composite_llm.picture.figures import at_least, count, known_part, moment, plural, price, seconds
-from composite_llm.picture.framing import Ending, Framing
 from composite_llm.picture.limits import Limits, shortened
 from composite_llm.picture.markup import Child, Html, element
+from composite_llm.picture.page_context import Ending, PageContext
 
 _HEADLINES: dict[Ending, str] = {
     "failed": "This run gave no answer",
-    "cancelled": "This run was cancelled: its caller had gone",
+    "cancelled": "This run was cancelled: its caller stopped waiting",
     "lost": "This run was lost",
 }
 _ENDINGS: dict[Ending, str] = {
@@ -25,28 +25,28 @@ _ENDINGS: dict[Ending, str] = {
 }
 
 
-def heading(trace: Trace, framing: Framing, limits: Limits) -> Html:
+def heading(trace: Trace, context: PageContext, limits: Limits) -> Html:
     """The header: the name of the run, what went wrong, the figures, the rest of the facts.
 
     Args:
         trace: The run.
-        framing: What is known beside it.
+        context: What is known beside it.
         limits: What is shown at most.
     """
     return element(
         "header",
         element("p", shortened(trace.strategy_title or trace.strategy, limits.label), class_="over", dir="auto"),
         element("h1", shortened(trace.model, limits.label), dir="auto"),
-        _alarm(trace, framing, limits),
+        _alarm(trace, context, limits),
         _degraded(trace.degraded, limits),
-        _said([*framing.remarks, *_of_the_run(trace)], limits),
+        _said([*context.remarks, *_of_the_run(trace)], limits),
         _figures(trace),
-        _facts(trace, framing, limits),
+        _facts(trace, context, limits),
     )
 
 
-def _alarm(trace: Trace, framing: Framing, limits: Limits) -> Html | None:
-    headline = _HEADLINES.get(framing.ending_of(trace))
+def _alarm(trace: Trace, context: PageContext, limits: Limits) -> Html | None:
+    headline = _HEADLINES.get(context.ending_of(trace))
     if headline is None:
         return None
     return element(
@@ -139,7 +139,7 @@ def _cost_note(trace: Trace) -> str:
     return f"{price(known_part(costs))} known; no price for {plural(unknown, 'attempt')}"
 
 
-def _facts(trace: Trace, framing: Framing, limits: Limits) -> Html:
+def _facts(trace: Trace, context: PageContext, limits: Limits) -> Html:
     """Who, when, and where from."""
     started = moment(trace.started_at)
     when = element("time", f"{started:%Y-%m-%d %H:%M:%S} UTC", datetime=started.isoformat())
@@ -147,8 +147,8 @@ def _facts(trace: Trace, framing: Framing, limits: Limits) -> Html:
         ("Strategy", shortened(trace.strategy, limits.label)),
         ("Run", element("code", shortened(trace.id, limits.label))),
         ("Started", when),
-        ("Ended", _ENDINGS[framing.ending_of(trace)]),
-        *((name, shortened(value, limits.label)) for name, value in framing.origin),
+        ("Ended", _ENDINGS[context.ending_of(trace)]),
+        *((name, shortened(value, limits.label)) for name, value in context.origin),
     ]
     pairs = (element("div", element("dt", name), element("dd", value, dir="auto")) for name, value in facts)
     return element("dl", *pairs, class_="facts")

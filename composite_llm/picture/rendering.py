@@ -8,26 +8,26 @@ from composite_llm.picture.attempts import attempts
 from composite_llm.picture.call_nodes import call_nodes
 from composite_llm.picture.document import asset, document
 from composite_llm.picture.figures import moment
-from composite_llm.picture.framing import BARE, Framing
 from composite_llm.picture.heading import heading
 from composite_llm.picture.limits import FRAGMENT, PAGE, Limits, shortened
 from composite_llm.picture.markup import Html, element, joined, literal
 from composite_llm.picture.models import models
+from composite_llm.picture.page_context import BARE, PageContext
 from composite_llm.picture.text_block import question
 from composite_llm.picture.tool_rounds import tool_rounds
 from composite_llm.picture.vote import vote
 from composite_llm.picture.waterfall import waterfall
 
 
-def page(trace: Trace, *, framing: Framing = BARE, limits: Limits = PAGE) -> str:
+def page(trace: Trace, *, context: PageContext = BARE, limits: Limits = PAGE) -> str:
     """A self-contained page: it asks the network for nothing, and works with scripts switched off.
 
     Args:
         trace: A run, finished or not.
-        framing: What is known of it beside the trace.
+        context: What is known of it beside the trace.
         limits: What is shown at most; what is left out is said in its place.
     """
-    main = element("main", sheet(trace, framing, limits), class_="sheet")
+    main = element("main", sheet(trace, context, limits), class_="sheet")
     return document(name_of(trace), main, style=asset("picture.css") + asset("page.css"), script=asset("page.js"))
 
 
@@ -44,25 +44,25 @@ def name_of(trace: Trace) -> str:
     return f"{shortened(trace.model, 80)} \N{MIDDLE DOT} {moment(trace.started_at):%Y-%m-%d %H:%M}"
 
 
-def sheet(trace: Trace, framing: Framing, limits: Limits) -> Html:
+def sheet(trace: Trace, context: PageContext, limits: Limits) -> Html:
     """Everything that a page shows, without the page."""
     ordered, text_limit = call_nodes(trace), limits.text_share(trace)
     calls = [
         waterfall(trace, ordered, limits),
         vote(trace.ranking, limits) if trace.ranking is not None else None,
-        answers(ordered, framing, limits, text_limit),
+        answers(ordered, context, limits, text_limit),
     ]
     return joined(
         [
-            heading(trace, framing, limits),
-            question(framing.named("Question"), framing.question, text_limit) if framing.question else None,
-            *(calls if trace.calls else [element("p", _nobody(framing), class_="note block")]),
-            tool_rounds(trace.tool_calls, framing, limits, text_limit) if trace.tool_calls else None,
+            heading(trace, context, limits),
+            question(context.named("Question"), context.question, text_limit) if context.question else None,
+            *(calls if trace.calls else [element("p", _nobody(context), class_="note block")]),
+            tool_rounds(trace.tool_calls, context, limits, text_limit) if trace.tool_calls else None,
             attempts(ordered, limits),
             models(trace, limits),
         ]
     )
 
 
-def _nobody(framing: Framing) -> str:
-    return "No call is done yet." if framing.ending == "running" else "No model was asked."
+def _nobody(context: PageContext) -> str:
+    return "No call is done yet." if context.ending == "running" else "No model was asked."

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Literal
 
 from composite_llm.model.trace import CallStatus
+from composite_llm.picture.attempt_kinds import STATUS_WORDS
 from composite_llm.picture.markup import Child, Html, element
-from composite_llm.picture.tries import STATUS_WORDS
 
 COLUMNS = ("Call", "Timeline", "Time", "Tokens", "Cost")
 _DEEPEST = 4

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 
 from composite_llm.model.trace import Call, Trace
 from composite_llm.model.usage import total_cost, total_usage
+from composite_llm.picture.attempt_kinds import KIND_MARKS, STATUS_WORDS, classified_attempts
 from composite_llm.picture.axis import Axis, axis_of
 from composite_llm.picture.bars import bracket, sample, scale
 from composite_llm.picture.call_nodes import CallNode, Stage, stages
@@ -14,13 +15,12 @@ from composite_llm.picture.figures import finite, plural, price_of, seconds, tok
 from composite_llm.picture.limits import Limits, ends_of, shortened
 from composite_llm.picture.markup import Html, element
 from composite_llm.picture.rows import COLUMNS, name_cell, note_row, row
-from composite_llm.picture.tries import KIND_MARKS, STATUS_WORDS, tries
 from composite_llm.picture.waterfall_rows import call_rows, call_span, tool_rows
 
 
 def legend(trace: Trace) -> Html:
     """A list of samples with their words: of those marks that occur."""
-    attempts = [tried for call in trace.calls for tried in tries(call)]
+    attempts = [tried for call in trace.calls for tried in classified_attempts(call)]
     statuses = {call.status for call in trace.calls} | {tried.attempt.status for tried in attempts}
     entries = [element("li", sample(status), word) for status, word in STATUS_WORDS.items() if status in statuses]
     if any(tried.attempt.first_token_s is not None for tried in attempts):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from composite_llm.model.trace import Call, CallStatus, ToolCall
+from composite_llm.picture.attempt_kinds import KIND_MARKS, ClassifiedAttempt, classified_attempts
 from composite_llm.picture.axis import Axis
 from composite_llm.picture.bars import Span, bar, bracket
 from composite_llm.picture.call_nodes import CallNode
@@ -12,7 +13,6 @@ from composite_llm.picture.figures import NONE, finite, plural, price_of, second
 from composite_llm.picture.limits import Limits, shortened
 from composite_llm.picture.markup import Html, element
 from composite_llm.picture.rows import name_cell, note_row, row, status_word
-from composite_llm.picture.tries import KIND_MARKS, Try, tries
 
 
 def call_rows(axis: Axis, node: CallNode, limits: Limits) -> list[Html]:
@@ -37,7 +37,11 @@ def call_rows(axis: Axis, node: CallNode, limits: Limits) -> list[Html]:
             f"call {call.status}",
         )
     ]
-    return rows + [_attempt_row(axis, attempt, node.depth, limits) for attempt in tries(call)] if several else rows
+    return (
+        rows + [_attempt_row(axis, attempt, node.depth, limits) for attempt in classified_attempts(call)]
+        if several
+        else rows
+    )
 
 
 def call_span(call: Call) -> Span:
@@ -56,7 +60,7 @@ def _whose(node: CallNode, limits: Limits) -> Html | None:
     return element("small", shortened(" \N{MIDDLE DOT} ".join(said), limits.label), dir="auto") if said else None
 
 
-def _attempt_row(axis: Axis, tried: Try, depth: int, limits: Limits) -> Html:
+def _attempt_row(axis: Axis, tried: ClassifiedAttempt, depth: int, limits: Limits) -> Html:
     attempt = tried.attempt
     name = name_cell(
         element("span", f"{KIND_MARKS[tried.kind]} {tried.kind}", class_="kind"),

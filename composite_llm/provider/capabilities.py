@@ -95,7 +95,9 @@ def register_models(models: Iterable[str | Mapping[str, Any]], profiles: Profile
         options = {"model": given} if isinstance(given, str) else dict(given)
         model = options.pop("model", None)
         if not isinstance(model, str) or not is_composite_model(model):
-            raise InvalidOption("models", "is no composite model string", allowed=f"{COMPOSITE_PREFIX}…", value=model)
+            raise InvalidOption(
+                "models", "is not a composite model string", allowed=f"{COMPOSITE_PREFIX}…", value=model
+            )
         entries[model] = _entry(make_plan(model, options, profiles), facts)
     litellm.register_model(entries)
 

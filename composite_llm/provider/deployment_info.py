@@ -68,9 +68,9 @@ def _read(path: Path) -> ProxyFile:
     except UnreadableConfig as error:
         if not error.is_yaml:
             raise InvalidConfig(f"{path}: cannot be read ({error.problem})") from None
-        raise InvalidConfig(f"{path}: model_list is no list of models") from None
+        raise InvalidConfig(f"{path}: model_list is not a list of models") from None
     if any(not isinstance(source.content.get("model_list", []), list) for source in file.sources):
-        raise InvalidConfig(f"{path}: model_list is no list of models")
+        raise InvalidConfig(f"{path}: model_list is not a list of models")
     return file
 
 

@@ -157,7 +157,7 @@ def _caller(kwargs: Mapping[str, Any], plan: Plan, parent: Scope | None) -> Call
         timeout_s=_run_timeout_s(kwargs.get("timeout"), plan, parent),
         parent=parent,
         parent_span=metadata.get("litellm_parent_otel_span"),
-        read_on_s=_READ_ON_S if current_request() is not None else 0.0,
+        drain_s=_READ_ON_S if current_request() is not None else 0.0,
     )
 
 

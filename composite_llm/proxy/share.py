@@ -64,7 +64,7 @@ def _inside(container: str, value: Any, own: OwnDeployment, sent: Collection[str
     written = own.inside(container)
     for key, inner in value.items():
         if not isinstance(key, str):
-            raise InvalidOption(container, "has a key that is no string", allowed="names of options")
+            raise InvalidOption(container, "has a key that is not a string", allowed="names of options")
         if inner is None or (key in written and inner == written[key] and key not in sent):
             continue
         if key in CONTAINERS or (container == "extra_body" and key in _ONLY_OF_THE_CALL):

@@ -37,7 +37,7 @@ class Caller:
         parent_span: The caller's OpenTelemetry span, where LiteLLM handed one over.
         chose_models: On the proxy, whether the models are its own choice and not the operator's.
         chose_time: Whether the limit is.
-        read_on_s: As in `Scope`; 0 where nobody is charged for a stream that is closed early.
+        drain_s: As in `Scope`; 0 where nobody is charged for a stream that is closed early.
     """
 
     metadata: Mapping[str, Any] = field(default_factory=dict)
@@ -53,7 +53,7 @@ class Caller:
     parent_span: Any = None
     chose_models: bool = False
     chose_time: bool = False
-    read_on_s: float = 0.0
+    drain_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

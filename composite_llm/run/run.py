@@ -397,7 +397,7 @@ class Run:
 
     def _keep_answers(self) -> None:
         """Whatever the status: in a stream LiteLLM repeats a 400 too, and so do frameworks that read no statuses."""
-        kept = self._scope.kept if self._scope is not None else None
+        kept = self._scope.answers_to_keep if self._scope is not None else None
         if kept and (key := self._request_key()) is not None:
             self._services.retry_cache.put(key, kept)
 
@@ -436,13 +436,13 @@ class Run:
             trace_id=self._caller.trace_id,
             session_id=self._caller.session_id,
             client_timeout_s=parent.client_timeout_s if parent is not None else timeout_s,
-            read_on_s=parent.read_on_s if parent is not None else self._caller.read_on_s,
+            drain_s=parent.drain_s if parent is not None else self._caller.drain_s,
         )
         if parent is not None and parent.parent_id is not None:
             recorder.nest(parent.parent_id, self.plan.logical_model)
         if parent is None:
             recorder.notes = self.notes
-            self._scope = replace(self._scope, kept=CachedAnswers(self._scope.secret))
+            self._scope = replace(self._scope, answers_to_keep=CachedAnswers(self._scope.secret))
         return self._scope
 
     def _new_secret(self) -> str:

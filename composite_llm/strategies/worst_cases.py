@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 from composite_llm.backend.interface import ModelFacts
 from composite_llm.config.node import Node
-from composite_llm.engine.cost_bounds import QUOTE_TOKENS, WorstCase, longest_answer, total, within, worst_call
+from composite_llm.engine.cost_bounds import (
+    QUOTE_TOKENS,
+    WorstCase,
+    longest_answer,
+    total_worst_case,
+    within_caps,
+    worst_call,
+)
 
 if TYPE_CHECKING:
     from composite_llm.strategies.base import Strategy
@@ -79,7 +86,7 @@ def worst_calls(
 
 def worst_case(strategy: Strategy[Any], facts: ModelFacts, cast: Cast | None = None, **more: Any) -> WorstCase:
     """The most that a whole run may spend, if no call fails; arguments as for `worst_calls`."""
-    return total(worst for _, worst in worst_calls(strategy, facts, cast, **more))
+    return total_worst_case(worst for _, worst in worst_calls(strategy, facts, cast, **more))
 
 
 def gate_and_final(strategy: Strategy[Any], facts: ModelFacts) -> WorstCase:
@@ -95,7 +102,7 @@ def _worst_node(
     if not node.is_composite:
         return worst_call(facts, node, strategy.question_tokens(facts, node.model) + added, params)
     inner = strategy.nested(node, params)
-    return within(worst_case(inner, facts, added=added), inner.options.max_calls, inner.options.max_cost_usd)
+    return within_caps(worst_case(inner, facts, added=added), inner.options.max_calls, inner.options.max_cost_usd)
 
 
 def _longest_quotes(strategy: Strategy[Any], facts: ModelFacts, nodes: Sequence[Node]) -> tuple[int, ...]:

@@ -11,9 +11,9 @@ from aiohttp import hdrs, web
 from composite_llm.model.trace import Trace
 from composite_llm.observe.records import RunRecord
 from composite_llm.observe.store import StoreUnavailable, TraceStore, UnknownRun
-from composite_llm.viewer.asked import asked_for, present
 from composite_llm.viewer.hosts import names_this_machine
 from composite_llm.viewer.pages import error_page, list_page, run_page
+from composite_llm.viewer.run_query import present, run_query_of
 
 _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -42,9 +42,9 @@ class Viewer:
 
     async def runs(self, request: web.Request) -> web.Response:
         """The list."""
-        asked = asked_for(request.query)
-        records = await asyncio.to_thread(lambda: self._store.runs(**asked.query(present())))
-        return _answer(request, list_page(asked, records))
+        run_query = run_query_of(request.query)
+        records = await asyncio.to_thread(lambda: self._store.runs(**run_query.query(present())))
+        return _answer(request, list_page(run_query, records))
 
     async def run(self, request: web.Request) -> web.Response:
         """One run; the beginning of its id is enough."""
@@ -68,7 +68,9 @@ def viewer_app(store: TraceStore) -> web.Application:
 @web.middleware
 async def _guarded(request: web.Request, handler: _Handler) -> web.StreamResponse:
     if not names_this_machine(request.headers.get(hdrs.HOST, "")):
-        return _with_headers(web.Response(status=403, text="This server answers to a name of this machine only.\n"))
+        return _with_headers(
+            web.Response(status=403, text="This server only answers requests that are addressed to this machine.\n")
+        )
     try:
         answer = await handler(request)
     except UnknownRun as error:

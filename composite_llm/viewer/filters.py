@@ -5,20 +5,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from composite_llm.picture.markup import Html, element
-from composite_llm.viewer.asked import SINCE, STATUSES, TEXTS, Asked
+from composite_llm.viewer.run_query import SINCE, STATUSES, TEXTS, RunQuery
 
 _SPANS = {"1h": "the last hour", "24h": "the last 24 hours", "7d": "the last 7 days", "30d": "the last 30 days"}
 
 
-def filters(asked: Asked) -> Html:
+def filters(run_query: RunQuery) -> Html:
     """The form, filled in as the list is."""
     return element(
         "form",
-        _choice("Since", "since", [(key, _SPANS[key]) for key in SINCE], asked.since),
-        _choice("Status", "status", [(status, status) for status in STATUSES], asked.status),
-        *(_text(name, getattr(asked, name)) for name in TEXTS),
+        _choice("Since", "since", [(key, _SPANS[key]) for key in SINCE], run_query.since),
+        _choice("Status", "status", [(status, status) for status in STATUSES], run_query.status),
+        *(_text(name, getattr(run_query, name)) for name in TEXTS),
         element("button", "Filter", type="submit"),
-        element("a", "Show all", href="/") if asked.filtered else None,
+        element("a", "Show all", href="/") if run_query.filtered else None,
         method="get",
         action="/",
         class_="filters",

@@ -9,8 +9,8 @@ from composite_llm.observe.records import RunRecord
 from composite_llm.picture.figures import NONE, moment, plural, price, price_of, seconds, tokens
 from composite_llm.picture.limits import PAGE, shortened
 from composite_llm.picture.markup import Child, Html, element, joined, wide
-from composite_llm.viewer.asked import PER_PAGE, Asked
 from composite_llm.viewer.filters import filters
+from composite_llm.viewer.run_query import PER_PAGE, RunQuery
 
 _COLUMNS = ("Started (UTC)", "Run", "Status", "Time", "Calls", "Tokens", "Cost", "From")
 _FIGURES = ("Time", "Calls", "Tokens", "Cost")
@@ -18,28 +18,28 @@ _ORIGIN = ("user", "session", "project", "workflow")
 _QUESTION = 110
 
 
-def listing(asked: Asked, records: Sequence[RunRecord]) -> Html:
+def listing(run_query: RunQuery, records: Sequence[RunRecord]) -> Html:
     """The whole content of the page.
 
     Args:
-        asked: What the list is asked for.
+        run_query: What the list is asked for.
         records: The runs of its page, and one more if there is a further page.
     """
     runs, more = records[:PER_PAGE], len(records) > PER_PAGE
-    content = [_table(runs), _pages(asked, len(runs), more=more)] if runs else [_nothing(asked)]
+    content = [_table(runs), _pages(run_query, len(runs), more=more)] if runs else [_nothing(run_query)]
     return joined(
         [
             element("header", element("p", "composite", class_="over"), element("h1", "Runs")),
-            filters(asked),
+            filters(run_query),
             element("section", *content, id="runs", class_="block", data_live=True, aria_label="Runs"),
         ]
     )
 
 
-def _nothing(asked: Asked) -> Html:
-    if asked.filtered or asked.page > 1:
-        return element("p", "No run is like that.", class_="note")
-    return element("p", "No run has been kept yet.", class_="note")
+def _nothing(run_query: RunQuery) -> Html:
+    if run_query.filtered or run_query.page > 1:
+        return element("p", "No run matches these filters.", class_="note")
+    return element("p", "No runs have been stored yet.", class_="note")
 
 
 def _table(runs: Sequence[RunRecord]) -> Html:
@@ -111,9 +111,11 @@ def _from(run: RunRecord) -> list[Html | str]:
     return [*said] if said else [NONE]
 
 
-def _pages(asked: Asked, shown: int, *, more: bool) -> Html:
-    first = (asked.page - 1) * PER_PAGE + 1
-    newer = element("a", "Newer", href=asked.address(asked.page - 1), rel="prev") if asked.page > 1 else None
-    older = element("a", "Older", href=asked.address(asked.page + 1), rel="next") if more else None
-    where = f"{first:,} to {first + shown - 1:,}" if asked.page > 1 or more else plural(shown, "run")
+def _pages(run_query: RunQuery, shown: int, *, more: bool) -> Html:
+    first = (run_query.page - 1) * PER_PAGE + 1
+    newer = (
+        element("a", "Newer", href=run_query.address(run_query.page - 1), rel="prev") if run_query.page > 1 else None
+    )
+    older = element("a", "Older", href=run_query.address(run_query.page + 1), rel="next") if more else None
+    where = f"{first:,} to {first + shown - 1:,}" if run_query.page > 1 or more else plural(shown, "run")
     return element("nav", newer, element("span", where), older, class_="pages", aria_label="Pages")

@@ -10,23 +10,23 @@ from composite_llm.picture.document import asset, document
 from composite_llm.picture.limits import PAGE
 from composite_llm.picture.markup import Html, element
 from composite_llm.picture.rendering import name_of, sheet
-from composite_llm.viewer.asked import Asked
-from composite_llm.viewer.framing import framing_of
 from composite_llm.viewer.listing import listing
+from composite_llm.viewer.page_context import page_context_of
+from composite_llm.viewer.run_query import RunQuery
 
 RELOAD_S = 5
 """How often a browser without scripts asks again; one with scripts asks more often, and for less."""
 
 
-def list_page(asked: Asked, records: Sequence[RunRecord]) -> str:
+def list_page(run_query: RunQuery, records: Sequence[RunRecord]) -> str:
     """The list of runs."""
-    return _page("Runs", listing(asked, records), live=True)
+    return _page("Runs", listing(run_query, records), live=True)
 
 
 def run_page(run: RunRecord, trace: Trace) -> str:
     """One run."""
     live = run.status == "running"
-    content = element("div", sheet(trace, framing_of(run), PAGE), id="run", data_live=live)
+    content = element("div", sheet(trace, page_context_of(run), PAGE), id="run", data_live=live)
     return _page(name_of(trace), element("div", _back(), content), live=live)
 
 

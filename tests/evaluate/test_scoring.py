@@ -160,7 +160,7 @@ def test_a_function_of_a_file_scores(tmp_path: Path) -> None:
     ("kind", "question", "said"),
     [
         ("auto", asked(None), "has no answer"),
-        ("numeric", asked("many"), "is no number"),
+        ("numeric", asked("many"), "is not a number"),
         ("choice", asked("B"), "has no choices"),
         ("fuzzy", asked("B"), "allowed"),
     ],

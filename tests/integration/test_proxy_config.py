@@ -84,7 +84,7 @@ MISTAKES: dict[str, tuple[Change, str, str | None]] = {
     "unknown option": (params(TEAM, rounds=3), r"team: rounds: unknown option; allowed: .*extra_body", "rounds"),
     "misspelt parameter": (params(TEAM, temprature=1), r"team: temprature: .*'temperature'", "temprature"),
     "option of another strategy": (params(TEAM, criteria="x"), "team: criteria: .*of council, not of moa", "criteria"),
-    "option that is no number": (params(TEAM, layers="many"), "team: layers: got 'many'", "layers"),
+    "option that is not a number": (params(TEAM, layers="many"), "team: layers: got 'many'", "layers"),
     "option in optional_params": (params(TEAM, optional_params={"layers": 0}), "team: layers: got 0", "layers"),
     "misspelt in extra_body": (params(TEAM, extra_body={"propsers": []}), "team: propsers: .*'proposers'", "propsers"),
     "misspelt on a wildcard": (params(WILDCARD, max_call=2), r"composite/\*: max_call: .*'max_calls'", "max_call:"),
@@ -98,7 +98,7 @@ MISTAKES: dict[str, tuple[Change, str, str | None]] = {
     "no model": (params(TEAM, model="composite/moa/"), "team: model: .*nothing after the strategy", "composite/moa/"),
     "unknown profile": (params(COUNCIL, model="composite/profile/house", members=None, quorum=None),
                         "council: model: .*needs profiles.*COMPOSITE_LLM_CONFIG", "profile/house"),
-    "unknown member": (params(TEAM, proposers=["smal"]), "team: proposers.0: 'smal' is no model .*: small", "smal"),
+    "unknown member": (params(TEAM, proposers=["smal"]), "team: proposers.0: 'smal' is not a model .*: small", "smal"),
     "unknown final model": (params(TEAM, model="composite/moa/lerge"), "team: model: 'lerge' .*: large", "lerge"),
     "unknown aggregator": (params(TEAM, aggregator="lerge"), "team: aggregator: 'lerge' .*: large", "lerge"),
     "unknown fallback": (
@@ -159,8 +159,8 @@ MISTAKES: dict[str, tuple[Change, str, str | None]] = {
     "client may never set it": (
         info(TEAM, {"client_may_set": ["proposers", "api_base"]}), "client_may_set.1: 'api_base' is never", "api_base"
     ),
-    "client may set what is no list": (info(TEAM, {"client_may_set": 3}), "client_may_set: is no list", "client_may"),
-    "policy that is no mapping": (info(TEAM, ["proposers"]), "team: model_info.composite: is no mapping", "composite"),
+    "client may set what is not a list": (info(TEAM, {"client_may_set": 3}), "client_may_set: is not a list", "client_may"),
+    "policy that is not a mapping": (info(TEAM, ["proposers"]), "team: model_info.composite: is not a mapping", "composite"),
     "policy with another key": (info(TEAM, {"may_set": ["seed"]}), "team: model_info.composite.may_set: unknown", "may_set"),
     "no provider map": (
         lambda config: config.pop("litellm_settings"), "litellm_settings.custom_provider_map: is missing", None
@@ -226,7 +226,7 @@ def test_each_mistake_is_one_line_with_its_file_line_deployment_and_key(mistake:
 
 def test_all_mistakes_of_a_file_are_told_at_once_in_its_order() -> None:
     config = copy.deepcopy(SOUND)
-    for name in ("misspelt option", "unknown member", "quorum", "router retries", "client may set what is no list"):
+    for name in ("misspelt option", "unknown member", "quorum", "router retries", "client may set what is not a list"):
         MISTAKES[name][0](config)
     found = checked(config).problems
     assert len(found) == 5
@@ -296,7 +296,7 @@ def test_profiles_are_checked_with_their_own_file_and_lines() -> None:
     assert problem.source == "composite.yaml"
     assert problem.place is not None
     assert problem.place.line == 7
-    assert problem.message.startswith("profile house: proposers.1: 'smal' is no model of this proxy")
+    assert problem.message.startswith("profile house: proposers.1: 'smal' is not a model of this proxy")
 
 
 @pytest.mark.parametrize("broken", ["profiles: [", "profiles:\n  house: {strategy: moa, model: large, layrs: 2}\n"])
@@ -342,7 +342,7 @@ def test_a_file_that_holds_no_models_is_one_mistake(text: str) -> None:
 
 def test_a_key_that_is_there_twice_is_told() -> None:
     text = yaml.safe_dump(SOUND, sort_keys=False) + "router_settings: {}\n"
-    assert messages(text) == ["key 'router_settings' is there twice"]
+    assert messages(text) == ["key 'router_settings' is given twice"]
 
 
 def test_the_examples_are_sound(monkeypatch: pytest.MonkeyPatch) -> None:

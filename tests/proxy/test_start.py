@@ -29,9 +29,9 @@ def test_mistakes_are_in_the_log_before_a_client_meets_them(upstream: ThreadedSe
     told = [line for line in before.splitlines() if "started-with.yaml, line " in line]
     for said in (
         "misspelt: layrs: unknown option; did you mean 'layers'?",
-        "misspelt: proposers.0: 'smal' is no model of this proxy",
+        "misspelt: proposers.0: 'smal' is not a model of this proxy",
         "first: model: a cycle: first > second > first",
-        "many: model_info.composite.client_may_set.0: 'criterea' is no option; nearest: criteria",
+        "many: model_info.composite.client_may_set.0: 'criterea' is not an option; nearest: criteria",
         "router_settings.num_retries: got 1",
     ):
         assert sum(said in line for line in told) == 1, (said, before)

@@ -7,7 +7,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from composite_llm.cli.bill import bill
 from composite_llm.cli.chat.conversation import Conversation, Setting
 from composite_llm.cli.chat.stats import print_stats
 from composite_llm.cli.exits import Failed, Misused, say_error
@@ -15,7 +14,7 @@ from composite_llm.config.registry import STRATEGIES
 from composite_llm.model.errors import CompositeError
 from composite_llm.model.near_misses import near_miss
 from composite_llm.model.personas import PERSONAS, persona_text
-from composite_llm.model.summary import summary
+from composite_llm.model.summary import brief_line, summary
 
 _NONE = ("off", "none")
 
@@ -137,7 +136,7 @@ def _save(conversation: Conversation, argument: str) -> None:
         return
     titles = {"user": "Question", "assistant": "Answer"}
     parts = [f"## {titles[message['role']]}\n\n{message['content'].strip()}\n" for message in conversation.said]
-    costs = [f"- {bill(trace)}" for trace in conversation.traces]
+    costs = [f"- {brief_line(trace)}" for trace in conversation.traces]
     _write(argument, "\n".join([*parts, "## Cost\n", *costs, ""]))
 
 

@@ -27,12 +27,12 @@ def open_run(
 ) -> None:
     """Show one run as a page in the browser."""
     from composite_llm.picture import page
-    from composite_llm.viewer.framing import framing_of
+    from composite_llm.viewer.page_context import page_context_of
 
     with store_failures():
         traces = store_of(store)
         run = traces.run(run_id)
-        html = page(traces.trace(run.id), framing=framing_of(run))
+        html = page(traces.trace(run.id), context=page_context_of(run))
     path = (output or _temporary_file(run.id)).absolute()
     path.write_text(html, encoding="utf-8")
     print(path)

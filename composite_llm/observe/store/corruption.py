@@ -9,7 +9,7 @@ import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
-from composite_llm.observe.store.moments import now_us
+from composite_llm.observe.store.timestamps import now_microseconds
 
 _log = logging.getLogger("composite_llm")
 
@@ -30,7 +30,7 @@ def set_aside(path: Path) -> None:
     with _alone(path):
         if not _is_broken(path):
             return
-        aside = path.with_name(f"{path.name}.corrupt-{now_us()}")
+        aside = path.with_name(f"{path.name}.corrupt-{now_microseconds()}")
         # Its log first: a new file must not meet the old one's.
         for suffix in ("-wal", "-shm", ""):
             with contextlib.suppress(FileNotFoundError):

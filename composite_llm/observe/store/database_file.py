@@ -10,7 +10,7 @@ from pathlib import Path
 
 from composite_llm.observe.store.connection import connect
 from composite_llm.observe.store.corruption import is_corrupt, set_aside
-from composite_llm.observe.store.moments import now_us
+from composite_llm.observe.store.timestamps import now_microseconds
 from composite_llm.observe.store.writers import HEARTBEAT_S, process_started, remove_gone_writers, this_host
 
 
@@ -87,7 +87,7 @@ class WriterFile:
         pid = os.getpid()
         connection.execute(
             "INSERT OR REPLACE INTO writers VALUES (?, ?, ?, ?, ?)",
-            (self._writer_id, this_host(), pid, process_started(pid), now_us()),
+            (self._writer_id, this_host(), pid, process_started(pid), now_microseconds()),
         )
         self._next_beat_s = time.monotonic() + HEARTBEAT_S
 

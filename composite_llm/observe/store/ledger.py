@@ -18,9 +18,9 @@ from composite_llm.model.trace import Trace
 from composite_llm.observe.spending import Used
 from composite_llm.observe.store.batch import End, Item
 from composite_llm.observe.store.connection import connect
-from composite_llm.observe.store.moments import as_us, now_us
 from composite_llm.observe.store.nested import composites_of, known_usd, spent_by_nested
 from composite_llm.observe.store.sqlite import StoreUnavailable
+from composite_llm.observe.store.timestamps import now_microseconds, to_microseconds
 from composite_llm.observe.store.writers import gone_writers
 from composite_llm.observe.store.writing import Start
 
@@ -76,7 +76,7 @@ class Ledger:
         total = sum(known_usd(call) for call in trace.calls)
         with self._lock:
             self._unwritten[start.run_id] = _Unwritten(
-                as_us(trace.started_at), 0.0, {**spent_by_nested(trace), start.model: total}
+                to_microseconds(trace.started_at), 0.0, {**spent_by_nested(trace), start.model: total}
             )
 
     def written(self, items: Iterable[Item]) -> None:
@@ -98,7 +98,7 @@ class Ledger:
 
     def used(self, model: str, since: datetime) -> Used:
         """As `Spending`. Where the store cannot be read, what this process knows."""
-        since_us = as_us(since)
+        since_us = to_microseconds(since)
         with self._lock:
             ids = json.dumps(list(self._unwritten))
             mine = [run for run in self._unwritten.values() if model in run.spent and run.started_us >= since_us]
@@ -117,7 +117,7 @@ class Ledger:
     def _stored(self, model: str, since_us: int, ids: str) -> Used:
         if not self._path.exists():
             return Used()
-        today_us = max(now_us() // _DAY_US * _DAY_US, since_us)
+        today_us = max(now_microseconds() // _DAY_US * _DAY_US, since_us)
         with contextlib.closing(connect(self._path, busy_timeout_s=_BUSY_S)) as connection:
             return Used(
                 self._before_today_usd(connection, model, since_us, today_us, ids)
@@ -161,4 +161,4 @@ def _reserved_usd(connection: sqlite3.Connection, model: str, since_us: int, ids
 
 def spent_since(connection: sqlite3.Connection, model: str, since: datetime) -> float:
     """US dollars that runs of a composite spent that started then or later, as far as prices are known."""
-    return _spent_usd(connection, model, as_us(since), None, "[]")
+    return _spent_usd(connection, model, to_microseconds(since), None, "[]")

@@ -11,8 +11,8 @@ from composite_llm.model.trace import Attempt, Call, Trace
 from composite_llm.model.usage import Usage
 from composite_llm.observe.records import AttemptRecord, CallRecord, Origin, RunRecord
 from composite_llm.observe.store import columns
-from composite_llm.observe.store.moments import now_us, of_us
 from composite_llm.observe.store.run_filters import status_of
+from composite_llm.observe.store.timestamps import from_microseconds, now_microseconds
 
 _ORIGIN = ("user", "workflow", "step", "task_type", "session", "project")
 _RUN_PLAIN = (
@@ -39,7 +39,7 @@ def run_record(row: sqlite3.Row) -> RunRecord:
         error=LOST if row["status_now"] == "lost" else row["error"],
         tags=json.loads(row["tags"]),
         status=row["status_now"],
-        started_at=of_us(row["started_us"]),
+        started_at=from_microseconds(row["started_us"]),
         duration_s=_duration_s(row),
         streamed=bool(row["streamed"]),
         degraded=json.loads(row["more"]).get("degraded", []),
@@ -51,7 +51,7 @@ def _duration_s(row: sqlite3.Row) -> float:
     if row["duration_s"] is not None:
         return float(row["duration_s"])
     if row["status_now"] == "running":
-        return max(now_us() - int(row["started_us"]), 0) / 1e6
+        return max(now_microseconds() - int(row["started_us"]), 0) / 1e6
     return float(row["heard_s"] or 0.0)
 
 
@@ -61,7 +61,7 @@ def trace_of(row: sqlite3.Row, calls: list[Call]) -> Trace:
     values["duration_s"] = _duration_s(row)
     if row["status_now"] == "lost":
         values["error"] = LOST
-    return Trace(id=row["id"], started_at=of_us(row["started_us"]), calls=calls, **values)
+    return Trace(id=row["id"], started_at=from_microseconds(row["started_us"]), calls=calls, **values)
 
 
 def calls_of(connection: sqlite3.Connection, run_id: str) -> list[Call]:

@@ -7,9 +7,9 @@ import sqlite3
 import time
 
 from composite_llm.observe.records import Pruned
-from composite_llm.observe.store.moments import now_us
 from composite_llm.observe.store.sqlite import transaction
 from composite_llm.observe.store.sums import COMPACT_HISTORY, INTO_HISTORY
+from composite_llm.observe.store.timestamps import now_microseconds
 from composite_llm.observe.store.writers import remove_gone_writers
 
 EVERY_S = 3600.0
@@ -38,7 +38,7 @@ class Retention:
         if time.monotonic() < self._next_s:
             return
         self._next_s = time.monotonic() + EVERY_S
-        before_us = None if self._max_age_days is None else now_us() - int(self._max_age_days * _DAY_US)
+        before_us = None if self._max_age_days is None else now_microseconds() - int(self._max_age_days * _DAY_US)
         prune(connection, before_us, None if self._max_size_mb is None else int(self._max_size_mb * 1e6))
 
 
@@ -50,7 +50,7 @@ def prune(connection: sqlite3.Connection, before_us: int | None, max_bytes: int 
         while count := _remove_oldest(connection, before_us):
             removed += count
     if max_bytes is not None:
-        while used_bytes(connection) > max_bytes and (count := _remove_oldest(connection, now_us())):
+        while used_bytes(connection) > max_bytes and (count := _remove_oldest(connection, now_microseconds())):
             removed += count
     if removed:
         _tidy(connection)
@@ -84,6 +84,6 @@ def _tidy(connection: sqlite3.Connection) -> None:
     with transaction(connection):
         for statement in COMPACT_HISTORY.split(";"):
             connection.execute(statement)
-        connection.execute("DELETE FROM spend WHERE at_us < ?", (now_us() - SPEND_DAYS * _DAY_US,))
+        connection.execute("DELETE FROM spend WHERE at_us < ?", (now_microseconds() - SPEND_DAYS * _DAY_US,))
     # One step for each page that is given back.
     connection.execute("PRAGMA incremental_vacuum").fetchall()

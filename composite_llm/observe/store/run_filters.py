@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from composite_llm.observe.store.moments import as_us
+from composite_llm.observe.store.timestamps import to_microseconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,9 +45,9 @@ class RunFilter:
             values.extend(parameters)
 
         if self.since is not None:
-            add("runs.started_us >= ?", as_us(self.since))
+            add("runs.started_us >= ?", to_microseconds(self.since))
         if self.until is not None:
-            add("runs.started_us < ?", as_us(self.until))
+            add("runs.started_us < ?", to_microseconds(self.until))
         for column in ("profile", "user", "session", "project", "workflow"):
             if (wanted := getattr(self, column)) is not None:
                 add(f"runs.{column} = ?", wanted)

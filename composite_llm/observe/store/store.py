@@ -24,11 +24,11 @@ from composite_llm.observe.records import (
 from composite_llm.observe.store import reading
 from composite_llm.observe.store.connection import connect
 from composite_llm.observe.store.ledger import spent_since
-from composite_llm.observe.store.moments import now_us
 from composite_llm.observe.store.retention import prune
 from composite_llm.observe.store.run_filters import RunFilter
 from composite_llm.observe.store.sqlite import StoreUnavailable, UnknownRun
 from composite_llm.observe.store.sums import sums
+from composite_llm.observe.store.timestamps import now_microseconds
 from composite_llm.observe.store.writers import gone_writers
 
 
@@ -133,7 +133,7 @@ class TraceStore:
 
         Their sums stay, by day, in `costs` and `usage`.
         """
-        before_us = None if older_than is None else now_us() - older_than // timedelta(microseconds=1)
+        before_us = None if older_than is None else now_microseconds() - older_than // timedelta(microseconds=1)
         with self._connected(reading=False) as connection:
             return prune(connection, before_us, max_bytes)
 

@@ -7,7 +7,7 @@ from composite_llm.model.trace import Trace
 from composite_llm.observe.observer import RunInfo
 from composite_llm.observe.store.batch import Done, End
 from composite_llm.observe.store.ledger import Ledger
-from composite_llm.observe.store.moments import as_us, now_us
+from composite_llm.observe.store.timestamps import now_microseconds, to_microseconds
 from composite_llm.observe.store.writer import EXIT_S, BackgroundWriter
 from composite_llm.observe.store.writing import ProviderOf, Start, provider_in, start_of
 from composite_llm.observe.telemetry_settings import TelemetrySettings
@@ -29,7 +29,7 @@ class StoreObserver:
 
     def run_started(self, run: RunInfo) -> None:
         """As `Observer`."""
-        start = start_of(run, self.settings.privacy, now_us())
+        start = start_of(run, self.settings.privacy, now_microseconds())
         self._starts[run.id] = start
         self.spending.begin(start)
         self._writer.put(start)
@@ -43,7 +43,9 @@ class StoreObserver:
 
     def run_ended(self, run: RunInfo, trace: Trace) -> None:
         """As `Observer`."""
-        start = self._starts.pop(run.id, None) or start_of(run, self.settings.privacy, as_us(trace.started_at))
+        start = self._starts.pop(run.id, None) or start_of(
+            run, self.settings.privacy, to_microseconds(trace.started_at)
+        )
         self.spending.end(start, trace)
         self._writer.put(End(start, trace))
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from composite_llm.observe.records import CostGroup, Sums, UsageGroup
 from composite_llm.observe.store.columns import USAGE
-from composite_llm.observe.store.moments import as_us
+from composite_llm.observe.store.timestamps import to_microseconds
 
 _RUN_FIELDS = "runs.started_us AS at_us, runs.profile, runs.key, runs.session, runs.project"
 _NO_TOKENS = ", ".join(f"0 AS {name}" for name in USAGE)
@@ -95,8 +95,8 @@ def sums(
     rows = connection.execute(
         f"SELECT {_GROUPS[by]} AS grouped, {_TOTALS} FROM ({_WITHIN}) WHERE {lines} GROUP BY grouped ORDER BY {order}",
         {
-            "since": -_FOREVER_US if since is None else as_us(since),
-            "until": _FOREVER_US if until is None else as_us(until),
+            "since": -_FOREVER_US if since is None else to_microseconds(since),
+            "until": _FOREVER_US if until is None else to_microseconds(until),
         },
     )
     return [_sums(row, by) for row in rows]

@@ -7,8 +7,8 @@ import socket
 import sqlite3
 from pathlib import Path
 
-from composite_llm.observe.store.moments import now_us
 from composite_llm.observe.store.sqlite import transaction
+from composite_llm.observe.store.timestamps import now_microseconds
 
 HEARTBEAT_S = 5.0
 """How often a writer with runs under way says that it lives."""
@@ -61,7 +61,7 @@ def remove_gone_writers(connection: sqlite3.Connection) -> None:
 def _is_gone(row: sqlite3.Row) -> bool:
     # On Windows `os.kill` ends a process whatever the signal.
     if row["host"] != this_host() or os.name == "nt":
-        return now_us() - int(row["heartbeat_us"]) > SILENT_S * 1e6
+        return now_microseconds() - int(row["heartbeat_us"]) > SILENT_S * 1e6
     try:
         os.kill(row["pid"], 0)
     except ProcessLookupError:

@@ -17,9 +17,9 @@ from composite_llm.model.model_strings import PROFILE_PREFIX
 from composite_llm.model.trace import Call, Trace
 from composite_llm.observe.observer import RunInfo
 from composite_llm.observe.store import columns
-from composite_llm.observe.store.moments import as_us
 from composite_llm.observe.store.nested import composites_of, spent_by_nested
 from composite_llm.observe.store.privacy import kept_question
+from composite_llm.observe.store.timestamps import to_microseconds
 from composite_llm.observe.telemetry_settings import Privacy
 
 ProviderOf = Callable[[str], str | None]
@@ -117,7 +117,7 @@ def insert_end(
         "id": start.run_id,
         "writer_id": writer_id,
         "status": trace.ending,
-        "started_us": as_us(trace.started_at),
+        "started_us": to_microseconds(trace.started_at),
         **dict(zip(columns.RUN, columns.cells(trace, columns.RUN), strict=True)),
         **dict(zip(columns.USAGE, columns.usage_cells(trace.usage), strict=True)),
         **_counts(trace.calls),

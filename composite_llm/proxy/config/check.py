@@ -69,7 +69,7 @@ class _Checks:
         yield from file.unread
         for source in file.sources:
             for path, place in source.repeated:
-                yield Problem(source.name, place, f"key {path[-1]!r} is there twice")
+                yield Problem(source.name, place, f"key {path[-1]!r} is given twice")
             yield from _malformed(source)
         yield from self._profile_problems
         if not file.composites:
@@ -188,13 +188,13 @@ def _malformed(source: Source) -> Iterator[Problem]:
     if place.value is None:
         return
     if not isinstance(place.value, list):
-        yield place.problem("model_list: is no list of models")
+        yield place.problem("model_list: is not a list of models")
         return
     for index, entry in enumerate(place.value):
         params = entry.get("litellm_params") if isinstance(entry, Mapping) else None
         if not isinstance(params, Mapping):
             yield place.inside(str(index)).problem(
-                f"model_list.{index}: is no model; allowed: model_name, litellm_params, model_info"
+                f"model_list.{index}: is not a model; allowed: model_name, litellm_params, model_info"
             )
 
 

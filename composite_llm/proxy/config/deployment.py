@@ -107,7 +107,7 @@ def node_key_problems(node: Written, environment: Mapping[str, str]) -> Iterator
     for key in RATES:
         price = _read(node.params.get(key), environment)
         if price is not None and price is not _UNSET and rate_of(price) is None:
-            given = f"got {price:g}" if isinstance(price, int | float) else "is no number"
+            given = f"got {price:g}" if isinstance(price, int | float) else "is not a number"
             yield node.place.problem(f"{node.key}.{key}: {given}; allowed: US dollars of 0 or more")
     known = NODE_KEYS | PROFILE_PARAMETERS | ALL_OPTIONS
     for key in node.params:
@@ -184,7 +184,7 @@ def policy_problems(entry: Listed, profiles: Profiles) -> Iterator[Problem]:
     if policy is None:
         return
     if not isinstance(policy, Mapping):
-        yield place.problem("model_info.composite: is no mapping; allowed: client_may_set")
+        yield place.problem("model_info.composite: is not a mapping; allowed: client_may_set")
         return
     for key in policy:
         if key != "client_may_set":
@@ -195,7 +195,7 @@ def policy_problems(entry: Listed, profiles: Profiles) -> Iterator[Problem]:
     names = [allowed] if isinstance(allowed, str) else allowed
     place = place.inside("client_may_set")
     if not isinstance(names, list):
-        yield place.problem("model_info.composite.client_may_set: is no list; allowed: names of options")
+        yield place.problem("model_info.composite.client_may_set: is not a list; allowed: names of options")
         return
     for index, name in enumerate(names):
         problem = _name_problem(name, entry, profiles)
@@ -211,8 +211,8 @@ def _name_problem(name: Any, entry: Listed, profiles: Profiles) -> str | None:
     if name in known or name == "timeout":
         return None
     if name in ALL_OPTIONS:
-        return f"{name!r} is no option of this composite; nearest: {', '.join(nearest(name, known - NEVER))}"
-    return f"{name!r} is no option; nearest: {', '.join(nearest(str(name), ALL_OPTIONS - NEVER))}"
+        return f"{name!r} is not an option of this composite; nearest: {', '.join(nearest(name, known - NEVER))}"
+    return f"{name!r} is not an option; nearest: {', '.join(nearest(str(name), ALL_OPTIONS - NEVER))}"
 
 
 def _options_of(entry: Listed, profiles: Profiles) -> frozenset[str]:

@@ -94,7 +94,7 @@ def unreachable(node: Written, names: Iterable[str]) -> Iterator[Problem]:
     leaf = final_of(node.model)
     if not can_ask(node, names):
         near = ", ".join(nearest(leaf, {name for name in names if "*" not in name}))
-        problem = f"{leaf!r} is no model of this proxy, and of no provider that LiteLLM knows"
+        problem = f"{leaf!r} is not a model of this proxy, and of no provider that LiteLLM knows"
         yield node.place.problem(f"{node.key}: {problem}; nearest of the proxy's: {near or 'none, it has no others'}")
 
 

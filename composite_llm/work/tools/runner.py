@@ -77,7 +77,7 @@ class ToolRunner:
             if isinstance(number, bool) or not isinstance(number, kind) or not number > 0:
                 raise InvalidOption(name, f"got {number!r}", allowed="a number above 0", value=number)
         if not all(isinstance(text, str) for item in (env or {}).items() for text in item):
-            raise InvalidOption("env", "has a value that is no text", allowed="a mapping of texts")
+            raise InvalidOption("env", "has a value that is not text", allowed="a mapping of texts")
         self._root = Root(root)
         self._mode = mode
         self._sandbox = sandbox

@@ -50,6 +50,6 @@ def test_a_broken_deployment_is_refused_with_each_mistake_on_a_line(tmp_path: Pa
     assert done.returncode == 2
     assert done.stdout == ""
     assert f"{path}, line 5: team: layrs: unknown option; did you mean 'layers'?" in done.stderr
-    assert f"{path}, line 5: team: proposers.0: 'smal' is no model of this proxy" in done.stderr
+    assert f"{path}, line 5: team: proposers.0: 'smal' is not a model of this proxy" in done.stderr
     assert "Traceback" not in done.stderr
     assert command("sound", "--proxy", str(path)).returncode == 0

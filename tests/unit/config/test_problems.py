@@ -58,7 +58,7 @@ def test_every_mistake_is_told_with_its_line_and_column(tmp_path: Path) -> None:
         (16, 5, "profiles.other.strategy: got 'moe'"),
         (19, 29, "profiles.third.members.1.timeout: got -1"),
         (19, 54, "profiles.third.members.1.fallbacks.0.model: is missing"),
-        (21, 5, "key 'quorum' is there twice"),
+        (21, 5, "key 'quorum' is given twice"),
     ]
     assert "sk-1234567890abcd" not in str(problems)
 

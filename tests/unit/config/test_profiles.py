@@ -103,13 +103,13 @@ def test_a_file_without_profiles_is_no_error(written: Any, text: str) -> None:
         pytest.param(
             "profiles:\n  a:\n    strategy: moa\n    model: m\n  a:\n    strategy: moa\n    model: m\n",
             5,
-            "key 'a' is there twice",
+            "key 'a' is given twice",
             id="duplicate-profile",
         ),
         pytest.param(
             "profiles:\n  a:\n    strategy: moa\n    quorum: 1\n    quorum: 2\n",
             5,
-            "key 'quorum' is there twice",
+            "key 'quorum' is given twice",
             id="duplicate-option",
         ),
         pytest.param("profiles:\n  - fast\n", 1, "'profiles' must map names to profiles", id="profiles-as-a-list"),

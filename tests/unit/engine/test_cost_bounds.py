@@ -19,7 +19,7 @@ from composite_llm.engine.cost_bounds import (
     Caps,
     WorstCase,
     longest_answer,
-    total,
+    total_worst_case,
     worst_call,
 )
 from composite_llm.engine.final import final_call
@@ -100,7 +100,7 @@ def test_tools_and_the_output_format_are_part_of_the_prompt() -> None:
 
 def test_what_has_no_price_leaves_the_rest_of_the_sum_as_it_is() -> None:
     parts = [worst_call(FACTS, node(max_tokens=5), 10), worst_call(FACTS, node(model="unpriced"), 10)]
-    assert total(parts).cost_usd == 15.0
+    assert total_worst_case(parts).cost_usd == 15.0
 
 
 @pytest.mark.parametrize(

@@ -123,7 +123,7 @@ async def test_a_stage_ends_at_once_when_its_quorum_cannot_be_met_any_more() -> 
     assert now() == 2
     assert raised.value.status_code == 400
     assert statuses(at) == {"a": "failed", "b": "abandoned", "c": "abandoned"}
-    assert "b: cut off: the quorum could not be met any more" in str(raised.value)
+    assert "b: cut off: the quorum could no longer be met" in str(raised.value)
     assert {attempt.status for attempt in call_named(at.trace(), "b").attempts} == {"abandoned"}
 
 

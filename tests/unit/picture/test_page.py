@@ -10,7 +10,7 @@ import pytest
 
 from composite_llm.model.summary import money
 from composite_llm.model.trace import Trace
-from composite_llm.picture import Framing, fragment, page
+from composite_llm.picture import PageContext, fragment, page
 from tests.support.html_outline import outline
 from tests.support.runs_to_show import ALL, council, failed, mixture, nested, reused, with_tools
 
@@ -156,29 +156,31 @@ def test_a_reused_deliberation_is_said() -> None:
 
 
 def test_what_a_store_knows_beside_the_trace_is_shown() -> None:
-    kept_nothing = Framing(kept="metadata", origin=[("User", "ada")])
-    text = outline(page(mixture(), framing=kept_nothing)).text
+    kept_nothing = PageContext(kept="metadata", origin=[("User", "ada")])
+    text = outline(page(mixture(), context=kept_nothing)).text
     assert "nor what tools were given and returned was kept (privacy: metadata)." in text
     assert "User ada" in text
-    assert "Only the beginning of each text was kept" in outline(page(mixture(), framing=Framing(kept="preview"))).text
+    assert (
+        "Only the beginning of each text was kept" in outline(page(mixture(), context=PageContext(kept="preview"))).text
+    )
 
 
 def test_texts_that_were_not_kept_are_said_to_be_missing() -> None:
     calls = [call.model_copy(update={"content": None}) for call in mixture().calls]
     bare = mixture().model_copy(update={"calls": calls})
-    assert "Not kept." in outline(page(bare, framing=Framing(kept="metadata"))).text
+    assert "Not kept." in outline(page(bare, context=PageContext(kept="metadata"))).text
     assert "No text." in outline(page(bare)).text
 
 
 def test_a_tools_texts_that_were_not_kept_are_not_taken_for_empty_ones() -> None:
     bare = [tool.model_copy(update={"arguments": "", "result": None}) for tool in with_tools().tool_calls]
     told = with_tools().model_copy(update={"tool_calls": bare})
-    assert "Arguments" not in outline(page(told, framing=Framing(kept="metadata"))).text
-    assert "Arguments (beginning)" in outline(page(told, framing=Framing(kept="preview"))).text
+    assert "Arguments" not in outline(page(told, context=PageContext(kept="metadata"))).text
+    assert "Arguments (beginning)" in outline(page(told, context=PageContext(kept="preview"))).text
 
 
 def test_a_question_that_was_kept_is_shown_and_a_trace_has_none() -> None:
-    assert "Asked Question 4 characters Why?" in outline(page(mixture(), framing=Framing(question="Why?"))).text
+    assert "Asked Question 4 characters Why?" in outline(page(mixture(), context=PageContext(question="Why?"))).text
     assert "Asked" not in said(mixture())
 
 
@@ -187,12 +189,12 @@ def test_a_question_that_was_kept_is_shown_and_a_trace_has_none() -> None:
     [
         ("running", "Ended not yet"),
         ("lost", "This run was lost"),
-        ("cancelled", "its caller had gone"),
+        ("cancelled", "its caller stopped waiting"),
         ("ok", "Ended with an answer"),
     ],
 )
 def test_a_run_that_did_not_end_well_or_not_yet_says_how_it_stands(ending: Any, words: str) -> None:
-    assert words in outline(page(mixture(), framing=Framing(ending=ending))).text
+    assert words in outline(page(mixture(), context=PageContext(ending=ending))).text
 
 
 def test_a_run_that_asked_nobody_has_a_page() -> None:

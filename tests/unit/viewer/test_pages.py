@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from composite_llm.observe.records import RunRecord
-from composite_llm.viewer.asked import PER_PAGE, Asked, asked_for
-from composite_llm.viewer.framing import framing_of
+from composite_llm.viewer.page_context import page_context_of
 from composite_llm.viewer.pages import error_page, list_page, run_page
+from composite_llm.viewer.run_query import PER_PAGE, RunQuery, run_query_of
 from tests.support.html_outline import outline
 from tests.support.runs_to_show import council, mixture
 
@@ -26,7 +26,7 @@ def record(**more: Any) -> RunRecord:
 
 
 def said(*found: RunRecord, **asked: Any) -> str:
-    return outline(list_page(Asked(**asked), found)).text
+    return outline(list_page(RunQuery(**asked), found)).text
 
 
 def test_a_row_says_when_what_how_long_and_how_much() -> None:
@@ -47,14 +47,14 @@ def test_a_question_is_shown_where_it_was_kept() -> None:
 
 
 @pytest.mark.parametrize(
-    ("asked", "words"), [({}, "No run has been kept yet."), ({"user": "ada"}, "No run is like that.")]
+    ("asked", "words"), [({}, "No runs have been stored yet."), ({"user": "ada"}, "No run matches these filters.")]
 )
 def test_an_empty_list_says_why(asked: dict[str, Any], words: str) -> None:
     assert words in said(**asked)
 
 
 def test_pages_lead_to_the_next_with_the_same_filters() -> None:
-    html = list_page(asked_for({"user": "a&b", "page": "2"}), [record()] * (PER_PAGE + 1))
+    html = list_page(run_query_of({"user": "a&b", "page": "2"}), [record()] * (PER_PAGE + 1))
     assert 'href="/?user=a%26b&amp;page=3" rel="next"' in html
     assert 'href="/?user=a%26b" rel="prev"' in html
     assert f"{PER_PAGE + 1} to {2 * PER_PAGE}" in outline(html).text
@@ -62,14 +62,14 @@ def test_pages_lead_to_the_next_with_the_same_filters() -> None:
 
 
 def test_the_filters_are_filled_in() -> None:
-    html = list_page(asked_for({"status": "failed", "since": "7d", "model": '"gpt'}), [])
+    html = list_page(run_query_of({"status": "failed", "since": "7d", "model": '"gpt'}), [])
     assert '<option value="failed" selected>' in html
     assert '<option value="7d" selected>' in html
     assert 'value="&quot;gpt"' in html
 
 
 def test_a_list_and_a_run_under_way_are_live_and_an_ended_run_is_not() -> None:
-    assert "data-live" in list_page(Asked(), []).split("<body")[1].split("<script")[0]
+    assert "data-live" in list_page(RunQuery(), []).split("<body")[1].split("<script")[0]
     running, ended = (run_page(record(status=status), mixture()) for status in ("running", "ok"))
     assert '<div id="run" data-live>' in running
     assert '<div id="run">' in ended
@@ -89,7 +89,7 @@ def test_a_run_page_holds_what_a_written_page_holds_and_where_the_run_came_from(
 
 
 def test_a_page_may_ask_its_own_server_and_nobody_else() -> None:
-    policy = list_page(Asked(), []).split('Content-Security-Policy" content="')[1].split('"')[0]
+    policy = list_page(RunQuery(), []).split('Content-Security-Policy" content="')[1].split('"')[0]
     assert "default-src &#x27;none&#x27;" in policy
     assert "connect-src &#x27;self&#x27;" in policy
     assert "form-action &#x27;self&#x27;" in policy
@@ -101,9 +101,9 @@ def test_an_error_is_a_page() -> None:
 
 
 def test_a_run_says_how_it_stands_and_what_was_kept() -> None:
-    framing = framing_of(record(status="lost", privacy="metadata", workflow="w", task_type="t"))
-    assert (framing.ending, framing.kept) == ("lost", "metadata")
-    assert framing.origin == [("Workflow", "w"), ("Task type", "t")]
+    context = page_context_of(record(status="lost", privacy="metadata", workflow="w", task_type="t"))
+    assert (context.ending, context.kept) == ("lost", "metadata")
+    assert context.origin == [("Workflow", "w"), ("Task type", "t")]
 
 
 @settings(max_examples=40)
@@ -115,7 +115,7 @@ def test_a_run_says_how_it_stands_and_what_was_kept() -> None:
 def test_hostile_fields_give_the_elements_of_harmless_ones(text: str) -> None:
     def page(value: str) -> list[str]:
         fields = dict.fromkeys(("model", "user", "session", "project", "workflow", "question", "profile"), value)
-        tags = outline(list_page(Asked(model=value, user=value), [record(**fields), record(**fields)])).tags
+        tags = outline(list_page(RunQuery(model=value, user=value), [record(**fields), record(**fields)])).tags
         return [tag for tag in tags if "value=" not in tag]
 
     assert page(text) == page("x" * len(text))

@@ -12,8 +12,8 @@ import pytest
 
 from composite_llm import TraceStore
 from composite_llm.observe.store import database_file
-from composite_llm.observe.store.moments import now_us
 from composite_llm.observe.store.store_observer import StoreObserver
+from composite_llm.observe.store.timestamps import now_microseconds
 from composite_llm.observe.store.writers import process_started
 from tests.support.telling import a_trace, info
 
@@ -45,7 +45,7 @@ def hosts(path: Path) -> list[str]:
 def test_a_writer_of_another_machine_lives_as_long_as_it_is_heard(
     under_way: str, store: TraceStore, path: Path, silent_s: int, status: str
 ) -> None:
-    as_told_by(path, host="elsewhere", pid=1, heartbeat_us=now_us() - silent_s * SECOND_US)
+    as_told_by(path, host="elsewhere", pid=1, heartbeat_us=now_microseconds() - silent_s * SECOND_US)
     assert store.run(under_way).status == status
     assert [run.id for run in store.runs(status=status)] == [under_way]
 

@@ -27,16 +27,16 @@ STATUS_WORDS: dict[CallStatus, str] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Try:
+class ClassifiedAttempt:
     """One attempt with its part in the call."""
 
     attempt: Attempt
     kind: Kind
 
 
-def tries(call: Call) -> list[Try]:
+def classified_attempts(call: Call) -> list[ClassifiedAttempt]:
     """The attempts of a call, in the order in which they left."""
-    return [Try(attempt, _kind(call.attempts, index)) for index, attempt in enumerate(call.attempts)]
+    return [ClassifiedAttempt(attempt, _kind(call.attempts, index)) for index, attempt in enumerate(call.attempts)]
 
 
 def eventful(call: Call) -> bool:

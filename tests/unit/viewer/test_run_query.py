@@ -7,13 +7,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from composite_llm.viewer.asked import PER_PAGE, Asked, asked_for
+from composite_llm.viewer.run_query import PER_PAGE, RunQuery, run_query_of
 
 NOW = datetime(2026, 1, 31, tzinfo=UTC)
 
 
 def test_an_address_without_filters_asks_for_the_newest_runs() -> None:
-    asked = asked_for({})
+    asked = run_query_of({})
     assert not asked.filtered
     assert asked.address(1) == "/"
     found = asked.query(NOW)
@@ -22,7 +22,7 @@ def test_an_address_without_filters_asks_for_the_newest_runs() -> None:
 
 
 def test_filters_and_the_page_are_read_from_the_address() -> None:
-    asked = asked_for({"since": "7d", "status": "failed", "model": " gpt-4o ", "user": "ada", "page": "3"})
+    asked = run_query_of({"since": "7d", "status": "failed", "model": " gpt-4o ", "user": "ada", "page": "3"})
     assert asked.filtered
     found = asked.query(NOW)
     assert found["since"] == NOW - timedelta(days=7)
@@ -38,16 +38,16 @@ def test_filters_and_the_page_are_read_from_the_address() -> None:
     ],
 )  # fmt: skip
 def test_what_no_filter_knows_is_not_asked_for(address: dict[str, str]) -> None:
-    assert asked_for(address) == Asked()
+    assert run_query_of(address) == RunQuery()
 
 
 def test_a_page_far_beyond_the_last_is_a_page() -> None:
-    assert asked_for({"page": "9999999"}).page == 1_000_000
+    assert run_query_of({"page": "9999999"}).page == 1_000_000
 
 
 @given(st.fixed_dictionaries({}, optional={name: st.text() for name in ("model", "user", "project", "session")}))
 def test_the_address_of_a_list_asks_for_the_same_list(texts: dict[str, str]) -> None:
     texts = {name: text.encode("utf-8", "replace").decode() for name, text in texts.items()}
-    asked = asked_for({**texts, "status": "ok", "since": "1h"})
+    asked = run_query_of({**texts, "status": "ok", "since": "1h"})
     address = dict(parse_qsl(urlsplit(asked.address(2)).query))
-    assert asked_for(address) == asked_for({**texts, "status": "ok", "since": "1h", "page": "2"})
+    assert run_query_of(address) == run_query_of({**texts, "status": "ok", "since": "1h", "page": "2"})

@@ -12,7 +12,7 @@ Ending = Literal["running", "ok", "failed", "cancelled", "lost"]
 
 
 @dataclass(frozen=True, slots=True)
-class Framing:
+class PageContext:
     """What a page says around a trace.
 
     Attributes:
@@ -40,13 +40,11 @@ class Framing:
         """What a reader has to know about the page rather than about the run."""
         said = {
             "full": [],
-            "preview": ["Only the beginning of each text was kept (privacy: preview)."],
-            "metadata": [
-                "Neither answers and reviews nor what tools were given and returned was kept (privacy: metadata)."
-            ],
+            "preview": ["Only the beginning of each text was stored (privacy: preview)."],
+            "metadata": ["Answers, reviews, tool arguments and tool results were not stored (privacy: metadata)."],
         }[self.kept]
         return [*said, "The run is under way: a call is shown when it is done."] if self.ending == "running" else said
 
 
-BARE = Framing()
+BARE = PageContext()
 """Of a trace by itself."""

@@ -8,16 +8,16 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 
 
-def as_us(moment: datetime) -> int:
+def to_microseconds(moment: datetime) -> int:
     """Microseconds since 1970; a moment without a zone is taken as UTC."""
     return ((moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)) - _EPOCH) // _MICROSECOND
 
 
-def of_us(us: int) -> datetime:
+def from_microseconds(us: int) -> datetime:
     """The moment, in UTC."""
     return _EPOCH + timedelta(microseconds=us)
 
 
-def now_us() -> int:
+def now_microseconds() -> int:
     """The present."""
-    return as_us(datetime.now(UTC))
+    return to_microseconds(datetime.now(UTC))

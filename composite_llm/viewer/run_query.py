@@ -24,7 +24,7 @@ _LAST_PAGE = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class RunQuery:
     """One list. What an address says that no filter knows is not asked for.
 
     Attributes:
@@ -58,16 +58,16 @@ class Asked:
         """The address of another page of the same list."""
         values = {name: getattr(self, name) for name in ("since", "status", *TEXTS)}
         chosen = {name: value for name, value in values.items() if value is not None}
-        asked = urlencode({**chosen, **({"page": page} if page > 1 else {})})
-        return f"/?{asked}" if asked else "/"
+        run_query = urlencode({**chosen, **({"page": page} if page > 1 else {})})
+        return f"/?{run_query}" if run_query else "/"
 
 
-def asked_for(address: Mapping[str, str]) -> Asked:
+def run_query_of(address: Mapping[str, str]) -> RunQuery:
     """What the address of a list asks for."""
     texts: dict[str, Any] = {name: address[name].strip()[:_LONGEST] or None for name in TEXTS if name in address}
     since, status, page = address.get("since"), address.get("status"), address.get("page", "")
     number = int(page) if page.isascii() and page.isdigit() and len(page) < 8 else 1
-    query = Asked(**texts, page=min(max(number, 1), _LAST_PAGE))
+    query = RunQuery(**texts, page=min(max(number, 1), _LAST_PAGE))
     if since in SINCE:
         query = replace(query, since=since)
     for known_status in STATUSES:
