@@ -158,10 +158,11 @@ def test_a_reused_deliberation_is_said() -> None:
 def test_what_a_store_knows_beside_the_trace_is_shown() -> None:
     kept_nothing = PageContext(kept="metadata", origin=[("User", "ada")])
     text = outline(page(mixture(), context=kept_nothing)).text
-    assert "nor what tools were given and returned was kept (privacy: metadata)." in text
+    assert "tool arguments and tool results were not stored (privacy: metadata)." in text
     assert "User ada" in text
     assert (
-        "Only the beginning of each text was kept" in outline(page(mixture(), context=PageContext(kept="preview"))).text
+        "Only the beginning of each text was stored"
+        in outline(page(mixture(), context=PageContext(kept="preview"))).text
     )
 
 
