@@ -154,7 +154,7 @@ MISTAKES: dict[str, tuple[Change, str, str | None]] = {
         info(TEAM, {"client_may_set": ["propsers"]}), "team: .*client_may_set.0: 'propsers' .*: proposers", "propsers"
     ),
     "client may set another strategy's": (
-        info(TEAM, {"client_may_set": ["criteria"]}), "team: .*client_may_set.0: 'criteria' .*no option of this", "crit"
+        info(TEAM, {"client_may_set": ["criteria"]}), "team: .*client_may_set.0: 'criteria' .*not an option of this", "crit"
     ),
     "client may never set it": (
         info(TEAM, {"client_may_set": ["proposers", "api_base"]}), "client_may_set.1: 'api_base' is never", "api_base"
