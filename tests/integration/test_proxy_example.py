@@ -93,8 +93,8 @@ def test_a_variable_that_is_not_set_does_not_matter(tmp_path: Path) -> None:
     ("text", "said"),
     [
         ("model_list: [", "cannot be read"),
-        ("model_list: 3", "no list of models"),
-        ("[]", "no list of models"),
+        ("model_list: 3", "not a list of models"),
+        ("[]", "not a list of models"),
         ("model_list: [{model_name: small, litellm_params: {model: openai/gpt-4o}}]", "no composite named 'wise'"),
     ],
 )
