@@ -107,7 +107,7 @@ class Upstream:
 
     def run_example(self, name: str) -> str:
         """What an example prints, run as its reader would run it, with this server in the place of OpenAI."""
-        environment = {name: value for name, value in os.environ.items() if not name.startswith("COV_CORE")}
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE_PROCESS")}
         done = subprocess.run(
             [sys.executable, "-m", f"examples.frameworks.{name}"],
             cwd=_REPOSITORY,

@@ -49,7 +49,7 @@ print("answered", flush=True)
 def interrupted(server: ThreadedServer, hanging: str, form: str, then: str) -> Iterator[subprocess.Popen[str]]:
     """The program, interrupted when one model alone keeps it waiting, and upstream has seen the end."""
     server.set_scenario(hanging, {"hang": True})
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith("COV_CORE")}
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE_PROCESS")}
     program = subprocess.Popen(
         [sys.executable, "-c", PROGRAM, server.base_url, form, then],
         env={**inherited, "PYTHONPATH": str(REPOSITORY), "PYTHONWARNINGS": "ignore"},

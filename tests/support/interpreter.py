@@ -16,7 +16,7 @@ def run_program(
     source: str, *, environment: Mapping[str, str] | None = None, cwd: Path | None = None, timeout_s: float = 150
 ) -> subprocess.CompletedProcess[str]:
     """What a program printed and how it ended."""
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith("COV_CORE")}
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE_PROCESS")}
     return subprocess.run(
         [sys.executable, "-c", textwrap.dedent(source)],
         capture_output=True,
