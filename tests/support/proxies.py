@@ -30,7 +30,7 @@ ROOT = Path(__file__).parents[2]
 EXAMPLES = ROOT / "examples" / "proxy"
 EXAMPLE = EXAMPLES / "config.yaml"
 _DEPLOYED = ROOT / "tests" / "proxy" / "deployed"
-_START_S = 100.0
+_START_S = 160.0
 
 # LiteLLM refuses keys that are well known.
 MASTER = f"sk-{secrets.token_hex(12)}"
