@@ -11,6 +11,7 @@ from composite_llm.config.checking import shown
 from composite_llm.config.numbers import number_problem, seconds_of
 from composite_llm.model.errors import InvalidOption
 from composite_llm.model.sendable import check_values
+from composite_llm.proxy.bridged import check_bridged
 
 Check = Callable[[Any], bool]
 
@@ -87,6 +88,16 @@ _INTERNAL = frozenset(
 """Hold the proxy's own objects, a client's part of them among it."""
 
 
+_WORDS = ("type", "role", "name", "id", "call_id", "tool_use_id", "tool_call_id", "text", "thinking")
+"""What is a text wherever it stands in a message, an item, a part or a tool."""
+
+_ANTHROPIC_TOOL: Mapping[str, tuple[Check, str]] = {
+    "description": (_TEXT, "a text"),
+    "input_schema": (_MAPPING, "a JSON schema"),
+}
+
+_ANTHROPIC_CHOICES = ("auto", "any", "tool", "none")
+
 _CHATS = frozenset({"completion", "text_completion", "responses", "anthropic_messages"})
 """LiteLLM's names of what it makes a chat of."""
 
@@ -129,14 +140,25 @@ def check_shape(request: Mapping[str, Any], call_type: Any) -> None:
         if (problem := number_problem(key, value)) is not None:
             raise problem
     check_values({key: value for key, value in request.items() if key not in _INTERNAL})
-    for name in ("messages", "input"):
-        for index, message in enumerate(_listed(request.get(name))):
-            _check_message(f"{name}.{index}", message)
+    _check_items(request)
     call = _name_of(call_type)
     if call == "anthropic_messages":
         _check_as_anthropics(request)
+        _check_anthropics_tools(request)
+        check_bridged(request, call)
+    elif call == "responses":
+        check_bridged(request, call)
     elif call == "completion":
         _check_parts(_listed(request.get("messages")))
+
+
+def _check_items(request: Mapping[str, Any]) -> None:
+    for name in ("messages", "input"):
+        for index, message in enumerate(_listed(request.get(name))):
+            _check_words(f"{name}.{index}", message)
+            _check_message(f"{name}.{index}", message)
+    for index, tool in enumerate(_listed(request.get("tools"))):
+        _check_words(f"tools.{index}", tool)
 
 
 def _listed(value: Any) -> list[Any]:
@@ -150,12 +172,20 @@ def _check_kind(key: str, value: Any) -> None:
     raise InvalidOption(key, f"got {shown(key, value)}", allowed=allowed, value=value)
 
 
+def _check_words(path: str, holder: Mapping[str, Any]) -> None:
+    for key in _WORDS:
+        value = holder.get(key)
+        if value is not None and not isinstance(value, str):
+            raise InvalidOption(f"{path}.{key}", f"got {shown(key, value)}", allowed="a text", value=value)
+
+
 def _check_message(path: str, message: Mapping[str, Any]) -> None:
     content = message.get("content")
     if isinstance(content, list):
         for index, part in enumerate(content):
             if not isinstance(part, dict):
                 raise InvalidOption(f"{path}.content.{index}", f"got {shown('part', part)}", allowed="a mapping")
+            _check_words(f"{path}.content.{index}", part)
     elif content is not None and not isinstance(content, str):
         raise InvalidOption(f"{path}.content", f"got {shown('part', content)}", allowed="a text or a list of parts")
     calls = message.get("tool_calls")
@@ -192,6 +222,31 @@ def _check_as_anthropics(request: Mapping[str, Any]) -> None:
                 raise InvalidOption(
                     f"messages.{index}.content.{part_index}.text", "is missing or no text", allowed="text"
                 )
+        if _only_thoughts(message):
+            # LiteLLM takes them out of a user's message, the message with them.
+            raise InvalidOption(f"messages.{index}.content", "has thoughts alone", allowed="what a user can say")
+
+
+def _check_anthropics_tools(request: Mapping[str, Any]) -> None:
+    for index, tool in enumerate(_listed(request.get("tools"))):
+        for name, (fits, allowed) in _ANTHROPIC_TOOL.items():
+            if tool.get(name) is not None and not fits(tool[name]):
+                raise InvalidOption(f"tools.{index}.{name}", f"got {shown(name, tool[name])}", allowed=allowed)
     choice = request.get("tool_choice")
-    if choice is not None and not (isinstance(choice, dict) and isinstance(choice.get("type"), str)):
-        raise InvalidOption("tool_choice", f"got {shown('choice', choice)}", allowed="a mapping with 'type'")
+    if choice is None:
+        return
+    if not isinstance(choice, dict) or choice.get("type") not in _ANTHROPIC_CHOICES:
+        allowed = f"a mapping whose 'type' is one of {', '.join(_ANTHROPIC_CHOICES)}"
+        raise InvalidOption("tool_choice", f"got {shown('choice', choice)}", allowed=allowed)
+    if choice["type"] == "tool" and not isinstance(choice.get("name"), str):
+        raise InvalidOption("tool_choice.name", "is missing or no text", allowed="the name of a tool")
+
+
+def _only_thoughts(message: Mapping[str, Any]) -> bool:
+    content = message.get("content")
+    return (
+        message["role"] == "user"
+        and isinstance(content, list)
+        and bool(content)
+        and all(part.get("type") in ("thinking", "redacted_thinking") for part in content)
+    )
