@@ -45,7 +45,7 @@ class NodeSettings(BaseModel):
     hedge_after_s: PositiveFloat | None = None
     """After so many seconds a second identical attempt starts; the first usable answer counts."""
     context_window: PositiveInt | None = None
-    """Tokens a prompt may have; LiteLLM's table if absent."""
+    """Tokens of the model's whole window, the answer included; LiteLLM's table if absent."""
 
     @model_validator(mode="before")
     @classmethod

@@ -24,7 +24,7 @@ ToolFunction = Callable[..., Any]
 
 @dataclass(frozen=True, slots=True)
 class ToolContext:
-    """Who asks for a tool; handed to an executor that has a `call` method, such as `ToolGuard`."""
+    """Who asks for a tool; handed to an executor that has a `run_tool` method, such as `ToolGuard`."""
 
     run_id: str
     node: str
