@@ -11,6 +11,7 @@ from composite_llm.model.trace_renderer import TraceRenderer, register_renderer
 from composite_llm.model.version import __version__ as __version__
 
 if TYPE_CHECKING:
+    from composite_llm.evaluate.replaying import replay
     from composite_llm.model.errors import (
         BudgetExceeded,
         CompositeError,
@@ -44,6 +45,7 @@ _LOADED_LATE = {
     "check": "composite_llm.runtime",
     "flush": "composite_llm.runtime",
     "get_trace": "composite_llm.provider.traces",
+    "replay": "composite_llm.evaluate.replaying",
     "mask_secrets": "composite_llm.model.masking",
     "ExecutionContext": "composite_llm.model.execution_context",
     "TraceStore": "composite_llm.observe.store",
@@ -117,5 +119,6 @@ __all__ = [
     "mask_secrets",
     "mcp_executor",
     "register",
+    "replay",
     "reset_breakers",
 ]

@@ -40,6 +40,11 @@ COMMANDS = {
         "Answer the requests of a file, and go on where an earlier try was broken off.",
         "composite batch requests.jsonl answers.jsonl --profile careful --max-parallel 16 --max-cost-usd 20",
     ),
+    "replay": Entry(
+        f"{_HERE}.replay:replay",
+        "Show what a stored deliberation would have become, without asking its members again.",
+        "composite replay panel.json --ranking copeland --aggregation pick",
+    ),
     "config": Entry(f"{_HERE}.config:app", "Check, show and describe configuration files."),
     "do": Entry(
         f"{_HERE}.do:do",

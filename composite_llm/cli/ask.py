@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -38,6 +40,35 @@ class Reasoning(StrEnum):
     off = "off"
 
 
+@dataclass(frozen=True, slots=True)
+class Files:
+    """What is written about a run, a failed or cancelled one too.
+
+    Attributes:
+        trace: Its trace.
+        keep: Question and trace.
+    """
+
+    trace: Path | None
+    keep: Path | None
+
+    def write(self, progress: Progress, messages: Sequence[Mapping[str, Any]]) -> None:
+        """What of it is wanted.
+
+        Raises:
+            Failed: A file cannot be written.
+        """
+        if progress.trace is None:
+            return
+        kept = {"messages": list(messages), "trace": progress.trace.model_dump(mode="json")}
+        for option, path, content in (("--trace", self.trace, kept["trace"]), ("--keep", self.keep, kept)):
+            if path is not None:
+                try:
+                    path.write_text(json.dumps(content, indent=2), encoding="utf-8")
+                except OSError as error:
+                    fail(f"{option} {path}: {error.strerror or 'cannot be written'}")
+
+
 def ask(
     question: Annotated[str | None, typer.Argument(help="The question; without it, standard input is.")] = None,
     strategy: StrategyOption = None,
@@ -59,6 +90,9 @@ def ask(
     config: ConfigOption = None,
     offline: OfflineOption = False,
     trace: Annotated[Path | None, typer.Option("--trace", help="A file for the run's trace, as JSON.")] = None,
+    keep: Annotated[
+        Path | None, typer.Option("--keep", help="A file for question and trace, which 'replay' takes.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Ask one question, and see who answers what."""
@@ -70,14 +104,14 @@ def ask(
 
     with models(offline=offline) as at:
         target = at.target(strategy, model, proposers, profile, options).with_options(set_apart)
-        _run(target, messages, at.config(config), trace, reasoning, as_json)
+        _run(target, messages, at.config(config), Files(trace, keep), reasoning, as_json)
 
 
 def _run(
     target: Target,
     messages: Sequence[dict[str, Any]],
     config: Any,
-    trace_file: Path | None,
+    files: Files,
     reasoning: Reasoning,
     as_json: bool,
 ) -> None:
@@ -94,8 +128,7 @@ def _run(
     try:
         answer = asyncio.run(answered(target, messages, view))
     finally:
-        if trace_file is not None and progress.trace is not None:
-            _write(trace_file, progress)
+        files.write(progress, messages)
     if as_json:
         print_json(_document(answer, progress, target))
 
@@ -125,11 +158,3 @@ def _document(answer: Answered, progress: Progress, target: Target) -> dict[str,
         "duration_s": trace.duration_s,
     }
     return document | ({"reasoning_content": answer.reasoning} if answer.reasoning else {})
-
-
-def _write(path: Path, progress: Progress) -> None:
-    assert progress.trace is not None
-    try:
-        path.write_text(progress.trace.model_dump_json(indent=2), encoding="utf-8")
-    except OSError as error:
-        fail(f"--trace {path}: {error.strerror or 'cannot be written'}")

@@ -9,9 +9,13 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 from composite_llm.backend.interface import Message, Reply
 from composite_llm.model.usage import NO_USAGE
+
+if TYPE_CHECKING:
+    from composite_llm.engine.subcall_request import SubcallRequest
 
 MAX_AGE_S = 60.0
 MAX_ENTRIES = 256
@@ -42,6 +46,10 @@ class CachedAnswers:
     def keep(self, stage: str, name: str, messages: Sequence[Message], reply: Reply) -> None:
         """Remember an answer."""
         self._answers.append(_Kept(stage, name, messages, reply))
+
+    def answer_to(self, subcall: SubcallRequest) -> Reply | None:
+        """The answer to the same subcall, already paid for."""
+        return self.find(subcall.stage, subcall.name, subcall.messages)
 
     def find(self, stage: str, name: str, messages: Sequence[Message]) -> Reply | None:
         """The answer to the same prompt, already paid for."""

@@ -184,11 +184,7 @@ async def _member(scope: Scope, subcall: SubcallRequest, deadline: _StageDeadlin
 
 def _from_retry_cache(scope: Scope, subcall: SubcallRequest, call: OpenCall) -> Reply | None:
     """The answer that the same request was given before it failed, if that was just now."""
-    reply = (
-        scope.cached_answers.find(subcall.stage, subcall.name, subcall.messages)
-        if scope.cached_answers is not None
-        else None
-    )
+    reply = scope.cached_answers.answer_to(subcall) if scope.cached_answers is not None else None
     if reply is not None:
         note_answer(call, subcall.node, reply)
         call.ended = scope.recorder.clock()

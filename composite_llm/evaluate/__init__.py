@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from composite_llm.evaluate.batch import Batch, BatchSettings, Bill
     from composite_llm.evaluate.generated import generated_questions
     from composite_llm.evaluate.questions import Question, load_questions
+    from composite_llm.evaluate.replaying import Replay, areplay, replay
     from composite_llm.evaluate.report import Report
     from composite_llm.evaluate.reporting import report_of
     from composite_llm.evaluate.running import Bench, Price, Settings
@@ -17,6 +18,7 @@ _NAMES = {
     "batch": "Batch BatchSettings Bill",
     "generated": "generated_questions",
     "questions": "Question load_questions",
+    "replaying": "Replay areplay replay",
     "report": "Report",
     "reporting": "report_of",
     "running": "Bench Price Settings",
@@ -41,10 +43,13 @@ __all__ = [
     "Bill",
     "Price",
     "Question",
+    "Replay",
     "Report",
     "Scoring",
     "Settings",
+    "areplay",
     "generated_questions",
     "load_questions",
+    "replay",
     "report_of",
 ]

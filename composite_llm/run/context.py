@@ -12,7 +12,7 @@ from composite_llm.config.profiles import Profiles
 from composite_llm.engine.breaker import Breakers
 from composite_llm.engine.endpoint_refusals import EndpointRefusals
 from composite_llm.engine.positional_ballots import PositionalBallots
-from composite_llm.engine.retry_cache import RetryCache
+from composite_llm.engine.retry_cache import CachedAnswers, RetryCache
 from composite_llm.engine.scope import Scope
 from composite_llm.observe.observer import Observers
 from composite_llm.observe.spending import Spending
@@ -38,6 +38,7 @@ class Caller:
         chose_models: On the proxy, whether the models are its own choice and not the operator's.
         chose_time: Whether the limit is.
         drain_s: As in `Scope`; 0 where nobody is charged for a stream that is closed early.
+        stored_answers: Given in the place of asking, in all stages before the final call.
     """
 
     metadata: Mapping[str, Any] = field(default_factory=dict)
@@ -54,6 +55,7 @@ class Caller:
     chose_models: bool = False
     chose_time: bool = False
     drain_s: float = 0.0
+    stored_answers: CachedAnswers | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -63,7 +63,9 @@ class Run:
         self._messages = messages
         self._strategy: Strategy[Any] = strategy_for(plan, messages)
         close_gate(self._strategy, services.facts)
-        check_before_start(self._strategy, messages, services.facts, nested=caller.parent is not None)
+        if caller.stored_answers is None:
+            # Else its members are not asked, and need no key and no window.
+            check_before_start(self._strategy, messages, services.facts, nested=caller.parent is not None)
         check_countable(plan.options, services.spending)
         self._turn = UserTurn(self._strategy, messages, services.store, caller.owner)
         self._tool_turns = ToolTurnCache(services.tool_turns, caller.owner)
@@ -154,6 +156,18 @@ class Run:
             async for _ in items:
                 pass
         return await self._turn.new(scope) if self.result is None else Deliberation(scope.secret)
+
+    async def deliberate(self) -> Deliberation:
+        """The stages before the final call alone; nobody who observes runs is told.
+
+        Raises:
+            CompositeError: with the `trace` of what was done.
+        """
+        with self._accounted():
+            await self._permitted()
+            scope = self._open_scope(lambda _event: None, watched=False)
+            async with asyncio.timeout_at(scope.deadline):
+                return await self._turn.deliberation(scope)
 
     async def items(self) -> AsyncGenerator[Item, None]:
         """The whole run, streamed: events and chunks as they come, and last the reply.
@@ -405,7 +419,9 @@ class Run:
         options, parent, shared = self.plan.options, self._caller.parent, self._caller.shared
         recorder = parent.recorder if parent is not None else Recorder(self.id)
         # A nested run is repeated by the run around it, whose own cache holds its answer.
-        cached_answers = self._cached_answers() if parent is None else None
+        cached_answers = self._caller.stored_answers
+        if cached_answers is None and parent is None:
+            cached_answers = self._cached_answers()
         own_limiter = asyncio.Semaphore(options.max_parallel) if options.max_parallel else None
         timeout_s = self._caller.timeout_s
         deadline = None if timeout_s is None else recorder.clock() + timeout_s
