@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from composite_llm.model.events import (
+    AnswerChosen,
     AttemptStarted,
     BallotsCounted,
     CallDone,
@@ -128,7 +129,7 @@ class Progress:
                 self.ranking = ranking
             case Degraded(reason):
                 self.degraded.append(reason)
-            case RunStarted() | DeliberationReused() | StageDone() | ToolsRun():
+            case RunStarted() | AnswerChosen() | DeliberationReused() | StageDone() | ToolsRun():
                 pass
         self.told(event)
 

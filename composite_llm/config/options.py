@@ -63,6 +63,8 @@ class Options(BaseModel):
     allow_unpriced: bool = False
     validate_output: bool = True
     reasoning: Literal["summary", "full", "off"] = "summary"
+    aggregation: Literal["synthesize", "vote"] = "synthesize"
+    """How the answer is made: by the final model, or it is the answer that most members give, as it is."""
     deliberate: Literal["always", "auto", "never"] = "always"
     """Whether other models are asked: always, when the final model asks for it by a tool of its own, or never."""
 

@@ -89,6 +89,7 @@ def make_plan(model: str, given: Mapping[str, Any], profiles: Profiles, *, ances
         profiles=profiles,
     )
     _check_quorum(plan)
+    _check_aggregation(plan)
     for node in nodes_of(plan):
         if node.system:
             persona_text(node.system)
@@ -200,6 +201,22 @@ def _final_node(options: Options, model: str | None) -> Node:
     if settings is None:
         return Node(model=chosen)
     return Node.model_validate({**settings.model_dump(exclude_unset=True), "model": chosen})
+
+
+def _check_aggregation(plan: Plan) -> None:
+    """A member's answer as it is calls no tools, and is one."""
+    options, params = plan.options, plan.params
+    if options.aggregation == "synthesize" or options.deliberate == "never":
+        return
+    several = isinstance(params.get("n"), int) and params["n"] > 1
+    given = [key for key in ("tools", "functions") if params.get(key)] + (["n"] if several else [])
+    if given:
+        raise InvalidOption(
+            "aggregation",
+            f"got {options.aggregation!r} in a request with {given[0]}, which only a final model can answer",
+            allowed="synthesize",
+            value=options.aggregation,
+        )
 
 
 def _check_quorum(plan: Plan) -> None:

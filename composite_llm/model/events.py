@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from composite_llm.model.structured_text import Degradation
-from composite_llm.model.trace import Call, Ranking, ToolCall
+from composite_llm.model.trace import Aggregation, Call, Ranking, ToolCall
 from composite_llm.model.usage import Usage
 
 
@@ -75,6 +75,13 @@ class BallotsCounted:
 
 
 @dataclass(frozen=True, slots=True)
+class AnswerChosen:
+    """A member's answer is the run's."""
+
+    aggregation: Aggregation
+
+
+@dataclass(frozen=True, slots=True)
 class ToolsRun:
     """One round of tools was executed."""
 
@@ -96,6 +103,7 @@ Event = (
     | CallDone
     | StageDone
     | BallotsCounted
+    | AnswerChosen
     | ToolsRun
     | Degraded
 )

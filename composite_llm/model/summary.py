@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 
 from composite_llm.model.call_tree import CallTree
 from composite_llm.model.events import (
+    AnswerChosen,
     AttemptStarted,
     BallotsCounted,
     CallDone,
@@ -19,7 +20,7 @@ from composite_llm.model.events import (
     ToolsRun,
 )
 from composite_llm.model.review_labels import readable
-from composite_llm.model.trace import Call, Ranking, ToolCall, Trace
+from composite_llm.model.trace import Aggregation, Call, Ranking, ToolCall, Trace
 from composite_llm.model.usage import Usage, total_cost, total_usage
 
 
@@ -47,6 +48,8 @@ def summary(trace: Trace, *, full: bool = False, final_reasoning: str | None = N
         if stage == voted and trace.ranking is not None:
             lines.append(vote_table(trace.ranking))
         parts.append("\n".join(lines))
+    if trace.aggregation is not None:
+        parts.append(aggregation_line(trace.aggregation))
     if trace.tool_calls:
         parts.append("\n".join(["Tools", *map(tool_line, trace.tool_calls)]))
     parts.append(total_line(trace))
@@ -103,6 +106,8 @@ def event_text(event: Event, *, full: bool = False) -> str | None:
             )
         case BallotsCounted(ranking):
             return vote_table(ranking) + "\n"
+        case AnswerChosen(aggregation):
+            return aggregation_line(aggregation) + "\n"
         case ToolsRun(records):
             return "".join(f"{tool_line(record)}\n" for record in records)
         case Degraded(reason):
@@ -156,6 +161,14 @@ def vote_table(ranking: Ranking) -> str:
         for dissent in ranking.dissent
     ]
     return "\n".join(lines)
+
+
+def aggregation_line(aggregation: Aggregation) -> str:
+    """Whose answer was taken, and who says the same."""
+    if aggregation.rule == "pick":
+        return f"The answer is {aggregation.name}'s, the winner of the vote"
+    shares = "; ".join(f"{', '.join(group.names)} ({group.share:.0%})" for group in aggregation.groups)
+    return f"The answer is {aggregation.name}'s; who says the same: {shares}"
 
 
 def total_line(trace: Trace) -> str:

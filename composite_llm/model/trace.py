@@ -199,6 +199,24 @@ def _status(error: str | None, degraded: bool) -> TraceStatus:
     return "degraded" if degraded else "ok"
 
 
+class AnswerGroup(_Record):
+    """Members whose answers say the same."""
+
+    names: list[str]
+    share: float
+    """Of all answers that counted."""
+
+
+class Aggregation(_Record):
+    """Which member's answer is the run's, where no final model has written one."""
+
+    rule: Literal["pick", "vote"]
+    name: str
+    """Whose answer it is."""
+    groups: list[AnswerGroup] = []
+    """Of a vote: who says the same, the largest group first."""
+
+
 class Trace(_Record):
     """One run from start to finish; `model_dump_json` round-trips."""
 
@@ -224,6 +242,8 @@ class Trace(_Record):
     error_class: str | None = None
     """Class name of the error that ended the run."""
     ranking: Ranking | None = None
+    aggregation: Aggregation | None = None
+    """Whose answer was taken as it was; None where a final model wrote the answer."""
     notes: list[str] = []
     """Remarks from before the run, such as that it samples its own model."""
     self_moa: bool = False

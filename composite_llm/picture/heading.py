@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from composite_llm.model.structured_text import Degradation
+from composite_llm.model.summary import aggregation_line
 from composite_llm.model.trace import Trace
 from composite_llm.picture.figures import at_least, count, known_part, moment, plural, price, seconds
 from composite_llm.picture.limits import Limits, shortened
@@ -81,7 +82,8 @@ def _reason(reason: Degradation, limits: Limits) -> Html:
 
 def _of_the_run(trace: Trace) -> list[str]:
     reused = "The answers of this user turn\N{RIGHT SINGLE QUOTATION MARK}s deliberation are used again."
-    return [*trace.notes, *([reused] if trace.reused else [])]
+    chosen = [aggregation_line(trace.aggregation)] if trace.aggregation is not None else []
+    return [*trace.notes, *([reused] if trace.reused else []), *chosen]
 
 
 def _said(lines: Sequence[str], limits: Limits) -> Html | None:

@@ -108,6 +108,7 @@ def _explained(strategy: Strategy[Any], specs: Sequence[StageSpec], facts: Model
             ],
         )
         for stage in specs
+        if stage.nodes
     ]
     nested = [node.nested for stage in stages for node in stage.nodes if node.nested is not None]
     rounds = sum(max((node.nested.rounds if node.nested else 1) for node in stage.nodes) for stage in stages)

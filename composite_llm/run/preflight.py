@@ -75,7 +75,7 @@ def _check_known(strategy: Strategy[Any], facts: ModelFacts) -> None:
 
 def _check_keys(strategy: Strategy[Any], facts: ModelFacts) -> None:
     """Nobody is asked for advice on an answer that cannot be given; a member without a key fails like any other."""
-    if strategy.plan.options.on_final_failure == "best":
+    if strategy.plan.options.on_final_failure == "best" or not strategy.final_stage.nodes:
         return
     failures = []
     for node, params in _final_nodes(strategy):
@@ -151,6 +151,8 @@ def check_fits(strategy: Strategy[Any], messages: Sequence[Message], facts: Mode
     Raises:
         ContextWindowExceeded: names the node and its window.
     """
+    if not strategy.final_stage.nodes:
+        return
     limit = _limit(strategy.plan.params.get("max_tokens"))
     windows = [(node, window_of(facts, node, limit)) for node, _ in _final_nodes(strategy)]
     if windows and not any(fits(facts, node.model, messages, window) for node, window in windows):

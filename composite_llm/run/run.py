@@ -27,7 +27,7 @@ from composite_llm.engine.threads import in_daemon_thread
 from composite_llm.engine.tool_turn_cache import ToolTurnCache
 from composite_llm.engine.tools import executor_of
 from composite_llm.model.errors import BudgetExceeded, CompositeError, FinalCallFailed, RunTimeout
-from composite_llm.model.events import Event, RunStarted, StageDone, StageStarted
+from composite_llm.model.events import AnswerChosen, Event, RunStarted, StageDone, StageStarted
 from composite_llm.model.schema_bounds import check_schemas, has_much
 from composite_llm.model.trace import CANCELLED, Trace
 from composite_llm.observe.observer import RunInfo
@@ -37,6 +37,7 @@ from composite_llm.run.preflight import check_before_start, close_gate, count_be
 from composite_llm.run.spending_limits import check_countable, check_spending
 from composite_llm.run.turn import UserTurn, request_key
 from composite_llm.strategies import Deliberation, Strategy, strategy_for
+from composite_llm.strategies.aggregation import chosen, problem
 from composite_llm.strategies.fences import run_secret
 from composite_llm.strategies.worst_cases import gate_and_final
 
@@ -137,7 +138,8 @@ class Run:
                 deliberation = await self._deliberated(scope)
                 if self.result is not None:
                     return self.result
-                self._note(self._started(self._strategy.final_stage))
+                if not self._chooses(deliberation):
+                    self._note(self._started(self._strategy.final_stage))
                 async with contextlib.aclosing(self._answer(scope, deliberation, streamed=False)) as items:
                     async for item in items:
                         if isinstance(item, Reply):
@@ -192,8 +194,9 @@ class Run:
                         yield item
                 if self.result is not None:
                     return
-                self._note(started := self._started(self._strategy.final_stage))
-                yield started
+                if not self._chooses(self._deliberation):
+                    self._note(started := self._started(self._strategy.final_stage))
+                    yield started
                 async with contextlib.aclosing(self._answer(scope, self._deliberation, streamed=True)) as items:
                     async for item in items:
                         for event in _waiting(queue):
@@ -305,6 +308,14 @@ class Run:
     async def _answer(
         self, scope: Scope, deliberation: Deliberation, *, streamed: bool
     ) -> AsyncGenerator[Chunk | Reply, None]:
+        if self._chooses(deliberation):
+            reply = self._chosen(scope, deliberation)
+            if streamed:
+                # What was said before it is on its way already.
+                rest = reply.message["content"].removeprefix("\n\n".join(self._spoken))
+                yield Chunk((ChoiceDelta(0, {"role": "assistant", "content": rest}),))
+            yield reply
+            return
         self._strategy.messages = [*await self._tool_turns.found(self._messages), *self._added]
         subcall = self._strategy.final_subcall(scope.facts, deliberation)
         check = OutputCheck(subcall.params) if self.plan.options.validate_output else None
@@ -335,6 +346,28 @@ class Run:
         if streamed:
             yield Chunk((ChoiceDelta(0, {"role": "assistant", "content": reply.message["content"]}),))
         yield reply
+
+    def _chooses(self, deliberation: Deliberation) -> bool:
+        """Whether a member's answer is the run's, as it is."""
+        return self.plan.options.aggregation != "synthesize" and bool(deliberation.answers)
+
+    def _chosen(self, scope: Scope, deliberation: Deliberation) -> Reply:
+        options, form = self.plan.options, self.plan.params.get("response_format")
+        place, text, record = chosen(options.aggregation, deliberation, form)
+        answer_taken, stage = deliberation.answers[place], deliberation.candidates
+        if scope.parent_id is None:
+            scope.recorder.aggregation = record
+        scope.emit(AnswerChosen(record))
+        if len(deliberation.answers) > 1 and record.groups and len(record.groups[0].names) == 1:
+            scope.degrade("no_majority", "no two answers say the same", stage=stage)
+        if options.validate_output and (wrong := problem(text, form)) is not None:
+            scope.degrade("output_invalid", wrong, stage=stage, member=answer_taken.name)
+        for call in scope.recorder.calls:
+            if (call.stage, call.name, call.parent_id) == (stage, answer_taken.name, scope.parent_id):
+                call.final = True
+        content = "\n\n".join([*self._spoken, text])
+        message = {"role": "assistant", "content": content}
+        return Reply((Choice(0, message, "length" if answer_taken.cut_off else "stop"),))
 
     def _started(self, stage: StageSpec) -> Event:
         return StageStarted(stage.name, (self.plan.final.label,), stage.heading)

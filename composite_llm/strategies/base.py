@@ -86,6 +86,8 @@ class Strategy(ABC, Generic[OptionsT]):
             assert stage.name not in known, f"two stages are called {stage.name!r}"
             assert known >= set(stage.reads), f"stage {stage.name!r} reads one that is not before it"
             known.add(stage.name)
+        if self.options.aggregation != "synthesize":
+            stages = (*stages[:-1], replace(stages[-1], nodes=()))
         assert [stage.final for stage in stages] == [False] * (len(stages) - 1) + [True], (
             "the last stage is the final call"
         )

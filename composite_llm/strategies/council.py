@@ -43,6 +43,8 @@ class CouncilOptions(Options):
     exclude_self: bool = True
     ranking: Literal["borda", "mean_position", "copeland"] = "borda"
     criteria: str | None = None
+    # A council has a winner besides.
+    aggregation: Literal["synthesize", "pick", "vote"] = "synthesize"  # type: ignore[assignment]  # more than all know
 
 
 class Council(Strategy[CouncilOptions]):

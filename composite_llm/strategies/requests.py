@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from composite_llm.backend.interface import Message, ModelFacts
+from composite_llm.backend.interface import NO_PARAMS, Message, ModelFacts
 from composite_llm.config.node import Node
 from composite_llm.config.parameters import CONNECTION, for_every_call
 from composite_llm.config.plan import Plan
@@ -41,6 +41,7 @@ def stage_requests(
     nodes: Sequence[Node],
     names: Sequence[str],
     prompts: Sequence[Prompt],
+    more: Mapping[str, Any] = NO_PARAMS,
 ) -> list[SubcallRequest]:
     """One subcall per node, each with its own prompt; equal ones are kept from sharing a cached answer.
 
@@ -51,8 +52,9 @@ def stage_requests(
         nodes: Who is asked.
         names: What each is called.
         prompts: What each is shown.
+        more: Further call parameters of the request.
     """
-    inherited = for_every_call(plan.params)
+    inherited = {**for_every_call(plan.params), **more}
     provider = facts.provider(plan.final.model, plan.final.params)
     connection = _connection(plan)
     # What traces call a node makes no difference to a response cache, nor to a seeded sampler.

@@ -19,6 +19,8 @@ from composite_llm.strategies.deliberation import Deliberation, StageAnswer, Sta
 from composite_llm.strategies.requests import Prompt, stage_requests
 from composite_llm.strategies.worst_cases import Cast, cast_of, worst_case
 
+_OF_AN_ANSWER = ("max_tokens", "max_completion_tokens", "stop")
+"""Call parameters that belong to whoever writes what the caller is given."""
 _CAPS = "to stay under the run's caps"
 
 
@@ -78,7 +80,11 @@ class StageRunner:
             return []
         each = [prompts] * len(nodes) if isinstance(prompts, Prompt) else prompts
         plan, facts = self._strategy.plan, self.scope.facts
-        subcalls = stage_requests(plan, facts, spec, nodes, self.names(stage), each)
+        answers_user = self._strategy.options.aggregation != "synthesize" and not spec.optional
+        more = {key: plan.params[key] for key in _OF_AN_ANSWER if key in plan.params} if answers_user else {}
+        if answers_user and response_format is None:
+            response_format = plan.params.get("response_format")
+        subcalls = stage_requests(plan, facts, spec, nodes, self.names(stage), each, more)
         if response_format is not None:
             subcalls = [replace(subcall, response_format=response_format) for subcall in subcalls]
         if reviews:

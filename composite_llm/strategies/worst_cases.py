@@ -38,7 +38,8 @@ def cast_of(strategy: Strategy[Any], members: int | None = None, without: Collec
     found: dict[str, tuple[Node, ...]] = {}
     for stage in strategy.stages:
         if stage.final:
-            found[stage.name] = stage.nodes
+            # Where no member answers, the final model does, whatever is made of answers.
+            found[stage.name] = stage.nodes if count else (strategy.plan.final,)
         elif stage.name in without or not count or count < stage.needs:
             found[stage.name] = ()
         else:

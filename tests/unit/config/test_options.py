@@ -29,6 +29,7 @@ SHARED_DEFAULTS = {
     "allow_unpriced": False,
     "validate_output": True,
     "reasoning": "summary",
+    "aggregation": "synthesize",
     "deliberate": "always",
 }
 OWN_DEFAULTS: dict[str, dict[str, Any]] = {
