@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import hypothesis
 import pytest
 
+from tests.support import litellm_callbacks
 from tests.support.litellm_clients import ClosingLoop
 
 if TYPE_CHECKING:
@@ -40,6 +41,14 @@ hypothesis.settings.load_profile("project")
 def pytest_asyncio_loop_factories(item: pytest.Item) -> Mapping[str, Callable[[], ClosingLoop]]:
     """Loops that leave nothing of LiteLLM's behind."""
     return {"closing": ClosingLoop}
+
+
+@pytest.fixture(autouse=True)
+def _callbacks_of_one_test() -> Iterator[None]:
+    """A Router leaves its callbacks behind, and LiteLLM takes no more than a hundred."""
+    before = litellm_callbacks.registered()
+    yield
+    litellm_callbacks.restore(before)
 
 
 @pytest.fixture(scope="session")

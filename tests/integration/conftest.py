@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-import litellm
 import pytest
 from anyio.from_thread import BlockingPortal, start_blocking_portal
 
 from fake_server import ThreadedServer
+from tests.support import litellm_callbacks
 from tests.support.asking import Ask, asking, through
 from tests.support.moving_clock import MovingClockLoop
 
@@ -49,15 +49,11 @@ def configure(provider: None) -> Iterator[Callable[[Any], None]]:
 
 @pytest.fixture
 def nobody_listens(provider: None) -> Iterator[None]:
-    """No callback is registered in LiteLLM; other tests' Routers leave theirs, and LiteLLM moves them between its lists."""
-    kinds = ("input", "success", "failure", "service")
-    names = ["callbacks", *(f"{kind}_callback" for kind in kinds), *(f"_async_{kind}_callback" for kind in kinds[:3])]
-    before = {name: list(getattr(litellm, name)) for name in names}
-    for name in names:
-        getattr(litellm, name).clear()
+    """No callback is registered in LiteLLM."""
+    before = litellm_callbacks.registered()
+    litellm_callbacks.restore({name: [] for name in before})
     yield
-    for name, callbacks in before.items():
-        getattr(litellm, name)[:] = callbacks
+    litellm_callbacks.restore(before)
 
 
 @pytest.fixture

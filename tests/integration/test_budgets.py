@@ -102,7 +102,7 @@ def test_money_leaves_out_members_first(ask_both: Ask, server: ThreadedServer) -
     assert "2 of 3 members" in answer.choices[0].message.reasoning_content
 
 
-@pytest.mark.usefixtures("nothing_salvaged")
+@pytest.mark.usefixtures("no_cached_answers")
 def test_what_was_really_paid_is_compared_after_each_call(ask_both: Ask, server: ThreadedServer) -> None:
     server.set_scenario("one-dollar-a-token", {"text": "x", "usage": {"prompt_tokens": 5000, "completion_tokens": 1}})
     with pytest.raises(composite_llm.BudgetExceeded, match="max_cost_usd of 2000 is reached") as caught:

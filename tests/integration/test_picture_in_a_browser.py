@@ -54,7 +54,7 @@ def attacked(value: Any, attack: str) -> Any:
         return [attacked(inner, attack) for inner in value]
     if isinstance(value, dict):
         return {
-            key: inner if key in ("status", "method", "started_at") else attacked(inner, attack)
+            key: inner if key in ("status", "method", "started_at", "kind") else attacked(inner, attack)
             for key, inner in value.items()
         }
     return value + attack if isinstance(value, str) else value

@@ -242,7 +242,7 @@ def test_a_cap_needs_no_allow_unpriced_where_a_node_names_its_price(server: Thre
 def test_a_price_that_is_none_does_not_count_as_free(server: ThreadedServer, price: Any) -> None:
     node = {"model": NOBODYS, "input_cost_per_token": price, "output_cost_per_token": price}
     with pytest.raises(composite_llm.InvalidOption):
-        litellm.completion(f"composite/moa/{LISTED}", MESSAGES, proposers=[node], max_cost_usd=1.0)
+        litellm.completion(f"composite/moa/{LISTED}", MESSAGES, proposers=[node], max_cost_usd=1.0, api_key=KEY)
     assert server.ledger.records == []
 
 
