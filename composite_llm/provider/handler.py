@@ -185,3 +185,6 @@ def _as_litellm_errors(
         _log.exception("internal error")
         internal = CompositeError(f"internal error of composite_llm ({type(error).__name__}); its log has the details")
         raise to_litellm_error(internal, model, cools=False) from None
+    finally:
+        if view is not None:
+            view.log_failures()

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Iterable
 from dataclasses import replace
 
 from composite_llm.model.events import CallDone, Degraded, Event
+from composite_llm.model.masking import masked_text
 from composite_llm.model.trace import Call, Trace
 from composite_llm.proxy.request import current_request
 from composite_llm.run import Run
 
+_log = logging.getLogger("composite_llm")
+
 _ADDRESS = re.compile(r"\b[a-z][a-z0-9+.-]*://[^\s,;)\"']+", re.IGNORECASE)
+
+_FAILED = ("failed", "timed_out")
 
 
 class ClientView:
@@ -46,6 +52,17 @@ class ClientView:
         if isinstance(event, Degraded):
             return replace(event, reason=event.reason.changed(self.text))
         return event
+
+    def log_failures(self) -> None:
+        """Writes one warning for the operator with the failures of the run as they are, hosts and ports included."""
+        trace = self._run.trace
+        if not self._hides or trace is None:
+            return
+        failures = [f"{call.stage} {call.name}: {call.error}" for call in trace.calls if call.status in _FAILED]
+        if failures:
+            text = masked_text(f"{trace.model} (run {trace.id}) {trace.status}; {'; '.join(failures)}")
+            # A line break would forge a second line.
+            _log.warning("%s", text.replace("\r", " ").replace("\n", " "))
 
     def _call(self, call: Call) -> Call:
         return call if call.error is None else call.model_copy(update={"error": self.text(call.error)})

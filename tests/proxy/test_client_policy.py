@@ -16,6 +16,8 @@ MESSAGES = [{"role": "user", "content": "Which bridge is the oldest?"}]
 PLACES = ("body", "extra_body", "optional_params")
 OPERATORS: dict[str, Any] = {
     "proposers": ["small"],
+    "aggregation": "vote",
+    "references": 1,
     "aggregator": "large",
     "members": ["small"],
     "reviewers": ["small"],

@@ -162,3 +162,18 @@ def test_a_request_with_a_misspelt_option_says_what_was_meant(proxy: Proxy) -> N
     )
     assert response.status_code == 400
     assert "proposers" in response.json()["error"]["message"]
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["plain", "streamed"])
+def test_where_a_failed_model_is_reaches_the_operators_log_and_no_client(
+    proxy: Proxy, upstream: ThreadedServer, stream: bool
+) -> None:
+    upstream.set_scenario("private-node", {"error": {"status": 500}})
+    body = {"model": "private", "messages": [{"role": "user", "content": f"Which? {stream}"}], "stream": stream}
+    seen = len(proxy.log)
+    told = proxy.post(body)
+    endpoint = upstream.base_url.split("/")[2]
+    line = next(line for line in proxy.log[seen:].splitlines() if "propose openai/private-node:" in line)
+    assert told.status_code == 200
+    assert endpoint in line
+    assert endpoint not in told.text
