@@ -65,6 +65,8 @@ class Options(BaseModel):
     reasoning: Literal["summary", "full", "off"] = "summary"
     aggregation: Literal["synthesize", "vote"] = "synthesize"
     """How the answer is made: by the final model, or it is the answer that most members give, as it is."""
+    share_reasoning: bool = False
+    """Give on what members thought, with their answers, where their models tell."""
     deliberate: Literal["always", "auto", "never"] = "always"
     """Whether other models are asked: always, when the final model asks for it by a tool of its own, or never."""
 

@@ -15,6 +15,9 @@ VERSION = 2
 """Of the stored form: one of another version is not read."""
 
 
+_REASONING = "[How its author came to it]"
+
+
 @dataclass(frozen=True, slots=True)
 class StageAnswer:
     """One answer of a stage, as later prompts show it.
@@ -30,6 +33,11 @@ class StageAnswer:
     text: str
     cut_off: bool = False
     reasoning: str | None = None
+
+    @property
+    def shown(self) -> str:
+        """What other models are shown: the answer, and below it the reasoning, which goes first where room is short."""
+        return f"{self.text}\n\n{_REASONING}\n{self.reasoning}" if self.reasoning else self.text
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,14 +94,16 @@ class Deliberation:
         return self.given(self.candidates)
 
     def texts(self, stages: Collection[str]) -> tuple[str, ...]:
-        """The texts of these stages, in the order of the results."""
-        return tuple(answer.text for result in self.results if result.stage in stages for answer in result.answers)
+        """The texts of these stages as they are shown, in the order of the results."""
+        return tuple(answer.shown for result in self.results if result.stage in stages for answer in result.answers)
 
     def with_texts(self, stages: Collection[str], texts: Sequence[str]) -> Deliberation:
         """The same with other texts in their places, as many and in the same order as `texts`."""
         rest = iter(texts)
         results = tuple(
-            replace(result, answers=tuple(replace(answer, text=next(rest)) for answer in result.answers))
+            replace(
+                result, answers=tuple(replace(answer, text=next(rest), reasoning=None) for answer in result.answers)
+            )
             if result.stage in stages
             else result
             for result in self.results

@@ -69,7 +69,7 @@ class StageRunner:
             reviews: For each, how its answer is read for the record.
 
         Returns:
-            The usable answers, in configuration order.
+            The usable answers, in configuration order, with the texts that others may be shown.
 
         Raises:
             QuorumNotMet: Too few answered usably, and the stage is not optional.
@@ -90,8 +90,16 @@ class StageRunner:
         if reviews:
             subcalls = [replace(subcall, review=review) for subcall, review in zip(subcalls, reviews, strict=True)]
         answers = await run_stage(self.scope, subcalls, self._policy(spec, len(subcalls)))
-        self.keep(stage, [StageAnswer(answer.name, answer.text, answer.cut_off) for answer in answers])
-        return answers
+        kept = [StageAnswer(answer.name, answer.text, answer.cut_off, self._shared(spec, answer)) for answer in answers]
+        self.keep(stage, kept)
+        return [replace(answer, text=given.shown) for answer, given in zip(answers, kept, strict=True)]
+
+    def _shared(self, stage: StageSpec, answer: Answer) -> str | None:
+        """What a member thought, where that is shown to others; what a reviewer thought is nobody's material."""
+        if not self._strategy.options.share_reasoning or stage.optional:
+            return None
+        reasoning = answer.reply.message.get("reasoning_content")
+        return reasoning if isinstance(reasoning, str) and reasoning.strip() else None
 
     def keep(self, stage: str, answers: Sequence[StageAnswer], **data: Any) -> None:
         """Put down what a stage came to, in the place of its answers as they were."""
@@ -107,7 +115,7 @@ class StageRunner:
         facts, model = self.scope.facts, self._strategy.plan.final.model
         read = dict.fromkeys(self._before(stage), 0)
         for name, result in self._results.items():
-            quoted = [{"role": "user", "content": answer.text} for answer in result.answers]
+            quoted = [{"role": "user", "content": answer.shown} for answer in result.answers]
             read[name] = facts.count_tokens(model, quoted) + QUOTE_TOKENS * len(quoted)
         allowed = caps.allow(worst_case(self._strategy, facts, self._cast, read=read))
         if not allowed:

@@ -30,6 +30,7 @@ SHARED_DEFAULTS = {
     "validate_output": True,
     "reasoning": "summary",
     "aggregation": "synthesize",
+    "share_reasoning": False,
     "deliberate": "always",
 }
 OWN_DEFAULTS: dict[str, dict[str, Any]] = {
