@@ -140,6 +140,11 @@ test-real: .venv/.ready .venv-real/.locked ## Run against llama.cpp's server wit
 	REAL_PYTHON=.venv-real/bin/python $(if $(MODEL),REAL_MODEL='$(MODEL)') $(if $(API_BASE),REAL_ENDPOINT='$(API_BASE)') \
 		$(BIN)/python $(PYTEST) $(if $(API_BASE),--force-enable-socket) tests/real
 
+.PHONY: bench-real
+bench-real: .venv/.ready .venv-real/.locked ## Does it pay with a real model, on generated questions; QUESTIONS=n, MODEL=path.gguf or API_BASE=... to change it.
+	REAL_PYTHON=.venv-real/bin/python LITELLM_LOCAL_MODEL_COST_MAP=True $(BIN)/python -m benchmarks.real \
+		$(if $(QUESTIONS),--questions $(QUESTIONS)) $(if $(MODEL),--weights '$(MODEL)') $(if $(API_BASE),--api-base '$(API_BASE)')
+
 # Environments. Two stamps: `.locked` when the lock is in, `.ready` when the checkout is in too, so that an edit of
 # pyproject.toml costs seconds.
 # $(call environment,directory,interpreter,lock)
