@@ -114,6 +114,10 @@ class PrivateName:
 
     def of(self, instance: Any) -> Any:
         """An instance's attribute; None where it has none that can be used as it is here."""
+        if self.called is None:
+            found = getattr(instance, self.names[0], None)
+            if found is not None or len(self.names) == 1:
+                return found
         name = self.name_in(instance)
         return None if name is None else getattr(instance, name, None)
 
@@ -205,6 +209,11 @@ def release_of(distribution: str) -> tuple[int, ...]:
     """The installed release of a package; of the standard library, Python's."""
     if distribution in sys.stdlib_module_names:
         return sys.version_info[:3]
+    # Reading a package's metadata takes longer than all else here.
+    for module, name in ((f"{distribution}._version", "version"), (distribution, "__version__")):
+        found = getattr(_owner(module), name, None)
+        if isinstance(found, str):
+            return _numbers(found)
     try:
         return _numbers(metadata.version(distribution))
     except metadata.PackageNotFoundError:

@@ -7,6 +7,9 @@ import sys
 
 def main() -> None:
     """The entry point."""
+    from composite_llm.cli.loading import begin
+
+    begin(sys.argv[1:])
     from composite_llm.cli.app import app
     from composite_llm.cli.exits import run
 

@@ -3,17 +3,42 @@
 from __future__ import annotations
 
 import contextlib
-import logging
+import importlib
 import os
 import sys
+import threading
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-from composite_llm.cli.exits import DEBUG_VARIABLE
+from typing import TYPE_CHECKING, Any, TextIO
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from composite_llm.observe.observer import Observer
+
+_AT_ONCE = ("ask", "chat")
+"""Commands that nearly always need it."""
+
+
+def begin(arguments: Sequence[str]) -> None:
+    """Load LiteLLM on a thread from the start, and say so, for a command that will need it.
+
+    Args:
+        arguments: Of the command line.
+    """
+    if arguments[:1] and arguments[0] in _AT_ONCE and not {"--help", "-h"}.intersection(arguments):
+        _show()
+        _prepare()
+        _loading.append(threading.Thread(target=_import, name="loading LiteLLM", daemon=True))
+        _loading[-1].start()
+
+
+_loading: list[threading.Thread] = []
+
+
+def _import() -> None:
+    # What goes wrong is raised where LiteLLM is needed.
+    with contextlib.suppress(Exception):
+        importlib.import_module("litellm")
 
 
 def load(config: Path | Mapping[str, Any] | None = None, observers: Sequence[Observer] = ()) -> None:
@@ -22,30 +47,64 @@ def load(config: Path | Mapping[str, Any] | None = None, observers: Sequence[Obs
     Raises:
         InvalidConfig: The profiles cannot be used.
     """
-    # The price list that comes with LiteLLM: fetching a newer one takes seconds, and minutes without a network.
-    os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")
-    if not os.environ.get(DEBUG_VARIABLE):
-        _quieten()
+    _prepare()
     with _told_to_wait():
+        for thread in _loading:
+            thread.join()
         import composite_llm
 
         composite_llm.register(config=config, observers=observers)
 
 
-def _quieten() -> None:
-    """A log line in the middle of a live view breaks it; what it says is in the view, or in the error."""
-    for name in ("composite_llm", "LiteLLM", "LiteLLM Router", "LiteLLM Proxy"):
-        logging.getLogger(name).setLevel(logging.CRITICAL)
+def _prepare() -> None:
+    import logging
+
+    from composite_llm.cli.exits import DEBUG_VARIABLE
+
+    # The price list that comes with LiteLLM: fetching a newer one takes seconds, and minutes without a network.
+    os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")
+    if not os.environ.get(DEBUG_VARIABLE):
+        # A log line in the middle of a live view breaks it; what it says is in the view, or in the error.
+        for name in ("composite_llm", "LiteLLM", "LiteLLM Router", "LiteLLM Proxy"):
+            logging.getLogger(name).setLevel(logging.CRITICAL)
 
 
 @contextlib.contextmanager
 def _told_to_wait() -> Iterator[None]:
     """Importing LiteLLM takes seconds, in which a person should see that something happens."""
-    shown = sys.stderr.isatty() and os.environ.get("TERM", "dumb") != "dumb" and "litellm" not in sys.modules
-    if shown:
-        print("Loading LiteLLM …", end="", file=sys.stderr, flush=True)
+    if "litellm" not in sys.modules or any(thread.is_alive() for thread in _loading):
+        _show()
     try:
         yield
     finally:
-        if shown:
-            print("\r\x1b[K", end="", file=sys.stderr, flush=True)
+        if isinstance(sys.stderr, _Row):
+            sys.stderr.clear()
+
+
+def _show() -> None:
+    if not isinstance(sys.stderr, _Row) and sys.stderr.isatty() and os.environ.get("TERM", "dumb") != "dumb":
+        sys.stderr = _Row(sys.stderr)
+
+
+class _Row:
+    """Standard error with a row that is gone as soon as anything else is written there."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        stream.write("Loading LiteLLM …")
+        stream.flush()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def write(self, text: str) -> int:
+        """As the stream, from which the row is taken first."""
+        self.clear()
+        return self._stream.write(text)
+
+    def clear(self) -> None:
+        """Take it away."""
+        if sys.stderr is self:
+            sys.stderr = self._stream
+            self._stream.write("\r\x1b[K")
+            self._stream.flush()

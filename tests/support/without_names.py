@@ -107,22 +107,33 @@ def hide(name: compat.PrivateName, mode: str) -> None:
     owner = getattr(module, class_name, None)
     if owner is None:
         return
-    for one in name.names:
+    dynamic = inspect.getattr_static(owner, name.names[0], ABSENT) is ABSENT and hasattr(owner, name.names[0])
+    for kind in (owner, type(owner)) if dynamic else ():
+        kind.__getattribute__ = hiding(kind.__getattribute__, name.names, mode)
+    for one in name.names if not dynamic else ():
         setattr(owner, one, Hidden(owner, one, mode))
     declares = compat._declares
     compat._declares = lambda of, one: of is not owner or (one not in name.names and declares(of, one))  # type: ignore[assignment]
+
+
+def hiding(find: Any, names: tuple[str, ...], mode: str) -> Any:
+    """`__getattribute__` of a class that makes its attributes when they are asked for."""
+
+    def found(self: Any, attribute: str) -> Any:
+        if attribute in names and asked_by_us():
+            if mode == "changed":
+                return changed
+            raise AttributeError(attribute)
+        return find(self, attribute)
+
+    return found
 
 
 def hide_in_module(module: ModuleType, names: tuple[str, ...], mode: str) -> None:
     kind: Any = type(module)
 
     class Hiding(kind):  # type: ignore[misc]
-        def __getattribute__(self, attribute: str) -> Any:
-            if attribute in names and asked_by_us():
-                if mode == "changed":
-                    return changed
-                raise AttributeError(attribute)
-            return super().__getattribute__(attribute)
+        __getattribute__ = hiding(kind.__getattribute__, names, mode)
 
     module.__class__ = Hiding
 
