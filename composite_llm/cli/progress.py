@@ -15,6 +15,7 @@ from composite_llm.model.events import (
     Degraded,
     DeliberationReused,
     Event,
+    Noted,
     RunStarted,
     StageDone,
     StageStarted,
@@ -129,6 +130,8 @@ class Progress:
                 self.ranking = ranking
             case Degraded(reason):
                 self.degraded.append(reason)
+            case Noted(notes):
+                self.notes += notes
             case RunStarted() | AnswerChosen() | DeliberationReused() | StageDone() | ToolsRun():
                 pass
         self.told(event)

@@ -23,6 +23,7 @@ class StageSpec:
         final: Whether its answer goes to the caller.
         title: Its heading for people; the name if blank.
         reads_at_most: So many of the answers that it reads stand in one prompt at most; None for all.
+        avoidable: Whether it is not asked where the stages before it already came to an end.
     """
 
     name: str
@@ -35,6 +36,7 @@ class StageSpec:
     final: bool = False
     title: str = ""
     reads_at_most: int | None = None
+    avoidable: bool = False
 
     @property
     def heading(self) -> str:

@@ -14,7 +14,7 @@ from composite_llm.engine.endpoint_refusals import EndpointRefusals
 from composite_llm.engine.positional_ballots import PositionalBallots
 from composite_llm.engine.recorder import OpenCall, Recorder
 from composite_llm.engine.retry_cache import CachedAnswers
-from composite_llm.model.events import Degraded, Event
+from composite_llm.model.events import Degraded, Event, Noted
 from composite_llm.model.structured_text import Degradation
 
 
@@ -104,6 +104,12 @@ class Scope:
         if reason not in self.recorder.degraded:
             self.recorder.degrade(reason)
             self.emit(Degraded(reason))
+
+    def note(self, text: str) -> None:
+        """Record something worth knowing of the outermost run, and tell it."""
+        if self.parent_id is None:
+            self.recorder.notes = (*self.recorder.notes, text)
+            self.emit(Noted((text,)))
 
     def emit_done(self, call: OpenCall) -> None:
         """Tell that a subcall is done."""

@@ -17,6 +17,13 @@ class RunStarted:
 
 
 @dataclass(frozen=True, slots=True)
+class Noted:
+    """Lines worth knowing that are no departure from the configuration."""
+
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class DeliberationReused:
     """No stage follows: the answers of an earlier step of the same user turn are used again."""
 
@@ -97,6 +104,7 @@ class Degraded:
 
 Event = (
     RunStarted
+    | Noted
     | DeliberationReused
     | StageStarted
     | AttemptStarted

@@ -14,6 +14,7 @@ from composite_llm.model.events import (
     Degraded,
     DeliberationReused,
     Event,
+    Noted,
     RunStarted,
     StageDone,
     StageStarted,
@@ -91,7 +92,7 @@ def own_reasoning_in(text: str, name: str | None = None) -> str | None:
 def event_text(event: Event, *, full: bool = False) -> str | None:
     """What a stream says when something happens; None for nothing."""
     match event:
-        case RunStarted(notes):
+        case RunStarted(notes) | Noted(notes):
             return "".join(f"{note}\n" for note in notes) or None
         case DeliberationReused():
             return f"{_REUSED}\n"

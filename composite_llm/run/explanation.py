@@ -64,7 +64,7 @@ class Explanation(_Record):
     latency_class: LatencyClass
     """By rounds: `interactive` for 1, `deliberate` up to 3, `long` beyond."""
     best_cost_usd: float | None
-    """If every answer were one token long; None when a price is unknown."""
+    """If every answer were one token long, and no layer that may be avoided were asked; None when a price is unknown."""
     worst_cost_usd: float | None
     """If every answer were as long as its model allows; None when a price is unknown."""
     unpriced: list[str] = []
@@ -96,6 +96,7 @@ def explain_strategy(strategy: Strategy[Any], facts: ModelFacts) -> Explanation:
 
 def _explained(strategy: Strategy[Any], specs: Sequence[StageSpec], facts: ModelFacts) -> Explanation:
     plan = strategy.plan
+    asked = [stage for stage in specs if stage.nodes]
     bounds = iter(worst_calls(strategy, facts))
     stages = [
         ExplainedStage(
@@ -107,10 +108,8 @@ def _explained(strategy: Strategy[Any], specs: Sequence[StageSpec], facts: Model
                 for node, name in zip(stage.nodes, numbered([node.label for node in stage.nodes]), strict=True)
             ],
         )
-        for stage in specs
-        if stage.nodes
+        for stage in asked
     ]
-    nested = [node.nested for stage in stages for node in stage.nodes if node.nested is not None]
     rounds = sum(max((node.nested.rounds if node.nested else 1) for node in stage.nodes) for stage in stages)
     unpriced = _unpriced(strategy, facts)
     return Explanation(
@@ -122,7 +121,7 @@ def _explained(strategy: Strategy[Any], specs: Sequence[StageSpec], facts: Model
         latency_class="interactive" if rounds == 1 else "deliberate" if rounds <= 3 else "long",
         best_cost_usd=None
         if unpriced
-        else _best(strategy, specs, facts) + sum(inner.best_cost_usd or 0.0 for inner in nested),
+        else sum(_best(strategy, spec, stage, facts) for spec, stage in zip(asked, stages, strict=True)),
         worst_cost_usd=None
         if unpriced
         else sum(node.worst_cost_usd or 0.0 for stage in stages for node in stage.nodes),
@@ -153,14 +152,15 @@ def _unpriced(strategy: Strategy[Any], facts: ModelFacts) -> list[str]:
     )
 
 
-def _best(strategy: Strategy[Any], specs: Sequence[StageSpec], facts: ModelFacts) -> float:
-    """Every prompt as short as the conversation, every answer one token."""
-    cost = 0.0
-    for stage in specs:
-        for node in stage.nodes:
-            if not node.is_composite:
-                prompt_tokens = facts.count_tokens(node.model, strategy.messages)
-                cost += facts.price(node.model, prompt_tokens, 1, node.params) or 0.0
+def _best(strategy: Strategy[Any], spec: StageSpec, stage: ExplainedStage, facts: ModelFacts) -> float:
+    """Of one stage: every prompt as short as the conversation, every answer one token."""
+    if spec.avoidable:
+        return 0.0
+    cost = sum(node.nested.best_cost_usd or 0.0 for node in stage.nodes if node.nested is not None)
+    for node in spec.nodes:
+        if not node.is_composite:
+            prompt_tokens = facts.count_tokens(node.model, strategy.messages)
+            cost += facts.price(node.model, prompt_tokens, 1, node.params) or 0.0
     return cost
 
 

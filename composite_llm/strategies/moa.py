@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Collection, Sequence
 from typing import ClassVar
 
@@ -22,6 +23,8 @@ from composite_llm.strategies.prompts import references_block, trailing_referenc
 from composite_llm.strategies.requests import Prompt
 from composite_llm.strategies.runner import StageRunner
 
+_FURTHER_LAYERS = "beside layers of 2 or more"
+
 
 class MoaOptions(Options):
     """Mixture-of-Agents."""
@@ -36,20 +39,29 @@ class MoaOptions(Options):
     """Proposer layers before the aggregator."""
     references: PositiveInt | None = None
     """From layer 2 on each proposer sees a random selection of at most so many answers of the layer before; None for all."""
+    residual: bool = False
+    """The aggregator sees the answers of all layers, and a layer that repeats the one before is the last."""
     aggregator: NodeSettings | None = None
 
     def check_together(self) -> None:
         """What concerns further layers needs one."""
         if self.layers == 1 and self.references is not None:
             problem = f"got {self.references}, but with one layer no proposer sees another's answer"
-            raise InvalidOption("references", problem, allowed="beside layers of 2 or more", value=self.references)
+            raise InvalidOption("references", problem, allowed=_FURTHER_LAYERS, value=self.references)
+        if self.layers == 1 and self.residual:
+            problem = "got True, but with one layer the aggregator sees all answers anyway"
+            raise InvalidOption("residual", problem, allowed=_FURTHER_LAYERS, value=self.residual)
+        if self.residual and self.aggregation != "synthesize":
+            problem = f"got True, but with aggregation of {self.aggregation} no aggregator reads the answers"
+            raise InvalidOption("residual", problem, allowed="beside aggregation of synthesize", value=self.residual)
 
 
 class MixtureOfAgents(Strategy[MoaOptions]):
     """Proposers answer at once, layer by layer; the aggregator writes the answer from the last layer's.
 
     Layer 1 sees the caller's messages; from layer 2 on the same proposers see the answers of the layer before as well,
-    or with `references` each a random selection of them (Venkatraman et al. 2025, arXiv 2509.26626).
+    or with `references` each a random selection of them (Venkatraman et al. 2025, arXiv 2509.26626). With `residual` the
+    aggregator sees those of all layers (Wen et al. 2026, arXiv 2601.16596).
     `layers * proposers + 1` calls, `layers + 1` rounds.
     """
 
@@ -70,25 +82,47 @@ class MixtureOfAgents(Strategy[MoaOptions]):
             title = "Proposals" if layer == 0 else f"Proposals, layer {layer + 1}"
             before = (layers[-1].name,) if layers else ()
             most = self.options.references if layers else None
-            layers.append(StageSpec(name, "proposer", proposers, "proposers", before, title=title, reads_at_most=most))
-        return [*layers, self.final_spec("aggregate", reads=(layers[-1].name,), title="Aggregation")]
+            layers.append(
+                StageSpec(
+                    name,
+                    "proposer",
+                    proposers,
+                    "proposers",
+                    before,
+                    title=title,
+                    reads_at_most=most,
+                    avoidable=self.options.residual and layer > 1,
+                )
+            )
+        reads = [layer.name for layer in (layers if self.options.residual else layers[-1:])]
+        return [*layers, self.final_spec("aggregate", reads=reads, title="Aggregation")]
 
     async def deliberate(self, runner: StageRunner) -> Deliberation:
-        """Layer by layer."""
+        """Layer by layer, until one repeats the one before where that ends it."""
         recorder = runner.scope.recorder
         own = self.options.proposers is None and runner.scope.parent_id is None
         recorder.self_moa = recorder.self_moa or own
         view = self.advisor_messages()
         answers: list[Answer] = []
-        for layer in self.stages[:-1]:
-            answers = await runner.ask(layer.name, self._prompts(view, answers, runner, layer.name))
+        layers = self.stages[:-1]
+        for number, layer in enumerate(layers, start=1):
+            before = answers
+            answers = await runner.ask(layer.name, self._prompts(view, before, runner, layer.name))
+            if self.options.residual and before and _says_the_same(before, answers):
+                # The aggregator reads these answers once.
+                runner.keep(layer.name, ())
+                if number < len(layers):
+                    runner.scope.note(f"Layer {number} of {len(layers)} repeated the one before, so it was the last")
+                return runner.deliberation(layers[number - 2].name)
         return runner.deliberation()
 
     def final_messages(self, deliberation: Deliberation) -> list[Message]:
-        """The conversation with the last layer's answers."""
-        texts = [answer.text for answer in deliberation.answers]
+        """The conversation with the last layer's answers, or with those of all layers."""
+        results = [found for name in self.final_stage.reads if (found := deliberation.given(name))]
+        answers = [answer for result in results for answer in result]
+        texts = [answer.text for answer in answers]
         code = fence_code(deliberation.secret, self.final_stage.name, texts)
-        return self._with_references(self.messages, texts, code, cut_off_in(deliberation.answers))
+        return self._with_references(self.messages, texts, code, cut_off_in(answers), [len(found) for found in results])
 
     def _prompts(
         self, view: Sequence[Message], answers: Sequence[Answer], runner: StageRunner, layer: str
@@ -127,13 +161,26 @@ class MixtureOfAgents(Strategy[MoaOptions]):
         )
 
     def _with_references(
-        self, messages: Sequence[Message], references: Sequence[str], code: str, cut_off: Collection[int]
+        self,
+        messages: Sequence[Message],
+        references: Sequence[str],
+        code: str,
+        cut_off: Collection[int],
+        layers: Sequence[int] = (),
     ) -> list[Message]:
         if not references:
             return list(messages)
         if self.options.reference_placement == "system":
-            return self.with_note(messages, references_block(references, cut_off))
-        return self.with_note(messages, trailing_references(references, code, cut_off))
+            return self.with_note(messages, references_block(references, cut_off, layers))
+        return self.with_note(messages, trailing_references(references, code, cut_off, layers))
+
+
+def _says_the_same(before: Sequence[Answer], after: Sequence[Answer]) -> bool:
+    """Whether two layers gave the same answers, whoever gave them; case, spaces and a full stop at the end aside."""
+    earlier, later = (
+        Counter(" ".join(answer.text.casefold().split()).rstrip(" .") for answer in layer) for layer in (before, after)
+    )
+    return earlier == later
 
 
 def _proposers_of(plan: Plan, options: MoaOptions) -> tuple[Node, ...]:

@@ -21,12 +21,22 @@ _SYNTHESIZE = (
 )
 
 
-def references_block(references: Sequence[str], cut_off: Collection[int] = ()) -> str:
-    """Together's published system block."""
+def references_block(references: Sequence[str], cut_off: Collection[int] = (), layers: Sequence[int] = ()) -> str:
+    """Together's published system block; for answers of several layers with a sentence that says whose they are."""
     quoted = (
         f"\n{place + 1}. {text}" + (f" {_CUT_OFF}" if place in cut_off else "") for place, text in enumerate(references)
     )
-    return _SYNTHESIZE + "\n\n" + _REFERENCES_LINE + "".join(quoted)
+    return _SYNTHESIZE + _layers_note(layers) + "\n\n" + _REFERENCES_LINE + "".join(quoted)
+
+
+def _layers_note(layers: Sequence[int]) -> str:
+    """What an aggregator is told of answers that come from several layers, of so many answers each; else nothing."""
+    if len(layers) < 2:
+        return ""
+    return (
+        f" The responses come from {len(layers)} rounds, oldest first: the first {layers[0]} were written without sight "
+        f"of others, the last {layers[-1]} are the newest. A later response may have lost what an earlier one had right."
+    )
 
 
 _CUT_OFF = "[cut off here: its author ran out of tokens, so it is incomplete]"
@@ -46,19 +56,22 @@ def material_note(code: str) -> str:
     )
 
 
-def trailing_references(references: Sequence[str], code: str, cut_off: Collection[int] = ()) -> str:
+def trailing_references(
+    references: Sequence[str], code: str, cut_off: Collection[int] = (), layers: Sequence[int] = ()
+) -> str:
     """The message that follows the last user message for an aggregator, and for proposers from the second layer on.
 
     Args:
         references: The texts.
         code: The fence's.
         cut_off: Places of those that a token limit ended.
+        layers: How many of them each layer wrote, oldest first, where they are those of several.
     """
     quoted = "\n\n".join(
         fenced(f"Response {place + 1}", text, code, cut_off=place in cut_off) for place, text in enumerate(references)
     )
     return (
-        f"[Note from the system, not from the user]\n{_SYNTHESIZE}\nAnswer the user directly; do not mention the "
+        f"[Note from the system, not from the user]\n{_SYNTHESIZE}{_layers_note(layers)}\nAnswer the user directly; do not mention the "
         f"responses, their number or this note.\n{material_note(code)}\n\n{quoted}"
     )
 

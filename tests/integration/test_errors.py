@@ -202,6 +202,10 @@ BAD_INPUT: dict[str, tuple[str, dict[str, Any], type[Exception], str]] = {
     ),
     "zero samples": (MOA, {"samples": 0}, composite_llm.InvalidOption, "samples"),
     "zero layers": (MOA, {"layers": 0}, composite_llm.InvalidOption, "layers"),
+    "all layers where there is one": (MOA, {"residual": True}, composite_llm.InvalidOption, "layers of 2 or more"),
+    "all layers where nobody reads them": (
+        MOA, {"residual": True, "layers": 2, "aggregation": "vote"}, composite_llm.InvalidOption, "synthesize",
+    ),
     "references of one layer": (MOA, {"references": 2}, composite_llm.InvalidOption, "layers of 2 or more"),
     "quorum above the members": (MOA, {"proposers": [FIRST], "quorum": 2}, composite_llm.InvalidOption, "quorum"),
     "unknown ranking": (COUNCIL, {"ranking": "fair"}, composite_llm.InvalidOption, "ranking"),

@@ -18,6 +18,8 @@ OPERATORS: dict[str, Any] = {
     "proposers": ["small"],
     "aggregation": "vote",
     "references": 1,
+    "residual": True,
+    "share_reasoning": True,
     "aggregator": "large",
     "members": ["small"],
     "reviewers": ["small"],

@@ -34,7 +34,7 @@ SHARED_DEFAULTS = {
     "deliberate": "always",
 }
 OWN_DEFAULTS: dict[str, dict[str, Any]] = {
-    "moa": {"proposers": None, "samples": 3, "layers": 1, "references": None, "aggregator": None},
+    "moa": {"proposers": None, "samples": 3, "layers": 1, "references": None, "residual": False, "aggregator": None},
     "council": {
         "members": None,
         "reviewers": None,

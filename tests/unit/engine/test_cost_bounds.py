@@ -412,6 +412,7 @@ SHAPES: dict[str, Shape] = {
     "moa": ("composite/moa/z", {"proposers": NODES}),
     "moa of three layers": ("composite/moa/z", {"proposers": NODES, "layers": 3}),
     "moa with references": ("composite/moa/z", {"proposers": NODES, "layers": 3, "references": 2}),
+    "residual moa": ("composite/moa/z", {"proposers": NODES, "layers": 2, "residual": True, "references": 1}),
     "self-moa": ("composite/moa/z", {"samples": 4}),
     "council": ("composite/council/z", {"members": NODES}),
     "council with reviewers": ("composite/council/z", {"members": NODES, "reviewers": ["r", "d"]}),
@@ -459,6 +460,17 @@ def test_rounds_are_the_calls_that_wait_for_one_another(shape: str, rounds: int,
     assert (told.rounds, told.latency_class) == (rounds, latency)
 
 
+async def test_layers_that_end_early_cost_no_less_than_the_best_case() -> None:
+    options = {"proposers": NODES, "layers": 50, "residual": True}
+    at = bench("composite/moa/z", {name: by_words(name) for name in "abcdz"}, facts=FACTS, **options)
+    told = explain_plan(make_plan("composite/moa/z", options, Profiles()), QUESTION, FACTS)
+    await at.text()
+    assert len(at.backend.requests) == 2 * len(NODES) + 1
+    assert told.best_cost_usd is not None
+    assert at.trace.cost_usd is not None
+    assert told.best_cost_usd <= at.trace.cost_usd
+
+
 def test_references_bound_what_a_further_layer_reads() -> None:
     options = {"proposers": NODES, "layers": 2, "references": 2}
     told = explain_plan(make_plan("composite/moa/z", options, Profiles()), QUESTION, FACTS)
@@ -469,6 +481,14 @@ def test_references_bound_what_a_further_layer_reads() -> None:
         "propose-2": {question + 2 * quoted},
         "aggregate": {question + len(NODES) * quoted},
     }
+
+
+def test_a_residual_aggregator_may_have_to_read_every_layer() -> None:
+    options = {"proposers": NODES, "layers": 3, "residual": True}
+    told = explain_plan(make_plan("composite/moa/z", options, Profiles()), QUESTION, FACTS)
+    (aggregator,) = told.stages[-1].nodes
+    assert aggregator.worst_prompt_tokens == WORDS + NOTE_TOKENS + 3 * len(NODES) * (ANSWER_TOKENS + QUOTE_TOKENS)
+    assert (told.calls, told.rounds) == (3 * len(NODES) + 1, 4)
 
 
 def test_an_unknown_price_makes_the_costs_unknown_and_is_named() -> None:
