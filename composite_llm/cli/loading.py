@@ -27,7 +27,8 @@ def begin(arguments: Sequence[str]) -> None:
     """
     if arguments[:1] and arguments[0] in _AT_ONCE and not {"--help", "-h"}.intersection(arguments):
         _show()
-        _prepare()
+        # What a package's strategies are left out for is still to be told.
+        _prepare(_LITELLM_LOGGERS)
         _loading.append(threading.Thread(target=_import, name="loading LiteLLM", daemon=True))
         _loading[-1].start()
 
@@ -47,7 +48,7 @@ def load(config: Path | Mapping[str, Any] | None = None, observers: Sequence[Obs
     Raises:
         InvalidConfig: The profiles cannot be used.
     """
-    _prepare()
+    _prepare(("composite_llm", *_LITELLM_LOGGERS))
     with _told_to_wait():
         for thread in _loading:
             thread.join()
@@ -56,7 +57,10 @@ def load(config: Path | Mapping[str, Any] | None = None, observers: Sequence[Obs
         composite_llm.register(config=config, observers=observers)
 
 
-def _prepare() -> None:
+_LITELLM_LOGGERS = ("LiteLLM", "LiteLLM Router", "LiteLLM Proxy")
+
+
+def _prepare(quiet: Sequence[str]) -> None:
     import logging
 
     from composite_llm.cli.exits import DEBUG_VARIABLE
@@ -65,7 +69,7 @@ def _prepare() -> None:
     os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")
     if not os.environ.get(DEBUG_VARIABLE):
         # A log line in the middle of a live view breaks it; what it says is in the view, or in the error.
-        for name in ("composite_llm", "LiteLLM", "LiteLLM Router", "LiteLLM Proxy"):
+        for name in quiet:
             logging.getLogger(name).setLevel(logging.CRITICAL)
 
 
