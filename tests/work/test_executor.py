@@ -113,7 +113,7 @@ async def test_a_call_is_tried_again_where_that_may_help(server: ThreadedServer)
     server.set_scenario(
         "gpt-4o", {"sequence": [{"error": {"status": 503}}, {"error": {"status": 503}}, {"text": "well"}]}
     )
-    options = {"api_base": server.base_url, "api_key": "sk-test", "max_retries": 0}
+    options = {"api_base": server.base_url, "api_key": "sk-test", "aggregator": {"num_retries": 0}}
     executor = Executor("openai/gpt-4o", options=options, telemetry=wait_no_longer)
     retried = ExecutionContext(metadata={"retry_policy": {"num_retries": 2}})
     answer = await executor.run("hello", retried)
