@@ -11,7 +11,7 @@ import litellm
 import pytest
 
 from composite_llm.cli.keys import PROVIDERS
-from tests.docs.blocks import ROOT, document, documents
+from tests.docs.blocks import ROOT, blocks, codes, document, documents
 
 _EXAMPLES = (
     str(path.relative_to(ROOT))
@@ -79,7 +79,11 @@ def _in_lines(text: str) -> int:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_no_model_that_is_named_is_withdrawn_or_soon_will_be(name: str) -> None:
-    assert withdrawn(document(name), litellm.model_cost, date.today() + NOTICE) == {}
+    text = document(name)
+    if name.endswith(".md"):
+        # Prose may tell what was measured once.
+        text = "\n".join((*(block.text for block in blocks(text)), *codes(text)))
+    assert withdrawn(text, litellm.model_cost, date.today() + NOTICE) == {}
 
 
 def test_nor_is_one_that_the_command_takes_by_itself() -> None:
