@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import contextlib
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -68,8 +69,21 @@ def _evil() -> Iterator[ThreadedServer]:
 
 
 @pytest.fixture(scope="session")
-def _proxy(_upstream: ThreadedServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proxy]:
-    config = with_tests_operator(example_config(), _deployments(_upstream))
+def _running(_upstream: ThreadedServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[], Proxy]]:
+    """The session's proxy, or a new one when its process has ended: a crash is the failure of one test."""
+    with contextlib.ExitStack() as stack:
+        proxies: list[Proxy] = []
+
+        def running() -> Proxy:
+            if not proxies or proxies[-1].process.poll() is not None:
+                proxies.append(stack.enter_context(_started(_upstream, tmp_path_factory.mktemp("proxy"))))
+            return proxies[-1]
+
+        yield running
+
+
+def _started(upstream: ThreadedServer, directory: Path) -> contextlib.AbstractContextManager[Proxy]:
+    config = with_tests_operator(example_config(), _deployments(upstream))
     config["router_settings"] |= {
         "fallbacks": [
             {"refused-but": ["small"]},
@@ -84,11 +98,8 @@ def _proxy(_upstream: ThreadedServer, tmp_path_factory: pytest.TempPathFactory) 
     }
     # A request has to ask for the cache: `cache: {use-cache: true}`.
     config["litellm_settings"] |= {"cache": True, "cache_params": {"type": "local", "mode": "default_off"}}
-    directory = tmp_path_factory.mktemp("proxy")
     (directory / "composite.yaml").write_text(_PROFILES, encoding="utf-8")
-    telemetry = str(directory / "traces.db")
-    with started(config, directory, _upstream, COMPOSITE_LLM_TELEMETRY=telemetry) as running:
-        yield running
+    return started(config, directory, upstream, COMPOSITE_LLM_TELEMETRY=str(directory / "traces.db"))
 
 
 def _deployments(upstream: ThreadedServer) -> list[dict[str, Any]]:
@@ -250,7 +261,8 @@ def evil(_evil: ThreadedServer) -> ThreadedServer:
 
 
 @pytest.fixture
-def proxy(_proxy: Proxy, upstream: ThreadedServer) -> Proxy:
+def proxy(_running: Callable[[], Proxy], upstream: ThreadedServer) -> Proxy:
     """The session's proxy with empty books."""
-    _proxy.forget()
-    return _proxy
+    proxy = _running()
+    proxy.forget()
+    return proxy

@@ -224,6 +224,8 @@ def _environment(upstream: ThreadedServer) -> dict[str, str]:
         **kept,
         "PYTHONPATH": str(ROOT),
         "LITELLM_LOCAL_MODEL_COST_MAP": "True",
+        # A crash leaves a stack in the log.
+        "PYTHONFAULTHANDLER": "1",
         "UPSTREAM_BASE": upstream.base_url,
         "UPSTREAM_KEY": "sk-upstream-secret",
         "PROXY_MASTER_KEY": MASTER,
