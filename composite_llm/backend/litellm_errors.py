@@ -5,6 +5,7 @@ from __future__ import annotations
 import email.utils
 import logging
 import time
+from collections.abc import Mapping
 from datetime import UTC
 from typing import Any
 
@@ -13,7 +14,7 @@ import litellm
 import openai
 
 from composite_llm.backend import compat
-from composite_llm.backend.litellm_evidence import Proof, chain, proof_of
+from composite_llm.backend.litellm_evidence import Proof, chain, error_event, proof_of
 from composite_llm.backend.provider_messages import provider_message_of
 from composite_llm.backend.transport import transport_cause
 from composite_llm.model.errors import CompositeError, Failure, FailureKind, FinalCallFailed, QuorumNotMet
@@ -127,6 +128,9 @@ def as_failure(error: BaseException, endpoint: str | None, *, answered: bool = F
         kind, status_code, cause = _KIND_OF_PROOF[proof], None, _root(error)
     elif proof == "reached" and kind in ("unavailable", "malformed"):
         cause, status_code, kind = _told(error, cause, status_code, kind)
+        if not any(map(_is_status_error, chain(error))) and (event := error_event(error)) is not None:
+            # The status was the stream's, a 200; LiteLLM makes one up.
+            status_code, kind = None, _kind_of_event(event, kind)
     if kind == "timed_out" and not any(map(_is_status_error, chain(error))):
         # LiteLLM's own 408 for a client library that waited long enough.
         status_code = None
@@ -182,6 +186,22 @@ def _told(
         if isinstance(link, openai.APIConnectionError | httpx.TransportError) and not _is_litellms(link):
             return link, None, "unavailable"
     return cause, status_code, kind
+
+
+_KIND_OF_EVENT: dict[str, FailureKind] = {
+    "content_policy_violation": "content_policy",
+    "context_length_exceeded": "context_window",
+    "insufficient_quota": "rate_limited",
+    "rate_limit_exceeded": "rate_limited",
+}
+
+
+def _kind_of_event(event: Any, kind: FailureKind) -> FailureKind:
+    """By the code that some servers put into it: a status, or OpenAI's word."""
+    code = event.get("code") if isinstance(event, Mapping) else None
+    if isinstance(code, int | str) and str(code).isdecimal():
+        return _KIND_OF_STATUS.get(int(code), kind)
+    return _KIND_OF_EVENT.get(code, kind) if isinstance(code, str) else kind
 
 
 def _is_status_error(error: BaseException) -> bool:

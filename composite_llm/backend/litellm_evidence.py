@@ -92,7 +92,7 @@ def proof_of(error: BaseException, *, answered: bool = False) -> Proof | None:
         return "unsendable"
     if any(isinstance(link, _NO_ADDRESS) for link in causes):
         return "internal"
-    if any(map(_is_transport, causes)):
+    if any(map(_is_transport, causes)) or error_event(error) is not None:
         return "reached"
     if answered or any(map(_holds_response, causes)):
         return "answered"
@@ -109,6 +109,12 @@ def chain(error: BaseException) -> Iterator[BaseException]:
             seen.append(link)
             yield link
             waiting += [link.__cause__, link.__context__, getattr(link, "original_exception", None)]
+
+
+def error_event(error: BaseException) -> Any:
+    """What a provider said was wrong within a stream that it had begun (`data: {"error": …}`); None where it said nothing."""
+    # The SDK's class for it; those for a status and for a connection are subclasses.
+    return next((link.body for link in chain(error) if type(link) is openai.APIError), None)
 
 
 def _is_litellms(error: BaseException) -> bool:

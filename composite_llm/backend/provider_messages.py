@@ -14,7 +14,7 @@ from typing import Any
 import httpx
 import openai
 
-from composite_llm.backend.litellm_evidence import chain
+from composite_llm.backend.litellm_evidence import chain, error_event
 from composite_llm.backend.stated_window import stated_window
 from composite_llm.model.errors import FailureKind, Restriction, StatedWindow
 from composite_llm.model.masking import masked_text
@@ -67,7 +67,9 @@ def provider_message_of(error: BaseException) -> ProviderMessage:
 
 
 def _answer(error: BaseException) -> Any:
-    """The body that came with an HTTP status, parsed where it is JSON; None where no provider answered."""
+    """The body that came with an HTTP status or within a stream, parsed; None where no provider answered."""
+    if (event := error_event(error)) is not None:
+        return event
     text, quoted = None, True
     for link in chain(error):
         if isinstance(link, openai.APIConnectionError | httpx.TransportError | OSError):

@@ -145,7 +145,7 @@ FAULTS: dict[str, Fault] = {
         {"error": {"status": 503}, "error_after_chunks": 4},
         Effect("unavailable", 503),
         # Its status is not part of the stream.
-        streamed=Effect("malformed", begun=True, told=False),
+        streamed=Effect("unavailable", begun=True, told=False),
     ),
     "malformed": Fault({"malformed_json": True}, Effect("malformed", told=False)),
     "blank": Fault({"blank": True}, Effect("unusable", retried=True, blank=True)),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from typing import Any
 
+import openai
 import pytest
 
 import composite_llm
@@ -40,6 +41,21 @@ def test_it_is_found_through_every_adapter(adapter: str, stream: bool, ask: Ask,
     assert trace.calls[-1].attempts[0].provider_message == MASKED
     assert trace.calls[1].attempts[0].provider_message is None
     assert composite_llm.get_trace(answer).model_validate_json(trace.model_dump_json()) == trace
+
+
+@pytest.mark.parametrize("adapter", ADAPTERS)
+def test_an_error_within_a_stream_is_the_providers_and_its_words_are_found(
+    adapter: str, ask: Ask, server: ThreadedServer
+) -> None:
+    server.set_scenario("strict", {**REFUSED, "error_after_chunks": 2})
+    stream = ask(proposers=[at(server, FIRST)], aggregator=at(server, f"{adapter}/strict"), stream=True)
+    with pytest.raises(openai.APIError, match="unavailable") as caught:
+        list(stream)
+    words = composite_llm.get_trace(stream).calls[-1].attempts[0].provider_message or ""
+    # LiteLLM puts OpenRouter's into a sentence of its own.
+    assert "Field 'n' must be 1" in words
+    assert KEY not in words
+    assert "Field 'n'" not in str(caught.value)
 
 
 def test_it_is_in_no_error_no_summary_and_no_prompt(ask_both: Ask, server: ThreadedServer) -> None:
