@@ -28,6 +28,11 @@ FEW_CHARACTERS = 200_000
 MANY_STEPS = 150_000
 """What a thread may take. An answer that needs more is not checked to its end."""
 
+MAX_DEPTH = 150
+"""Keywords within keywords, through references too. Each takes up to five frames; where Python's own limit ends it instead,
+the references' library, which is compiled, does not raise but panics.
+"""
+
 MAX_PATTERN_TEXT = 20_000
 """Characters of a text that is held against a pattern; longer ones are not."""
 
@@ -36,9 +41,14 @@ class Unfinished(Exception):  # a signal within the engine
     """A check had more to do than it was allowed to."""
 
 
+class _TooDeep(Exception):  # a signal within this file
+    """Keywords stand within keywords beyond what can be followed."""
+
+
 class _Allowance:
     def __init__(self, steps: int) -> None:
         self.left = steps
+        self.depth = 0
         self.patterns: set[str] = set()
         self.schema_values = 0
 
@@ -58,6 +68,21 @@ def _allowed(steps: int) -> Iterator[None]:
         yield
     finally:
         _ALLOWANCE.reset(token)
+
+
+@contextlib.contextmanager
+def _one_deeper() -> Iterator[None]:
+    allowance = _ALLOWANCE.get()
+    if allowance is None:
+        yield
+        return
+    allowance.depth += 1
+    try:
+        if allowance.depth > MAX_DEPTH:
+            raise _TooDeep
+        yield
+    finally:
+        allowance.depth -= 1
 
 
 def _spend(steps: int) -> None:
@@ -183,11 +208,12 @@ def _bounded(kind: Any) -> Any:
 
 def _counted(name: str, rule: Keyword) -> Keyword:
     def counted(validator: Any, value: Any, instance: Any, schema: Any) -> Iterator[Any]:
-        _spend(_steps(name, value))
-        for error in rule(validator, value, instance, schema) or ():
-            # Its message holds the whole value.
-            _spend(1 + len(error.message) // 100)
-            yield error
+        with _one_deeper():
+            _spend(_steps(name, value))
+            for error in rule(validator, value, instance, schema) or ():
+                # Its message holds the whole value.
+                _spend(1 + len(error.message) // 100)
+                yield error
 
     return counted
 

@@ -152,10 +152,10 @@ FALSE_MANY = {"anyOf": [False] * 4000}
 HEAVY: dict[str, tuple[Mapping[str, Any], Any]] = {
     "references that double": (doubling(17), {"a": 1}),
     "references that double and fail": (doubling(40, "anyOf", type="string"), {"a": 1}),
-    "a reference that doubles with each level": ({"properties": {"a": {"allOf": [{"$ref": "#"}] * 2}}}, nested(90)),
+    "a reference that doubles with each level": ({"properties": {"a": {"allOf": [{"$ref": "#"}] * 2}}}, nested(40)),
     "the same by name": (
         {"$dynamicAnchor": "n", "properties": {"a": {"allOf": [{"$dynamicRef": "#n"}] * 2}}},
-        nested(90),
+        nested(40),
     ),
     "names in a large schema": (
         {
@@ -241,6 +241,9 @@ QUICK: dict[str, tuple[Mapping[str, Any], Any, str | None]] = {
     "true is not 1": ({"uniqueItems": True}, [1, True, "1", [1], {"1": 1}, 0, False, None], None),
     "unique names of the same value": ({"uniqueItems": False}, [1, 1], None),
     "a deep answer": ({"properties": {"a": {"$ref": "#"}}}, nested(5000), None),
+    "a deep answer whose members are all judged": ({"unevaluatedProperties": {"$ref": "#"}}, nested(900), None),
+    "a reference to itself": ({"$ref": "#"}, 1, None),
+    "a denial of itself": ({"not": {"$ref": "#"}}, 1, None),
     "a reference to elsewhere": ({"$ref": "https://a.example/b.json"}, 1, None),
 }
 
