@@ -77,6 +77,9 @@ def _running(_upstream: ThreadedServer, tmp_path_factory: pytest.TempPathFactory
         def running() -> Proxy:
             if not proxies or proxies[-1].process.poll() is not None:
                 proxies.append(stack.enter_context(_started(_upstream, tmp_path_factory.mktemp("proxy"))))
+                # What a proxy asks while it starts is no test's.
+                _upstream.wait_until(lambda ledger: ledger.open_requests == 0)
+                _upstream.ledger.clear()
             return proxies[-1]
 
         yield running
@@ -107,6 +110,11 @@ def _deployments(upstream: ThreadedServer) -> list[dict[str, Any]]:
     return [
         # The operator's own node, that is no model of the proxy.
         deployment("private", "composite/moa/large", proposers=[{"model": "openai/private-node", **direct}, "small"]),
+        deployment(
+            "private-broken",
+            "composite/moa/large",
+            proposers=[{"model": "openai/private-broken-node", **direct}, "small"],
+        ),
         deployment("plain-moa", "composite/moa/large", proposers=["small", "medium"]),
         deployment("limited", "composite/moa/large", samples=3, layers=2, **LIMITS),
         deployment(

@@ -168,12 +168,12 @@ def test_a_request_with_a_misspelt_option_says_what_was_meant(proxy: Proxy) -> N
 def test_where_a_failed_model_is_reaches_the_operators_log_and_no_client(
     proxy: Proxy, upstream: ThreadedServer, stream: bool
 ) -> None:
-    upstream.set_scenario("private-node", {"error": {"status": 500}})
-    body = {"model": "private", "messages": [{"role": "user", "content": f"Which? {stream}"}], "stream": stream}
+    upstream.set_scenario("private-broken-node", {"error": {"status": 500}})
+    body = {"model": "private-broken", "messages": [{"role": "user", "content": f"Which? {stream}"}], "stream": stream}
     seen = len(proxy.log)
     told = proxy.post(body)
     endpoint = upstream.base_url.split("/")[2]
-    line = next(line for line in proxy.log[seen:].splitlines() if "propose openai/private-node:" in line)
+    line = next(line for line in proxy.log[seen:].splitlines() if "propose openai/private-broken-node:" in line)
     assert told.status_code == 200
     assert endpoint in line
     assert endpoint not in told.text
