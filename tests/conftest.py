@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import signal
 import threading
@@ -49,6 +50,16 @@ def _callbacks_of_one_test() -> Iterator[None]:
     before = litellm_callbacks.registered()
     yield
     litellm_callbacks.restore(before)
+
+
+@pytest.fixture(autouse=True)
+def _levels_of_loggers() -> Iterator[None]:
+    """A command that a test runs within the process silences loggers."""
+    loggers = [logging.getLogger(name) for name in ("composite_llm", "LiteLLM", "LiteLLM Router", "LiteLLM Proxy")]
+    levels = [logger.level for logger in loggers]
+    yield
+    for logger, level in zip(loggers, levels, strict=True):
+        logger.setLevel(level)
 
 
 @pytest.fixture(scope="session")
