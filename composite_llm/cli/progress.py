@@ -9,6 +9,7 @@ from typing import Literal
 
 from composite_llm.model.events import (
     AnswerChosen,
+    AnswersAnalyzed,
     AttemptStarted,
     BallotsCounted,
     CallDone,
@@ -132,7 +133,7 @@ class Progress:
                 self.degraded.append(reason)
             case Noted(notes):
                 self.notes += notes
-            case RunStarted() | AnswerChosen() | DeliberationReused() | StageDone() | ToolsRun():
+            case RunStarted() | AnswersAnalyzed() | AnswerChosen() | DeliberationReused() | StageDone() | ToolsRun():
                 pass
         self.told(event)
 

@@ -10,10 +10,10 @@ from composite_llm.cli.output import console
 from composite_llm.cli.progress import Progress, provider_message
 from composite_llm.cli.screen import Frame
 from composite_llm.cli.table import members_table, remarks, said_by_provider
-from composite_llm.cli.terminal_text import rendered, use_terminal_colours
+from composite_llm.cli.terminal_text import harmless, rendered, use_terminal_colours
 from composite_llm.model.events import CallDone, Event
 from composite_llm.model.review_labels import readable
-from composite_llm.model.summary import brief_line, event_text, vote_table
+from composite_llm.model.summary import analysis_text, brief_line, event_text, vote_table
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -74,6 +74,9 @@ class LiveView:
             out.print(remark)
         if self._full and trace is not None:
             self._print_members()
+        if trace is not None and trace.analysis is not None and (compared := analysis_text(trace.analysis)):
+            out.print()
+            out.print(harmless(compared), style="dim", markup=False)
         if self._text:
             out.print()
             out.print(rendered(self._text))

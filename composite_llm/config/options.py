@@ -5,12 +5,32 @@ from __future__ import annotations
 from typing import Annotated, Any, ClassVar, Literal
 
 from annotated_types import MinLen
-from pydantic import BaseModel, ConfigDict, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Discriminator,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    Tag,
+)
 
 from composite_llm.config.node import Node
 from composite_llm.model.documented import describe_fields
+from composite_llm.model.errors import InvalidOption
 
 Nodes = Annotated[tuple[Node, ...], MinLen(1)]
+
+_SWITCH, _NODE = "tagged-union[bool]", "tagged-union[Node]"
+"""As pydantic's own steps in the place of an error, which no message shows."""
+
+
+def _switch_or_node(value: Any) -> str:
+    return _SWITCH if isinstance(value, bool) or value in ("true", "false") else _NODE
+
+
+SwitchOrNode = Annotated[Annotated[bool, Tag(_SWITCH)] | Annotated[Node, Tag(_NODE)], Discriminator(_switch_or_node)]
 
 
 class Options(BaseModel):
@@ -65,6 +85,8 @@ class Options(BaseModel):
     reasoning: Literal["summary", "full", "off"] = "summary"
     aggregation: Literal["synthesize", "vote"] = "synthesize"
     """How the answer is made: by the final model, or it is the answer that most members give, as it is."""
+    analysis: SwitchOrNode = False
+    """A call before the final one compares the answers for it: true for the final model, or a node."""
     share_reasoning: bool = False
     """Give on what members thought, with their answers, where their models tell."""
     deliberate: Literal["always", "auto", "never"] = "always"
@@ -76,3 +98,9 @@ class Options(BaseModel):
         Raises:
             InvalidOption: naming the option, and what the other would have to be.
         """
+        if self.analysis is not False and self.aggregation != "synthesize":
+            # Not its value, which may hold a key.
+            problem = (
+                f"got a value other than false, but with aggregation of {self.aggregation} no final model reads it"
+            )
+            raise InvalidOption("analysis", problem, allowed="beside aggregation of synthesize")

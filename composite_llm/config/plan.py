@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
@@ -15,6 +15,7 @@ from composite_llm.config.parameters import CONNECTION, PROFILE_PARAMETERS, pres
 from composite_llm.config.problems import check_all_nodes
 from composite_llm.config.profiles import Profiles
 from composite_llm.config.registry import ALL_OPTIONS, STRATEGIES, nodes_in
+from composite_llm.config.stage_spec import StageSpec
 from composite_llm.model.errors import InvalidOption, UnknownStrategy
 from composite_llm.model.model_strings import PROFILE_PREFIX, split_composite
 from composite_llm.model.near_misses import near_miss, nearest
@@ -88,7 +89,9 @@ def make_plan(model: str, given: Mapping[str, Any], profiles: Profiles, *, ances
         timeout_s=timeout_s,
         profiles=profiles,
     )
-    _check_quorum(plan)
+    stages = STRATEGIES.strategy_type(strategy)(plan, options, ()).stages
+    _check_quorum(plan, stages)
+    _check_analysis(plan, stages)
     _check_aggregation(plan)
     for node in nodes_of(plan):
         if node.system:
@@ -219,9 +222,19 @@ def _check_aggregation(plan: Plan) -> None:
         )
 
 
-def _check_quorum(plan: Plan) -> None:
+def _check_analysis(plan: Plan, stages: Sequence[StageSpec]) -> None:
+    """One answer alone agrees with itself."""
+    *earlier, final = stages
+    answers = sum(len(stage.nodes) for stage in earlier if stage.name in final.reads and not stage.optional)
+    if plan.options.analysis is not False and earlier and answers < 2:
+        # Not its value, which may hold a key.
+        problem = f"compares answers, of which the final model is given {answers}"
+        raise InvalidOption("analysis", problem, allowed="beside two answers or more")
+
+
+def _check_quorum(plan: Plan, stages: Sequence[StageSpec]) -> None:
     options = plan.options
-    for stage in STRATEGIES.strategy_type(options.strategy)(plan, options, ()).stages:
+    for stage in stages:
         # What may be left out is not waited for either.
         if stage.final or stage.optional:
             continue

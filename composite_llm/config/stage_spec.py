@@ -23,6 +23,7 @@ class StageSpec:
         final: Whether its answer goes to the caller.
         title: Its heading for people; the name if blank.
         reads_at_most: So many of the answers that it reads stand in one prompt at most; None for all.
+        expendable: Whether it is left out under the run's caps before anybody of the first stage is; only of an optional one.
         avoidable: Whether it is not asked where the stages before it already came to an end.
     """
 
@@ -37,6 +38,7 @@ class StageSpec:
     title: str = ""
     reads_at_most: int | None = None
     avoidable: bool = False
+    expendable: bool = False
 
     @property
     def heading(self) -> str:

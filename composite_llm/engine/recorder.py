@@ -15,7 +15,7 @@ from composite_llm.engine.slot import Slot
 from composite_llm.model.call_tree import CallTree
 from composite_llm.model.events import CallDone
 from composite_llm.model.structured_text import Degradation, NextStep
-from composite_llm.model.trace import Aggregation, Attempt, Call, CallStatus, Ranking, ToolCall, Trace
+from composite_llm.model.trace import Aggregation, Analysis, Attempt, Call, CallStatus, Ranking, ToolCall, Trace
 from composite_llm.model.usage import Usage, total_cost, total_usage
 
 Clock = Callable[[], float]
@@ -111,6 +111,7 @@ class Recorder:
         self.degraded: list[Degradation] = []
         self.ranking: Ranking | None = None
         self.aggregation: Aggregation | None = None
+        self.analysis: Analysis | None = None
         self.notes: tuple[str, ...] = ()
         self.self_moa = False
         self.reused = False
@@ -254,6 +255,7 @@ class Recorder:
             error_class=error_class,
             ranking=self.ranking,
             aggregation=self.aggregation,
+            analysis=self.analysis,
             notes=list(self.notes),
             self_moa=self.self_moa,
             reused=self.reused,

@@ -105,6 +105,8 @@ async def areplay(
     if aggregation not in (None, "synthesize", "pick", "vote"):
         allowed = "synthesize, pick or vote"
         raise InvalidOption("aggregation", f"got {aggregation!r}", allowed=allowed, value=aggregation)
+    if options.get("analysis"):
+        raise InvalidOption("analysis", "is not made in a replay: nobody is asked but a final model", allowed="false")
     asks = aggregation == "synthesize" or (aggregation is None and chairman is not None)
     if asks and messages is None:
         raise InvalidOption("messages", "a new final call needs the conversation, which a trace does not hold")

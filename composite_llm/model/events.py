@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from composite_llm.model.structured_text import Degradation
-from composite_llm.model.trace import Aggregation, Call, Ranking, ToolCall
+from composite_llm.model.trace import Aggregation, Analysis, Call, Ranking, ToolCall
 from composite_llm.model.usage import Usage
 
 
@@ -82,6 +82,13 @@ class BallotsCounted:
 
 
 @dataclass(frozen=True, slots=True)
+class AnswersAnalyzed:
+    """The answers were compared for the final model."""
+
+    analysis: Analysis
+
+
+@dataclass(frozen=True, slots=True)
 class AnswerChosen:
     """A member's answer is the run's."""
 
@@ -111,6 +118,7 @@ Event = (
     | CallDone
     | StageDone
     | BallotsCounted
+    | AnswersAnalyzed
     | AnswerChosen
     | ToolsRun
     | Degraded

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from composite_llm.model.call_tree import CallTree
 from composite_llm.model.events import (
     AnswerChosen,
+    AnswersAnalyzed,
     AttemptStarted,
     BallotsCounted,
     CallDone,
@@ -21,7 +22,7 @@ from composite_llm.model.events import (
     ToolsRun,
 )
 from composite_llm.model.review_labels import readable
-from composite_llm.model.trace import Aggregation, Call, Ranking, ToolCall, Trace
+from composite_llm.model.trace import Aggregation, Analysis, Call, Ranking, ToolCall, Trace
 from composite_llm.model.usage import Usage, total_cost, total_usage
 
 
@@ -49,6 +50,8 @@ def summary(trace: Trace, *, full: bool = False, final_reasoning: str | None = N
         if stage == voted and trace.ranking is not None:
             lines.append(vote_table(trace.ranking))
         parts.append("\n".join(lines))
+    if trace.analysis is not None and (compared := analysis_text(trace.analysis)):
+        parts.append(compared)
     if trace.aggregation is not None:
         parts.append(aggregation_line(trace.aggregation))
     if trace.tool_calls:
@@ -105,16 +108,24 @@ def event_text(event: Event, *, full: bool = False) -> str | None:
                 if full and call.content and not call.final
                 else text
             )
-        case BallotsCounted(ranking):
-            return vote_table(ranking) + "\n"
-        case AnswerChosen(aggregation):
-            return aggregation_line(aggregation) + "\n"
+        case BallotsCounted() | AnswersAnalyzed() | AnswerChosen():
+            return _outcome_text(event)
         case ToolsRun(records):
             return "".join(f"{tool_line(record)}\n" for record in records)
         case Degraded(reason):
             return f"Degraded: {reason}\n"
         case StageDone() | AttemptStarted():
             return None
+
+
+def _outcome_text(event: BallotsCounted | AnswersAnalyzed | AnswerChosen) -> str | None:
+    match event:
+        case BallotsCounted(ranking):
+            return vote_table(ranking) + "\n"
+        case AnswersAnalyzed(analysis):
+            return f"{text}\n" if (text := analysis_text(analysis)) else None
+        case AnswerChosen(aggregation):
+            return aggregation_line(aggregation) + "\n"
 
 
 def call_line(call: Call, spent: Usage, cost_usd: float | None) -> str:
@@ -170,6 +181,29 @@ def aggregation_line(aggregation: Aggregation) -> str:
         return f"The answer is {aggregation.name}'s, the winner of the vote"
     shares = "; ".join(f"{', '.join(group.names)} ({group.share:.0%})" for group in aggregation.groups)
     return f"The answer is {aggregation.name}'s; who says the same: {shares}"
+
+
+def analysis_text(analysis: Analysis) -> str:
+    """How the answers compare, a heading for each kind of finding and a line for each; blank where nothing was found."""
+    return "\n".join(
+        line for heading, found in analysis_lines(analysis) for line in (heading, *(f"- {one}" for one in found))
+    )
+
+
+def analysis_lines(analysis: Analysis) -> list[tuple[str, list[str]]]:
+    """The kinds of findings of which there are any, each with its heading."""
+    contradictions = [
+        f"{found.topic}: " + "; ".join(f"{stance.label}: {stance.stance}" for stance in found.stances)
+        for found in analysis.contradictions
+    ]
+    kinds = [
+        ("The answers agree", analysis.consensus),
+        ("The answers contradict each other", contradictions),
+        ("Only some cover", [f"{', '.join(found.labels)}: {found.point}" for found in analysis.partial_coverage]),
+        ("Only one has", [f"{found.label}: {found.insight}" for found in analysis.unique_insights]),
+        ("No answer deals with", analysis.blind_spots),
+    ]
+    return [(heading, list(found)) for heading, found in kinds if found]
 
 
 def total_line(trace: Trace) -> str:

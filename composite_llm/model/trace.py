@@ -217,6 +217,48 @@ class Aggregation(_Record):
     """Of a vote: who says the same, the largest group first."""
 
 
+class Stance(_Record):
+    """What one answer says on a topic."""
+
+    label: str
+    """Whose answer it is."""
+    stance: str
+
+
+class Contradiction(_Record):
+    """A topic on which answers contradict each other."""
+
+    topic: str
+    stances: list[Stance]
+
+
+class PartialCoverage(_Record):
+    """A point that only some answers cover."""
+
+    labels: list[str]
+    """Whose answers they are."""
+    point: str
+
+
+class UniqueInsight(_Record):
+    """What one answer alone has."""
+
+    label: str
+    """Whose answer it is."""
+    insight: str
+
+
+class Analysis(_Record):
+    """How the answers compare, as a model sees it; members' names stand in the places of the labels that it was shown."""
+
+    consensus: list[str] = []
+    contradictions: list[Contradiction] = []
+    partial_coverage: list[PartialCoverage] = []
+    unique_insights: list[UniqueInsight] = []
+    blind_spots: list[str] = []
+    """What no answer deals with."""
+
+
 class Trace(_Record):
     """One run from start to finish; `model_dump_json` round-trips."""
 
@@ -244,6 +286,8 @@ class Trace(_Record):
     ranking: Ranking | None = None
     aggregation: Aggregation | None = None
     """Whose answer was taken as it was; None where a final model wrote the answer."""
+    analysis: Analysis | None = None
+    """How the answers compare, with the option `analysis`; None where there is none."""
     notes: list[str] = []
     """Remarks from before the run, such as that it samples its own model."""
     self_moa: bool = False

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from composite_llm.model.trace import Trace
+from composite_llm.picture.analysis import analysis
 from composite_llm.picture.answers import answers
 from composite_llm.picture.attempts import attempts
 from composite_llm.picture.call_nodes import call_nodes
@@ -50,6 +51,7 @@ def sheet(trace: Trace, context: PageContext, limits: Limits) -> Html:
     calls = [
         waterfall(trace, ordered, limits),
         vote(trace.ranking, limits) if trace.ranking is not None else None,
+        analysis(trace.analysis, limits) if trace.analysis is not None else None,
         answers(ordered, context, limits, text_limit),
     ]
     return joined(

@@ -128,8 +128,13 @@ def own_fields(choice: Choice, trace: Trace) -> dict[str, Any]:
     fields: dict[str, Any] = {}
     if choice.message.get("refusal"):
         fields["refusal"] = choice.message["refusal"]
-    if choice.index == 0 and trace.degraded:
-        fields["composite"] = {"degraded": [str(reason) for reason in trace.degraded]}
+    composite: dict[str, Any] = {}
+    if trace.degraded:
+        composite["degraded"] = [str(reason) for reason in trace.degraded]
+    if trace.analysis is not None:
+        composite["analysis"] = trace.analysis.model_dump()
+    if choice.index == 0 and composite:
+        fields["composite"] = composite
     return fields
 
 

@@ -14,6 +14,7 @@ from composite_llm.engine.reuse import MAX_AGE_S, is_tool_step, turn_key
 from composite_llm.engine.scope import Scope
 from composite_llm.model.events import DeliberationReused
 from composite_llm.strategies import Deliberation, StageRunner, Strategy
+from composite_llm.strategies.analysis import analyzed
 
 
 def _settings(plan: Plan) -> Mapping[str, Any]:
@@ -63,7 +64,8 @@ class UserTurn:
     async def new(self, scope: Scope) -> Deliberation:
         """A new one, kept for the steps that follow."""
         key = self._key()
-        deliberation: Deliberation = await self._strategy.deliberate(StageRunner(self._strategy, scope))
+        runner = StageRunner(self._strategy, scope)
+        deliberation = await analyzed(self._strategy, runner, await self._strategy.deliberate(runner))
         if scope.recorder.degraded:
             deliberation = replace(deliberation, degraded=tuple(scope.recorder.degraded))
         if key is not None and deliberation.answers:
@@ -96,4 +98,5 @@ def _used_again(scope: Scope, deliberation: Deliberation) -> Deliberation:
         scope.recorder.reused = True
         scope.emit(DeliberationReused())
         scope.recorder.ranking = deliberation.ranking
+        scope.recorder.analysis = deliberation.analysis
     return deliberation

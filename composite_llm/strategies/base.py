@@ -21,7 +21,12 @@ from composite_llm.engine import gate
 from composite_llm.engine.cost_bounds import NOTE_TOKENS
 from composite_llm.engine.subcall_request import SubcallRequest
 from composite_llm.model.messages import advisor_view, insert_after_last_user, with_system_block
+from composite_llm.strategies.analysis import STAGE as ANALYSIS
+from composite_llm.strategies.analysis import with_analysis
+from composite_llm.strategies.ballots import labels
 from composite_llm.strategies.deliberation import Deliberation
+from composite_llm.strategies.fences import fence_code
+from composite_llm.strategies.prompts import analysis_note
 from composite_llm.strategies.requests import Prompt, final_request
 
 if TYPE_CHECKING:
@@ -93,6 +98,13 @@ class Strategy(ABC, Generic[OptionsT]):
         )
         return stages
 
+    @cached_property
+    def all_stages(self) -> tuple[StageSpec, ...]:
+        """Its stages, and before the final call the analysis of their answers where one is wanted."""
+        if self.options.analysis is False or len(self.stages) == 1:
+            return self.stages
+        return with_analysis(self.stages, self.options.analysis, self.plan.final)
+
     @property
     def gate(self) -> StageSpec | None:
         """The call in which the final model answers by itself or asks for the stages; None where it is not asked."""
@@ -103,12 +115,12 @@ class Strategy(ABC, Generic[OptionsT]):
     @property
     def planned(self) -> tuple[StageSpec, ...]:
         """All that may be asked: the gate, if there is one, and the stages."""
-        return self.stages if self.gate is None else (self.gate, *self.stages)
+        return self.all_stages if self.gate is None else (self.gate, *self.all_stages)
 
     @property
     def final_stage(self) -> StageSpec:
         """The final call's."""
-        return self.stages[-1]
+        return self.all_stages[-1]
 
     @property
     def members(self) -> tuple[Node, ...]:
@@ -119,7 +131,7 @@ class Strategy(ABC, Generic[OptionsT]):
         """Every node a run may ask, fallbacks included, the implied ones too."""
         yield from nodes_of(self.plan)
         yielded: list[tuple[Node, ...]] = []
-        for stage in self.stages:
+        for stage in self.all_stages:
             if not stage.final and not any(stage.nodes is nodes for nodes in yielded):
                 yielded.append(stage.nodes)
                 yield from stage.nodes
@@ -150,10 +162,23 @@ class Strategy(ABC, Generic[OptionsT]):
         reads = self.final_stage.reads
 
         def compose(texts: Sequence[str]) -> list[Message]:
-            return self.final_messages(deliberation.with_texts(reads, texts))
+            return self._final_prompt(deliberation.with_texts(reads, texts))
 
         prompt = Prompt(compose, deliberation.texts(reads))
         return final_request(self.plan, facts, self.final_stage, prompt)
+
+    def _final_prompt(self, deliberation: Deliberation) -> list[Message]:
+        """The strategy's own, and the analysis of the answers behind it."""
+        messages = self.final_messages(deliberation.without(ANALYSIS))
+        if not (written := deliberation.given(ANALYSIS)):
+            return messages
+        stage = self.final_stage
+        code = fence_code(deliberation.secret, f"{stage.name}/{ANALYSIS}", deliberation.texts(stage.reads))
+        return self.with_note(messages, analysis_note(written[0].text, code))
+
+    def answer_labels(self, answers: int) -> Sequence[str]:
+        """What the final model's prompt calls so many answers, in their order."""
+        return labels(answers)
 
     def question_tokens(self, facts: ModelFacts, model: str) -> int:
         """Tokens of the conversation and of our own instructions for a model; counted once."""

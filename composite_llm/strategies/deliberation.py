@@ -9,7 +9,7 @@ from typing import Protocol
 from pydantic import JsonValue, TypeAdapter
 
 from composite_llm.model.structured_text import Degradation
-from composite_llm.model.trace import Ranking
+from composite_llm.model.trace import Analysis, Ranking
 
 VERSION = 2
 """Of the stored form: one of another version is not read."""
@@ -67,6 +67,7 @@ class Deliberation:
         candidates: The stage whose answers are answers to the user; None where there are none.
         best: Index of the one among them to fall back on.
         ranking: The vote on them.
+        analysis: How the answers compare, with names in the places of labels.
         degraded: What was missing, for runs that use it again.
         version: Of the stored form.
     """
@@ -76,6 +77,7 @@ class Deliberation:
     candidates: str | None = None
     best: int = 0
     ranking: Ranking | None = None
+    analysis: Analysis | None = None
     degraded: tuple[Degradation, ...] = ()
     version: int = VERSION
 
@@ -109,6 +111,10 @@ class Deliberation:
             for result in self.results
         )
         return replace(self, results=results)
+
+    def without(self, stage: str) -> Deliberation:
+        """The same without what a stage came to."""
+        return replace(self, results=tuple(result for result in self.results if result.stage != stage))
 
     def to_json(self) -> str:
         """For a store."""

@@ -16,6 +16,7 @@ from composite_llm.config.plan import Plan
 from composite_llm.config.stage_spec import StageSpec
 from composite_llm.engine.subcall_request import Answer
 from composite_llm.model.errors import InvalidOption
+from composite_llm.model.review_labels import LABEL_WORD
 from composite_llm.strategies.base import Strategy
 from composite_llm.strategies.deliberation import Deliberation, cut_off_in
 from composite_llm.strategies.fences import fence_code
@@ -44,7 +45,8 @@ class MoaOptions(Options):
     aggregator: NodeSettings | None = None
 
     def check_together(self) -> None:
-        """What concerns further layers needs one."""
+        """As for all, and what concerns further layers needs one."""
+        super().check_together()
         if self.layers == 1 and self.references is not None:
             problem = f"got {self.references}, but with one layer no proposer sees another's answer"
             raise InvalidOption("references", problem, allowed=_FURTHER_LAYERS, value=self.references)
@@ -115,6 +117,10 @@ class MixtureOfAgents(Strategy[MoaOptions]):
                     runner.scope.note(f"Layer {number} of {len(layers)} repeated the one before, so it was the last")
                 return runner.deliberation(layers[number - 2].name)
         return runner.deliberation()
+
+    def answer_labels(self, answers: int) -> Sequence[str]:
+        """Numbers, as published."""
+        return [f"{LABEL_WORD} {number}" for number in range(1, answers + 1)]
 
     def final_messages(self, deliberation: Deliberation) -> list[Message]:
         """The conversation with the last layer's answers, or with those of all layers."""

@@ -136,6 +136,63 @@ def ballot_format(labels: Sequence[str]) -> dict[str, Any]:
     return {"type": "json_schema", "json_schema": {"name": "ballot", "schema": schema, "strict": True}}
 
 
+def analyst_request(labels: Sequence[str], answers: Sequence[str], code: str, cut_off: Collection[int] = ()) -> str:
+    """What an analyst is asked, after the conversation; `cut_off` has the places of answers that a token limit ended."""
+    quoted = "\n\n".join(
+        fenced(label, text, code, cut_off=place in cut_off)
+        for place, (label, text) in enumerate(zip(labels, answers, strict=True))
+    )
+    letters = letters_of(labels)
+    return (
+        f"[Note from the system, not from the user]\nYou compare {len(labels)} answers to the user's latest message "
+        "above. Their authors are hidden. Do not answer the user, and do not say which answer is best.\n"
+        f"{material_note(code)}\n\n{quoted}\n\n"
+        "Reply with one JSON object and nothing else. It has five fields, each a list, which may be empty. "
+        '"consensus": texts, what all or nearly all answers agree on. "contradictions": objects with "topic" and '
+        '"stances", a list of objects with "label", the letter of an answer, and "stance", what it says on the topic. '
+        '"partial_coverage": objects with "labels", a list of letters, and "point", what these answers cover and others '
+        'leave out. "unique_insights": objects with "label" and "insight", what is worth keeping and only one answer '
+        'has. "blind_spots": texts, what matters to the question and no answer deals with. Each text is a sentence or '
+        f"two. The letters are {letters[0]} to {letters[-1]}. Where a text speaks of an answer, call it "
+        f'"{LABEL_WORD}" and its letter. {_LANGUAGE} Leave the names of the fields and the letters as they are.'
+    )
+
+
+def analysis_format(letters: Sequence[str] = ()) -> dict[str, Any]:
+    """The form of an analysis as `response_format`.
+
+    Args:
+        letters: What the answers are called; without them it takes any text in their places, and further fields.
+    """
+    text = {"type": "string"}
+    letter = {**text, "enum": list(letters)} if letters else text
+    closed = {"additionalProperties": False} if letters else {}
+
+    def entries(**fields: Any) -> dict[str, Any]:
+        entry = {"type": "object", "properties": fields, "required": list(fields), **closed}
+        return {"type": "array", "items": entry}
+
+    texts = {"type": "array", "items": text}
+    fields = {
+        "consensus": texts,
+        "contradictions": entries(topic=text, stances=entries(label=letter, stance=text)),
+        "partial_coverage": entries(labels={"type": "array", "items": letter}, point=text),
+        "unique_insights": entries(label=letter, insight=text),
+        "blind_spots": texts,
+    }
+    schema = {"type": "object", "properties": fields, "required": list(fields), **closed}
+    return {"type": "json_schema", "json_schema": {"name": "analysis", "schema": schema, "strict": True}}
+
+
+def analysis_note(analysis: str, code: str) -> str:
+    """What the final model is told of the analysis, behind the answers that it is about."""
+    return (
+        "[Note from the system, not from the user]\nAn analyst has compared the answers above. The analysis is advice "
+        "and may be wrong: settle what it disputes on its merits, and do not mention it.\n"
+        f"{material_note(code)}\n\n{fenced('analysis', analysis, code)}"
+    )
+
+
 def chairman_request(
     answers: Mapping[str, str],
     reviews: Mapping[str, str],

@@ -9,7 +9,8 @@ from typing import Any
 from composite_llm.backend.interface import Reply
 from composite_llm.config.node import Node
 from composite_llm.config.stage_spec import StageSpec
-from composite_llm.engine.cost_bounds import QUOTE_TOKENS, Caps
+from composite_llm.engine.budget import Budget
+from composite_llm.engine.cost_bounds import QUOTE_TOKENS, Caps, total_worst_case
 from composite_llm.engine.scope import Scope
 from composite_llm.engine.stage import StagePolicy, run_stage
 from composite_llm.engine.subcall_request import Answer, Review, numbered
@@ -17,7 +18,7 @@ from composite_llm.model.trace import Ranking
 from composite_llm.strategies.base import Strategy
 from composite_llm.strategies.deliberation import Deliberation, StageAnswer, StageResult
 from composite_llm.strategies.requests import Prompt, stage_requests
-from composite_llm.strategies.worst_cases import Cast, cast_of, worst_case
+from composite_llm.strategies.worst_cases import Cast, cast_of, worst_calls, worst_case
 
 _OF_AN_ANSWER = ("max_tokens", "max_completion_tokens", "stop")
 """Call parameters that belong to whoever writes what the caller is given."""
@@ -36,7 +37,7 @@ class StageRunner:
         self.scope = scope
         self._strategy = strategy
         self._results: dict[str, StageResult] = {}
-        self._spec = {stage.name: stage for stage in strategy.stages}
+        self._spec = {stage.name: stage for stage in strategy.all_stages}
         self._cast = self._afforded()
 
     @property
@@ -89,7 +90,7 @@ class StageRunner:
             subcalls = [replace(subcall, response_format=response_format) for subcall in subcalls]
         if reviews:
             subcalls = [replace(subcall, review=review) for subcall, review in zip(subcalls, reviews, strict=True)]
-        answers = await run_stage(self.scope, subcalls, self._policy(spec, len(subcalls)))
+        answers = await run_stage(self._scope_of(spec), subcalls, self._policy(spec, len(subcalls)))
         kept = [StageAnswer(answer.name, answer.text, answer.cut_off, self._shared(spec, answer)) for answer in answers]
         self.keep(stage, kept)
         return [replace(answer, text=given.shown) for answer, given in zip(answers, kept, strict=True)]
@@ -112,16 +113,36 @@ class StageRunner:
         caps = self._caps()
         if caps.none:
             return True
+        read = self._read_before(stage)
+        behind = [spec for name, spec in self._spec.items() if spec.expendable and name not in read and name != stage]
+        for left_out in (*behind, self._spec[stage]):
+            if caps.allow(worst_case(self._strategy, self.scope.facts, self._cast, read=read)):
+                return True
+            if self._cast[left_out.name]:
+                self._leave_out(left_out)
+                self._cast = {**self._cast, left_out.name: ()}
+        return False
+
+    def _read_before(self, stage: str) -> dict[str, int]:
+        """Tokens of the answers of each stage before, quoted."""
         facts, model = self.scope.facts, self._strategy.plan.final.model
         read = dict.fromkeys(self._before(stage), 0)
         for name, result in self._results.items():
             quoted = [{"role": "user", "content": answer.shown} for answer in result.answers]
             read[name] = facts.count_tokens(model, quoted) + QUOTE_TOKENS * len(quoted)
-        allowed = caps.allow(worst_case(self._strategy, facts, self._cast, read=read))
-        if not allowed:
-            self._leave_out(self._spec[stage])
-            self._cast = {**self._cast, stage: ()}
-        return allowed
+        return read
+
+    def _scope_of(self, stage: StageSpec) -> Scope:
+        """Where a stage is asked: what is expendable leaves what the rest may need, however often it is tried again."""
+        caps = self._caps()
+        if not stage.expendable or caps.none:
+            return self.scope
+        read = self._read_before(stage.name)
+        worst = worst_calls(self._strategy, self.scope.facts, self._cast, read=read)
+        rest = total_worst_case(bound for name, bound in worst if name != stage.name)
+        calls = None if caps.calls is None else max(caps.calls - rest.calls, 0)
+        cost_usd = None if caps.cost_usd is None else max(caps.cost_usd - rest.cost_usd, 0.0)
+        return replace(self.scope, budget=Budget(calls, cost_usd, self.scope.budget))
 
     def deliberation(
         self, candidates: str | None = None, *, best: int = 0, ranking: Ranking | None = None
@@ -164,15 +185,21 @@ class StageRunner:
         return Caps(self.scope.budget.calls_left, self.scope.budget.cost_left_usd)
 
     def _afforded(self) -> Cast:
-        """Who is asked under the run's caps: fewer members first, then without what is optional, then nobody."""
+        """Who is asked under the run's caps.
+
+        First without what is expendable, then fewer members, then without what is optional, then nobody.
+        """
         strategy, caps = self._strategy, self._caps()
         if caps.none:
             return cast_of(strategy)
         members = len(strategy.members)
         fewest = min(strategy.options.quorum, members)
-        optional = [stage for stage in strategy.stages if stage.optional]
+        if caps.allow(worst_case(strategy, self.scope.facts, whole := cast_of(strategy))):
+            return whole
+        expendable = [stage for stage in strategy.all_stages if stage.expendable]
+        optional = [stage for stage in strategy.all_stages if stage.optional and not stage.expendable]
         for kept in range(len(optional), -1, -1):
-            left_out = optional[kept:]
+            left_out = [*optional[kept:], *expendable]
             for count in range(members, fewest - 1, -1):
                 cast = cast_of(strategy, count, [stage.name for stage in left_out])
                 if caps.allow(worst_case(strategy, self.scope.facts, cast)):

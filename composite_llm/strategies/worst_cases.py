@@ -36,7 +36,7 @@ def cast_of(strategy: Strategy[Any], members: int | None = None, without: Collec
     first = strategy.stages[0]
     count = len(first.nodes) if members is None else members
     found: dict[str, tuple[Node, ...]] = {}
-    for stage in strategy.stages:
+    for stage in strategy.all_stages:
         if stage.final:
             # Where no member answers, the final model does, whatever is made of answers.
             found[stage.name] = stage.nodes if count else (strategy.plan.final,)
@@ -73,7 +73,7 @@ def worst_calls(
     if cast is None and strategy.gate is not None:
         gate = _worst_node(strategy, facts, strategy.plan.final, added, strategy.plan.params)
         found.append((strategy.gate.name, gate))
-    for stage in strategy.stages:
+    for stage in strategy.all_stages:
         if stage.name in read:
             continue
         longest = sorted((tokens for earlier in stage.reads for tokens in quoted[earlier]), reverse=True)

@@ -206,6 +206,10 @@ BAD_INPUT: dict[str, tuple[str, dict[str, Any], type[Exception], str]] = {
     "all layers where nobody reads them": (
         MOA, {"residual": True, "layers": 2, "aggregation": "vote"}, composite_llm.InvalidOption, "synthesize",
     ),
+    "an analysis that nobody reads": (
+        MOA, {"analysis": True, "aggregation": "vote"}, composite_llm.InvalidOption, "analysis: got a value",
+    ),
+    "an analysis by a number": (MOA, {"analysis": 2}, composite_llm.InvalidOption, "analysis: got 2"),
     "references of one layer": (MOA, {"references": 2}, composite_llm.InvalidOption, "layers of 2 or more"),
     "quorum above the members": (MOA, {"proposers": [FIRST], "quorum": 2}, composite_llm.InvalidOption, "quorum"),
     "unknown ranking": (COUNCIL, {"ranking": "fair"}, composite_llm.InvalidOption, "ranking"),

@@ -122,6 +122,20 @@ def test_explain_knows_calls_rounds_and_cost() -> None:
     assert first < second
 
 
+def test_its_answers_are_analyzed_without_its_doing(server: ThreadedServer) -> None:
+    found: dict[str, list[str]] = {
+        "contradictions": [],
+        "partial_coverage": [],
+        "unique_insights": [],
+        "blind_spots": [],
+    }
+    server.set_scenario("analyst", {"text": json.dumps({"consensus": ["Response B is right."], **found})})
+    trace = composite_llm.get_trace(ask(analysis="openai/analyst"))
+    assert models_asked(server)[4:] == ["analyst", "judge"]
+    assert (trace.analysis and trace.analysis.consensus, trace.degraded) == ([f"{CON} is right."], [])
+    assert "- Response B is right." in server.ledger.records[-1].body["messages"][-1]["content"]
+
+
 def test_a_cap_makes_every_round_smaller(server: ThreadedServer) -> None:
     trace = composite_llm.get_trace(ask(max_calls=3))
     assert models_asked(server) == ["pro", "pro", "judge"]

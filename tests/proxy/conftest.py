@@ -139,7 +139,7 @@ def _deployments(upstream: ThreadedServer) -> list[dict[str, Any]]:
         deployment(
             "open-moa",
             "composite/moa/large",
-            {"composite": {"client_may_set": ["proposers", "aggregator", "layers", "samples"]}},
+            {"composite": {"client_may_set": ["proposers", "aggregator", "layers", "samples", "analysis"]}},
             proposers=["small", "medium"],
         ),
         deployment(

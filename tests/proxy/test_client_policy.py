@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -17,6 +18,7 @@ PLACES = ("body", "extra_body", "optional_params")
 OPERATORS: dict[str, Any] = {
     "proposers": ["small"],
     "aggregation": "vote",
+    "analysis": True,
     "references": 1,
     "residual": True,
     "share_reasoning": True,
@@ -223,6 +225,28 @@ def test_the_operator_limits_the_calls_of_a_run_for_a_key_or_a_team(
         "budget_reduced"
         in response.json()["choices"][0]["message"]["provider_specific_fields"]["composite"]["degraded"][0]
     )
+
+
+@pytest.mark.parametrize("analysis", [True, "large"], ids=["switch", "name"])
+def test_an_analysis_that_a_client_may_ask_for_reaches_it(
+    proxy: Proxy, upstream: ThreadedServer, analysis: Any
+) -> None:
+    fields = ("contradictions", "partial_coverage", "unique_insights", "blind_spots")
+    found = {"consensus": ["Response B is older."], **{field: [] for field in fields}}
+    upstream.set_scenario("gpt-4o", {"sequence": [{"text": json.dumps(found)}, {"text": "The answer."}]})
+    response = proxy.post(_body("open-moa", proposers=["small", "medium"], analysis=analysis))
+    assert response.status_code == 200, response.text
+    message = response.json()["choices"][0]["message"]
+    assert message["content"] == "The answer."
+    assert message["provider_specific_fields"]["composite"]["analysis"] == {
+        **found, "consensus": ["medium is older."],
+    }  # fmt: skip
+
+
+def test_an_analyst_is_a_model_of_the_proxys(proxy: Proxy, upstream: ThreadedServer) -> None:
+    response = proxy.post(_body("open-moa", proposers=["small", "medium"], analysis="openai/gpt-4o"))
+    assert response.status_code in (400, 403), response.text
+    assert wire.models(upstream) == []
 
 
 def test_a_key_with_one_call_gets_the_final_model_alone(proxy: Proxy, upstream: ThreadedServer) -> None:

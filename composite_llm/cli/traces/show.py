@@ -12,7 +12,7 @@ from composite_llm.cli.store_file import StoreOption, store_failures, store_of
 from composite_llm.cli.terminal_text import harmless
 from composite_llm.cli.traces.list import cost_of, status_of
 from composite_llm.model.review_labels import readable
-from composite_llm.model.summary import money
+from composite_llm.model.summary import analysis_text, money
 
 if TYPE_CHECKING:
     from composite_llm.model.trace import Trace
@@ -40,6 +40,8 @@ def show(run_id: IdArgument, store: StoreOption = None, as_json: Json = False) -
     )
     for line in _remarks(calls, trace):
         print(harmless(line))
+    if trace.analysis is not None and (compared := analysis_text(trace.analysis)):
+        print(harmless(compared))
     _print_answers(calls)
 
 

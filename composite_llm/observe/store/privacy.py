@@ -8,7 +8,7 @@ from typing import Any
 
 from composite_llm.model.masking import masked, masked_text
 from composite_llm.model.messages import text_of
-from composite_llm.model.trace import Attempt, Call, Ranking, ToolCall, Trace
+from composite_llm.model.trace import Analysis, Attempt, Call, Ranking, ToolCall, Trace
 from composite_llm.observe.telemetry_settings import Privacy
 
 PREVIEW_CHARACTERS = 200
@@ -39,6 +39,7 @@ def kept_trace(trace: Trace, privacy: Privacy) -> Trace:
             "calls": [kept_call(call, privacy) for call in trace.calls],
             "tool_calls": [_kept_tool_call(call, privacy) for call in trace.tool_calls],
             "ranking": _kept_ranking(trace.ranking, privacy),
+            "analysis": _kept_analysis(trace.analysis, privacy),
         }
     )
 
@@ -107,6 +108,33 @@ def _kept_ranking(ranking: Ranking | None, privacy: Privacy) -> Ranking | None:
         for ballot in ranking.ballots
     ]
     return ranking.model_copy(update={"ballots": ballots})
+
+
+def _kept_analysis(analysis: Analysis | None, privacy: Privacy) -> Analysis | None:
+    """It sums up the answers, so nothing is left of it where they may not be kept."""
+    if analysis is None or privacy == "metadata":
+        return None
+
+    def kept(text: str) -> str:
+        return kept_text(text, privacy) or ""
+
+    return Analysis(
+        consensus=[kept(text) for text in analysis.consensus],
+        contradictions=[
+            found.model_copy(
+                update={
+                    "topic": kept(found.topic),
+                    "stances": [stance.model_copy(update={"stance": kept(stance.stance)}) for stance in found.stances],
+                }
+            )
+            for found in analysis.contradictions
+        ],
+        partial_coverage=[found.model_copy(update={"point": kept(found.point)}) for found in analysis.partial_coverage],
+        unique_insights=[
+            found.model_copy(update={"insight": kept(found.insight)}) for found in analysis.unique_insights
+        ],
+        blind_spots=[kept(text) for text in analysis.blind_spots],
+    )
 
 
 def _kept_critiques(critiques: Mapping[str, str], privacy: Privacy) -> dict[str, str]:

@@ -30,6 +30,7 @@ SHARED_DEFAULTS = {
     "validate_output": True,
     "reasoning": "summary",
     "aggregation": "synthesize",
+    "analysis": False,
     "share_reasoning": False,
     "deliberate": "always",
 }

@@ -83,7 +83,7 @@ def test_a_file_without_profiles_is_no_error(written: Any, text: str) -> None:
         pytest.param(
             "profiles:\n  fast:\n    strategy: moa\n    model: m\n    propsers: [a]\n",
             5,
-            r"profiles\.fast\.propsers: unknown key; did you mean 'proposers'\?; allowed: options of moa: aggregation, aggregator,",
+            r"profiles\.fast\.propsers: unknown key; did you mean 'proposers'\?; allowed: options of moa: aggregation, aggregator, allow_unpriced, analysis,",
             id="misspelt-option",
         ),
         pytest.param(

@@ -413,6 +413,8 @@ SHAPES: dict[str, Shape] = {
     "moa of three layers": ("composite/moa/z", {"proposers": NODES, "layers": 3}),
     "moa with references": ("composite/moa/z", {"proposers": NODES, "layers": 3, "references": 2}),
     "residual moa": ("composite/moa/z", {"proposers": NODES, "layers": 2, "residual": True, "references": 1}),
+    "moa with an analysis": ("composite/moa/z", {"proposers": NODES, "analysis": "r"}),
+    "council with an analysis": ("composite/council/z", {"members": NODES, "analysis": True}),
     "self-moa": ("composite/moa/z", {"samples": 4}),
     "council": ("composite/council/z", {"members": NODES}),
     "council with reviewers": ("composite/council/z", {"members": NODES, "reviewers": ["r", "d"]}),

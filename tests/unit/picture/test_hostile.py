@@ -13,7 +13,21 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from composite_llm.model.structured_text import NextStep
-from composite_llm.model.trace import Attempt, Call, Dissent, RankedAnswer, Ranking, ReviewRecord, ToolCall, Trace
+from composite_llm.model.trace import (
+    Analysis,
+    Attempt,
+    Call,
+    Contradiction,
+    Dissent,
+    PartialCoverage,
+    RankedAnswer,
+    Ranking,
+    ReviewRecord,
+    Stance,
+    ToolCall,
+    Trace,
+    UniqueInsight,
+)
 from composite_llm.model.usage import Usage
 from composite_llm.picture import fragment, page
 from composite_llm.picture.markup import visible
@@ -162,6 +176,20 @@ rankings = st.builds(
         max_size=2,
     ),
 )
+few_texts = st.lists(texts, max_size=2)
+analyses = st.builds(
+    Analysis,
+    consensus=few_texts,
+    contradictions=st.lists(
+        st.builds(
+            Contradiction, topic=texts, stances=st.lists(st.builds(Stance, label=texts, stance=texts), max_size=2)
+        ),
+        max_size=2,
+    ),
+    partial_coverage=st.lists(st.builds(PartialCoverage, labels=few_texts, point=texts), max_size=2),
+    unique_insights=st.lists(st.builds(UniqueInsight, label=texts, insight=texts), max_size=2),
+    blind_spots=few_texts,
+)
 traces = st.builds(
     Trace,
     id=texts,
@@ -176,6 +204,7 @@ traces = st.builds(
     tool_calls=st.lists(tools, max_size=3),
     error=some,
     ranking=st.none() | rankings,
+    analysis=st.none() | analyses,
     notes=st.lists(texts, max_size=2),
     reused=st.booleans(),
 )

@@ -6,7 +6,17 @@ from typing import Any
 import pytest
 
 from composite_llm import TraceStore
-from composite_llm.model.trace import Ranking, ReviewRecord, ToolCall, Trace
+from composite_llm.model.trace import (
+    Analysis,
+    Contradiction,
+    PartialCoverage,
+    Ranking,
+    ReviewRecord,
+    Stance,
+    ToolCall,
+    Trace,
+    UniqueInsight,
+)
 from composite_llm.observe.observer import Observers, RunInfo
 from composite_llm.observe.store.store_observer import StoreObserver
 from composite_llm.observe.telemetry_settings import Privacy, TelemetrySettings
@@ -17,7 +27,8 @@ from tests.support.telling import a_call, a_trace, info, tell_call
 
 PROMPT, ANSWER, ARGUMENT = "PROMPT-OF-THE-USER", "ANSWER-OF-A-MODEL", "ARGUMENT-OF-A-TOOL"
 RESULT, COMPLAINT, BALLOT = "RESULT-OF-A-TOOL", "COMPLAINT-OF-A-TOOL", "WORDS-OF-A-BALLOT"
-CONTENTS = (PROMPT, ANSWER, ARGUMENT, RESULT, COMPLAINT, BALLOT)
+FINDINGS = ("AGREED", "TOPIC", "STANCE", "COVERED-POINT", "INSIGHT-OF-ONE", "BLIND-SPOT")
+CONTENTS = (PROMPT, ANSWER, ARGUMENT, RESULT, COMPLAINT, BALLOT, *FINDINGS)
 KEY = "sk-proj-abcdefghijklmnopqrstuvwxyz0123456789"
 FILLER = "x" * 200
 
@@ -29,10 +40,18 @@ def contentful(text: str = "") -> tuple[RunInfo, Trace]:
     )
     broken = tool.model_copy(update={"result": None, "error": text + COMPLAINT, "arguments": text + ARGUMENT})
     ballot = ReviewRecord(reviewer="r", ranking=[], abstained=True, problems=[text + BALLOT])
+    agreed, topic, stance, point, insight, blind_spot = FINDINGS
     trace = a_trace(
         [a_call(1, content=text + ANSWER)],
         tool_calls=[tool, broken],
         ranking=Ranking(method="borda", table=[], ballots=[ballot], agreement=None),
+        analysis=Analysis(
+            consensus=[text + agreed],
+            contradictions=[Contradiction(topic=text + topic, stances=[Stance(label="m", stance=text + stance)])],
+            partial_coverage=[PartialCoverage(labels=["m"], point=text + point)],
+            unique_insights=[UniqueInsight(label="m", insight=text + insight)],
+            blind_spots=[text + blind_spot],
+        ),
     )
     return info(trace, messages=[{"role": "user", "content": text + PROMPT}]), trace
 
