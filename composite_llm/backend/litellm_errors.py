@@ -188,9 +188,14 @@ def _told(
     return cause, status_code, kind
 
 
-_KIND_OF_EVENT: dict[str, FailureKind] = {
+_KIND_OF_CODE: dict[Any, FailureKind] = {
     "content_policy_violation": "content_policy",
     "context_length_exceeded": "context_window",
+}
+"""OpenAI's own words in a refusal. LiteLLM looks for them in the text, where the SDK's third release puts them no more."""
+
+_KIND_OF_EVENT: dict[Any, FailureKind] = {
+    **_KIND_OF_CODE,
     "insufficient_quota": "rate_limited",
     "rate_limit_exceeded": "rate_limited",
 }
@@ -210,13 +215,6 @@ def _is_status_error(error: BaseException) -> bool:
 
 def _is_litellms(error: BaseException) -> bool:
     return type(error).__module__.startswith("litellm.")
-
-
-_KIND_OF_CODE: dict[Any, FailureKind] = {
-    "content_policy_violation": "content_policy",
-    "context_length_exceeded": "context_window",
-}
-"""OpenAI's own words in a refusal. LiteLLM looks for them in the text, where the SDK's third release puts them no more."""
 
 
 def _kind(error: BaseException, status_code: int | None) -> FailureKind:
